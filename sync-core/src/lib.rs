@@ -1,0 +1,17 @@
+//! The Rejoin sync engine without IO.
+//!
+//! Clocks, packs, validation, logs, documents, the protocol, and the machines of both halves: `replica` for the client,
+//! `session` and `room` for the server, `link` between equals. No clock is read, no thread, socket, file, lock or global
+//! is touched here: time, chance and storage come in as data and go out as data, so that the same inputs give the same outputs.
+
+pub mod change;
+pub mod clock;
+pub mod id;
+pub mod limits;
+pub mod log;
+pub mod op_index;
+pub mod pack;
+pub mod rng;
+pub mod table;
+pub mod time;
+pub mod validator;

@@ -1,0 +1,76 @@
+//! Every bound of the engine by name, with what happens when it is reached.
+
+/// Longest document name, in bytes. A longer one is refused by [`crate::id::DocumentName::parse`].
+pub const DOCUMENT_NAME_BYTES_MAX: usize = 256;
+
+/// Operation counters stop here, well below where automerge's own arithmetic would overflow. A change that would pass it is refused.
+pub const OP_COUNTER_MAX: u64 = 1 << 31;
+
+/// Bounds on one change, checked before it is parsed or while it is validated. A change beyond one is refused with a typed reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeLimits {
+    /// Most bytes of one change in automerge's uncompressed form.
+    pub change_bytes_max: usize,
+    /// Most operations in one change.
+    pub operations_max: u64,
+    /// Most predecessors over all operations of one change.
+    pub predecessors_max: u64,
+    /// Most dependencies of one change.
+    pub deps_max: usize,
+    /// How far `start_op` may lie above the highest operation known, for changes whose author holds what we lack.
+    pub start_op_gap_max: u64,
+    /// Deepest nesting of objects below the root.
+    pub depth_max: u32,
+    /// Longest map key or mark name, in bytes.
+    pub key_bytes_max: usize,
+    /// Longest scalar value, in bytes.
+    pub value_bytes_max: usize,
+    /// Longest commit message, in bytes.
+    pub message_bytes_max: usize,
+    /// Most actors in one document.
+    pub actors_max: usize,
+    /// Most concurrent heads of one document.
+    pub heads_max: usize,
+}
+
+impl Default for ChangeLimits {
+    fn default() -> Self {
+        Self {
+            change_bytes_max: 4 << 20,
+            operations_max: 200_000,
+            predecessors_max: 200_000,
+            deps_max: 1_024,
+            start_op_gap_max: 1 << 20,
+            depth_max: 100,
+            key_bytes_max: 1_024,
+            value_bytes_max: 2 << 20,
+            message_bytes_max: 4_096,
+            actors_max: 65_536,
+            heads_max: 4_096,
+        }
+    }
+}
+
+/// Bounds on packs. A pack beyond one is refused as malformed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackLimits {
+    /// Most changes in one pack.
+    pub changes_max: usize,
+    /// Most bytes of a pack once inflated.
+    pub inflated_bytes_max: usize,
+    /// Most bytes of all re-created changes of a pack.
+    pub raw_bytes_max: usize,
+    /// Bounds on each change in it.
+    pub change: ChangeLimits,
+}
+
+impl Default for PackLimits {
+    fn default() -> Self {
+        Self {
+            changes_max: 20_000,
+            inflated_bytes_max: 8 << 20,
+            raw_bytes_max: 16 << 20,
+            change: ChangeLimits::default(),
+        }
+    }
+}
