@@ -1,0 +1,255 @@
+//! Storage as data and as seams: what machines ask of a store, and the two traits that drivers implement.
+//!
+//! Owns the shapes of tasks and results and the errors a store may give. Owns no format: the server's rows are packs, the
+//! client's rows are opaque keys and values. Every implementation passes the contract suites in the tests folder.
+
+use bytes::Bytes;
+
+use crate::id::{Digest, DocumentName, Incarnation, LogSeq, StoreId};
+
+/// What a server's store knows of a document beside its packs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentRecord {
+    /// The live incarnation; `None` while the document is deleted.
+    pub incarnation: Option<Incarnation>,
+    /// The last durable position of the live incarnation.
+    pub head: LogSeq,
+    /// The digest there.
+    pub digest: Digest,
+    /// Every incarnation that was deleted, oldest first. Tombstones stay for ever.
+    pub deleted: Vec<Incarnation>,
+}
+
+/// A contiguous range of a document's log as one pack, relative to the log before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPack {
+    /// Position of its first change.
+    pub first: LogSeq,
+    /// Number of its changes, at least 1.
+    pub count: u32,
+    /// The log's digest after its last change.
+    pub digest: Digest,
+    /// The pack.
+    pub bytes: Bytes,
+}
+
+impl StoredPack {
+    /// Position of its last change.
+    pub fn last(&self) -> LogSeq {
+        LogSeq(self.first.0 + u64::from(self.count) - 1)
+    }
+}
+
+/// Adds one pack to a document, if the log still ends where the writer believes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// The document.
+    pub document: DocumentName,
+    /// Its incarnation; the document is made if it has none and `pack.first` is 1.
+    pub incarnation: Incarnation,
+    /// The digest the log must have at `pack.first - 1`.
+    pub digest_before: Digest,
+    /// What to add.
+    pub pack: StoredPack,
+}
+
+/// What a room asks of its store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreTask {
+    /// Read a document's record and its packs that reach beyond `after`, up to about `bytes_max` (at least one pack, if there is one).
+    Load {
+        /// The document.
+        document: DocumentName,
+        /// Packs that end at or before this position are left out.
+        after: LogSeq,
+        /// Stop once the packs read hold this many bytes.
+        bytes_max: usize,
+    },
+    /// Add a pack, durably.
+    Append(Append),
+}
+
+/// What a [`StoreTask::Load`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The document's record; `None` if there never was one.
+    pub record: Option<DocumentRecord>,
+    /// Packs in log order, without gaps between them.
+    pub packs: Vec<StoredPack>,
+}
+
+/// How safe a committed write is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Survives the process and the machine.
+    Durable,
+    /// Survives the process; a crash of the machine may take the last moments.
+    Stored,
+}
+
+/// The result of a [`StoreTask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreDone {
+    /// Of a load.
+    Loaded(Result<Loaded, StoreError>),
+    /// Of an append.
+    Appended(Result<Durability, StoreError>),
+}
+
+/// What can go wrong in a store. Nothing of a failed commit is kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The log does not end where the append expected: another writer, or a store swapped underneath.
+    #[error("the log ends at {head}, not where the append expected")]
+    HeadMoved {
+        /// Where it ends.
+        head: LogSeq,
+    },
+    /// No space left. Retry later.
+    #[error("the disk is full")]
+    Full,
+    /// The store can't be written. Retry later.
+    #[error("the store is read-only")]
+    ReadOnly,
+    /// The device or file system failed. Retry later.
+    #[error("storage failed: {0}")]
+    Io(String),
+    /// What is stored of this document does not make sense.
+    #[error("corrupt: {0}")]
+    Corrupt(String),
+    /// Another process holds the store.
+    #[error("the store is in use by another process")]
+    Locked,
+    /// The store was written by a newer version.
+    #[error(
+        "the store has format {found}, this version knows up to {known}: use the newer version, or restore the copy made before the upgrade"
+    )]
+    Newer {
+        /// Format found.
+        found: u32,
+        /// Highest format known.
+        known: u32,
+    },
+}
+
+impl StoreError {
+    /// Whether the same call may succeed later without anybody repairing the store.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Full | Self::ReadOnly | Self::Io(_))
+    }
+}
+
+/// A server's store. Calls block; a driver gives the store a thread of its own.
+pub trait Store: Send {
+    /// The identity made with the store.
+    fn store_id(&self) -> StoreId;
+
+    /// A document's record and its packs that reach beyond `after`, in log order, up to about `bytes_max` but at least one if there is one.
+    fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// Commits appends in one transaction, in order. The outer error means that nothing was kept. An inner
+    /// [`StoreError::HeadMoved`] or [`StoreError::Corrupt`] concerns that append alone; the others are kept.
+    fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError>;
+
+    /// Deletes a document's live incarnation and leaves a tombstone. Whether there was one.
+    fn delete(&mut self, document: &DocumentName) -> Result<bool, StoreError>;
+
+    /// Documents with a live incarnation, in name order, after a name, at most `count_max`.
+    fn documents(
+        &mut self,
+        after: Option<&DocumentName>,
+        count_max: usize,
+    ) -> Result<Vec<(DocumentName, DocumentRecord)>, StoreError>;
+}
+
+/// The tables of a client's local store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Client id, format, actor leases. Keys are fixed words.
+    Meta,
+    /// One row a document: incarnation, cursor, log actors, acknowledged ranges. Key: the name.
+    Document,
+    /// Changes known to be in the log, oldest first. Key: name, 0, big-endian number.
+    Chunk,
+    /// Changes not known to be in the log. Key: name, 0, big-endian number.
+    Outbox,
+}
+
+impl Table {
+    /// All tables, in order.
+    pub const ALL: [Table; 4] = [Table::Meta, Table::Document, Table::Chunk, Table::Outbox];
+
+    /// The table's name in a database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Meta => "meta",
+            Table::Document => "document",
+            Table::Chunk => "chunk",
+            Table::Outbox => "outbox",
+        }
+    }
+}
+
+/// One write of a client's transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Write {
+    /// Sets a row.
+    Put {
+        /// In which table.
+        table: Table,
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// Removes a row, if it is there.
+    Delete {
+        /// From which table.
+        table: Table,
+        /// Its key.
+        key: Vec<u8>,
+    },
+    /// Removes all rows whose key begins with `prefix`.
+    DeletePrefix {
+        /// From which table.
+        table: Table,
+        /// The start of their keys.
+        prefix: Vec<u8>,
+    },
+}
+
+/// A key and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// What a replica asks of its local store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalTask {
+    /// Read all rows whose key begins with `prefix`, in key order, from each of the tables.
+    Read {
+        /// From which tables.
+        tables: Vec<Table>,
+        /// The start of their keys.
+        prefix: Vec<u8>,
+    },
+    /// Commit writes in one transaction, strictly durable.
+    Commit(Vec<Write>),
+}
+
+/// The result of a [`LocalTask`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalDone {
+    /// Rows per table, in the order the tables were asked for.
+    Read(Result<Vec<Vec<Row>>, StoreError>),
+    /// Of a commit.
+    Committed(Result<(), StoreError>),
+}
+
+/// A client's local store: ordered tables of keys and values with atomic, durable transactions. Calls block.
+pub trait LocalStore: Send {
+    /// All rows of `table` whose key begins with `prefix`, in key order.
+    fn read(&mut self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError>;
+
+    /// Commits all writes in order, or none. Returns once they would survive a crash.
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError>;
+}
