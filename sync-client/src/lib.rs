@@ -1,1 +1,5 @@
-//! Being built.
+//! The native client.
+
+pub mod store;
+
+pub use store::SqliteStore;
