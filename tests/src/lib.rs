@@ -1,1 +1,4 @@
-//! Being built.
+//! What the whole-system tests share.
+
+pub mod cbor;
+pub mod cddl;

@@ -1,0 +1,176 @@
+//! Golden vectors: wire bytes once published stay readable and are written the same way for ever, and docs/protocol.cddl says what they are.
+//!
+//! A vector is never changed. A new message or field adds vectors: the test below fails and prints what to add.
+
+mod golden {
+    //! The values that the vectors stand for.
+    pub(crate) mod client;
+    pub(crate) mod server;
+}
+
+use std::collections::BTreeMap;
+
+use rejoin_tests::cbor::Value;
+use rejoin_tests::cddl::{Cddl, Coverage};
+use serde::{Deserialize, Serialize};
+use sync_core::id::{ChangeHash, Digest, Incarnation};
+use sync_core::log::{digest_next, digest_start};
+use sync_core::protocol::{ClientMessage, ServerMessage};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Direction {
+    Client,
+    Server,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Vector {
+    name: String,
+    direction: Direction,
+    hex: String,
+    notation: String,
+}
+
+impl Vector {
+    fn bytes(&self) -> Vec<u8> {
+        hex::decode(&self.hex).expect("hex")
+    }
+
+    fn rule(&self) -> &'static str {
+        match self.direction {
+            Direction::Client => "client-message",
+            Direction::Server => "server-message",
+        }
+    }
+
+    /// Whether the code takes these bytes.
+    fn decodes(&self, bytes: &[u8]) -> bool {
+        match self.direction {
+            Direction::Client => ClientMessage::decode_all(bytes).is_ok(),
+            Direction::Server => ServerMessage::decode_all(bytes).is_ok(),
+        }
+    }
+
+    fn of(name: &str, direction: Direction, bytes: &[u8]) -> Self {
+        let values = Value::sequence(bytes).expect("CBOR");
+        let notation = values.iter().map(Value::to_string).collect::<Vec<_>>().join(" ");
+        Self { name: name.into(), direction, hex: hex::encode(bytes), notation }
+    }
+}
+
+fn read<T: for<'a> Deserialize<'a>>(file: &str) -> T {
+    let path = format!("{}/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn vectors() -> Vec<Vector> {
+    read("messages.json")
+}
+
+fn cddl() -> Cddl {
+    let path = format!("{}/../docs/protocol.cddl", env!("CARGO_MANIFEST_DIR"));
+    Cddl::parse(&std::fs::read_to_string(&path).expect("docs/protocol.cddl is there")).expect("it is CDDL")
+}
+
+#[test]
+fn every_message_decodes_and_encodes_to_its_vector() {
+    let mut kept: BTreeMap<String, Vector> = vectors().into_iter().map(|v| (v.name.clone(), v)).collect();
+    let mut missing = Vec::new();
+    let mut check = |name: &str, direction, encoded: &[u8], decoded_is_expected: &dyn Fn(&[u8]) -> bool| {
+        let now = Vector::of(name, direction, encoded);
+        match kept.remove(name) {
+            None => missing.push(serde_json::to_string(&now).expect("JSON")),
+            Some(vector) => {
+                assert_eq!(now, vector, "{name} is written differently");
+                assert!(decoded_is_expected(&vector.bytes()), "{name} is read differently");
+            }
+        }
+    };
+    for (name, message) in golden::client::messages() {
+        check(name, Direction::Client, &message.encode(), &|bytes| {
+            ClientMessage::decode_all(bytes).is_ok_and(|m| m == [message.clone()])
+        });
+    }
+    for (name, message) in golden::server::messages() {
+        check(name, Direction::Server, &message.encode(), &|bytes| {
+            ServerMessage::decode_all(bytes).is_ok_and(|m| m == [message.clone()])
+        });
+    }
+    assert!(missing.is_empty(), "add to tests/golden/messages.json:\n  {}", missing.join(",\n  "));
+    assert!(kept.is_empty(), "vectors without a value: {:?}", kept.keys());
+}
+
+#[test]
+fn every_vector_is_as_the_cddl_says_and_shows_all_of_it() {
+    let (cddl, mut seen) = (cddl(), Coverage::default());
+    for vector in vectors() {
+        for value in Value::sequence(&vector.bytes()).expect("CBOR") {
+            cddl.check(vector.rule(), &value, &mut seen).unwrap_or_else(|e| panic!("{}: {e}", vector.name));
+        }
+    }
+    for (rule, key, optional) in cddl.keys() {
+        assert!(seen.present.contains(&(rule.clone(), key)), "no vector has key {key} of {rule}");
+        assert!(!optional || seen.absent.contains(&(rule.clone(), key)), "no vector is without key {key} of {rule}");
+    }
+    for number in cddl.numbers() {
+        assert!(seen.numbers.contains(&number), "no vector has {number:?}");
+    }
+}
+
+#[test]
+fn cddl_and_code_agree_on_which_keys_are_needed_and_ignore_unknown_ones() {
+    let cddl = cddl();
+    for vector in vectors() {
+        let values = Value::sequence(&vector.bytes()).expect("CBOR");
+        let [Value::Array(message)] = &values[..] else { panic!("{} is no message", vector.name) };
+        let [kind, Value::Map(body)] = &message[..] else { panic!("{} is no message", vector.name) };
+        let check = |body: Vec<(Value, Value)>, what: String| {
+            let value = Value::Array(vec![kind.clone(), Value::Map(body)]);
+            let said = cddl.check(vector.rule(), &value, &mut Coverage::default());
+            let done = vector.decodes(&value.to_bytes());
+            assert_eq!(said.is_ok(), done, "{} {what}: {said:?}", vector.name);
+        };
+        for (at, (key, _)) in body.iter().enumerate() {
+            let mut less = body.clone();
+            less.remove(at);
+            check(less, format!("without key {key}"));
+            let mut other = body.clone();
+            other[at].1 = Value::Bool(true);
+            check(other, format!("with key {key} true"));
+        }
+        let mut more = body.clone();
+        more.push((Value::Int(99), Value::Text("from a newer version".into())));
+        check(more, "with a key 99".into());
+    }
+}
+
+#[derive(Deserialize)]
+struct DigestChain {
+    incarnation: String,
+    start: String,
+    changes: Vec<ChainedChange>,
+}
+
+#[derive(Deserialize)]
+struct ChainedChange {
+    hash: String,
+    digest: String,
+}
+
+#[test]
+fn the_digest_chain_is_as_it_was() {
+    let bytes = |s: &str| hex::decode(s).expect("hex");
+    let chains: Vec<DigestChain> = read("digests.json");
+    assert!(chains.iter().any(|c| c.changes.len() >= 3));
+    for chain in chains {
+        let mut digest = digest_start(Incarnation::from_slice(&bytes(&chain.incarnation)).expect("eight bytes"));
+        assert_eq!(digest.to_string(), chain.start);
+        for change in &chain.changes {
+            let hash = ChangeHash(bytes(&change.hash).try_into().expect("32 bytes"));
+            digest = digest_next(digest, &hash);
+            assert_eq!(digest, Digest::from_slice(&bytes(&change.digest)).expect("eight bytes"));
+        }
+    }
+}
