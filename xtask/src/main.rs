@@ -1,2 +1,63 @@
-//! Being built.
-fn main() {}
+//! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! Owns how the project is set up, built, shown and tested from a clean clone. Owns no test: those are in `tests/` and beside the code.
+
+mod demo;
+mod run;
+mod setup;
+mod sim;
+mod test;
+mod wasm;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the demo and the tests need, or say what to do.
+    Setup,
+    /// Build what is needed and show the main job on a real editing history: a server, three clients, a network that is cut and heals.
+    #[command(disable_help_flag = true)]
+    Demo {
+        /// Passed on to the demo.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Install what the tests need and run all of them.
+    Test,
+    /// Run the simulation: --seeds N [--from K] [--planted NAME], or --planted list.
+    #[command(disable_help_flag = true)]
+    Sim {
+        /// Passed on to the simulation.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
+    /// Build the browser module and check what it imports.
+    Wasm,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Setup => setup::for_everything(),
+        Command::Demo { args } => demo::demo(&args),
+        Command::Test => return test::test(),
+        Command::Sim { args } => sim::sim(&args),
+        Command::Wasm => setup::for_wasm().and_then(|()| wasm::build_and_check()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Makes a fresh Debian or Ubuntu machine with Rust ready: uses what is there, else installs it, else says what to do.
+
+mod apt;
+mod python;
+mod rust;
+
+use crate::run::{self, Failure};
+use crate::wasm::Toolchain;
+
+/// What the demo needs.
+pub(crate) fn for_demo() -> Result<(), Failure> {
+    c_compiler()
+}
+
+/// What the browser module needs.
+pub(crate) fn for_wasm() -> Result<(), Failure> {
+    let toolchain = rust::wasm_toolchain()?;
+    println!("  compiler for the browser: {}", toolchain.describe());
+    Ok(())
+}
+
+/// What the demo and the tests need.
+pub(crate) fn for_everything() -> Result<(), Failure> {
+    println!("setup");
+    for_demo()?;
+    rust::component("formatter", "rustfmt", &["fmt", "--version"])?;
+    rust::component("linter", "clippy", &["clippy", "--version"])?;
+    for_wasm()?;
+    python::ready()
+}
+
+/// The compiler for the browser that an earlier setup found or installed.
+pub(crate) fn wasm_toolchain() -> Result<Toolchain, Failure> {
+    rust::wasm_toolchain()
+}
+
+/// SQLite is compiled from its C source.
+fn c_compiler() -> Result<(), Failure> {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    if !run::answers(&compiler, &["--version"]) {
+        apt::install("C compiler", &["gcc", "libc6-dev"])?;
+    }
+    println!("  C compiler: {compiler}");
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask test`: installs what the tests need, runs all of them, and closes with one line of counts.
+
+mod tally;
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use tally::Tally;
+
+use crate::run::{self, Failure};
+use crate::{setup, wasm};
+
+/// Runs everything and prints `N passed, N failed`, the sum over all runners; each check that is no runner counts as one.
+pub(crate) fn test() -> ExitCode {
+    let mut total = Tally::default();
+    if let Err(failure) = setup::for_everything() {
+        eprintln!("setup failed, so no test was run:\n{failure}");
+        total.failed += 1;
+    } else {
+        total += check("format", || run::shown(run::cargo().args(["fmt", "--all", "--check"])));
+        total += check("server build", || run::shown(run::cargo().args(["build", "--package", "sync-server"])));
+        total += step("tests", cargo_test);
+        total += check("lints", lints);
+        total += check("browser module", wasm::build_and_check);
+    }
+    println!("\n{} passed, {} failed", total.passed, total.failed);
+    if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn lints() -> Result<(), Failure> {
+    run::shown(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+fn check(what: &str, body: impl FnOnce() -> Result<(), Failure>) -> Tally {
+    step(what, || match body() {
+        Ok(()) => Tally { passed: 1, failed: 0 },
+        Err(failure) => {
+            eprintln!("{what} failed: {failure}");
+            Tally { passed: 0, failed: 1 }
+        }
+    })
+}
+
+fn step(what: &str, body: impl FnOnce() -> Tally) -> Tally {
+    println!("\n=== {what}");
+    let start = Instant::now();
+    let tally = body();
+    println!("=== {what}: {} ok, {} not ok, {} s", tally.passed, tally.failed, start.elapsed().as_secs());
+    tally
+}
+
+fn cargo_test() -> Tally {
+    let mut command = run::cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    counted(&mut command)
+}
+
+/// Runs a command with its output shown and its closing lines added up.
+fn counted(command: &mut Command) -> Tally {
+    let mut child = match command.stdout(Stdio::piped()).spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            eprintln!("{command:?} can't be run: {error}");
+            return Tally { passed: 0, failed: 1 };
+        }
+    };
+    let stdout = child.stdout.take().expect("stdout is piped");
+    let mut tally = Tally::default();
+    for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tally += Tally::of_line(&line);
+    }
+    let succeeded = child.wait().is_ok_and(|status| status.success());
+    // A run that did not compile or was killed prints no closing line of its own.
+    if !succeeded && tally.failed == 0 {
+        tally.failed = 1;
+    }
+    tally
+}

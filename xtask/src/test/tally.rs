@@ -1,0 +1,58 @@
+//! Counts of tests, and how to read them from a runner's closing line.
+
+use std::ops::AddAssign;
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    /// Those that passed.
+    pub(crate) passed: u64,
+    /// Those that failed, or did not run though they should have.
+    pub(crate) failed: u64,
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
+impl Tally {
+    /// The counts in one line of cargo's output; nothing, if it is no closing line. An ignored test counts as failed,
+    /// since this project ignores none.
+    pub(crate) fn of_line(line: &str) -> Self {
+        let Some(counts) = line.strip_prefix("test result: ") else {
+            return Self::default();
+        };
+        let count = |word: &str| {
+            let number = counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
+            number.and_then(|number| number.trim().parse::<u64>().ok())
+        };
+        match (count("passed"), count("failed"), count("ignored")) {
+            (Some(passed), Some(failed), Some(ignored)) => Self { passed, failed: failed + ignored },
+            // Better a false alarm than tests that nobody counts.
+            _ => Self { passed: 0, failed: 1 },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_closing_lines_and_nothing_else() {
+        let output = "running 3 tests\ntest a ... ok\n\
+            test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 1.50s";
+        let mut total = Tally::default();
+        output.lines().for_each(|line| total += Tally::of_line(line));
+        assert_eq!(total, Tally { passed: 7, failed: 3 });
+    }
+
+    #[test]
+    fn a_closing_line_in_another_form_is_a_failure() {
+        assert_eq!(Tally::of_line("test result: fine, all of them"), Tally { passed: 0, failed: 1 });
+    }
+}

@@ -1,0 +1,132 @@
+//! The browser module: which compiler builds it, and that it asks the page for nothing but wasm-bindgen's own glue.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::run::{self, Failure};
+use crate::setup;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_LINKER: &str = "wasm-ld-22";
+/// The module that wasm-bindgen writes beside ours for the name below; every import must come from it.
+const GLUE: &str = "./rejoin_bg.js";
+const NAME: &str = "rejoin";
+
+/// A way to compile for wasm32.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Toolchain {
+    /// The toolchain in use has the target's standard library.
+    InUse,
+    /// Debian's second toolchain, which compiles the standard library from its packaged source.
+    Debian,
+}
+
+impl Toolchain {
+    /// What this machine has.
+    pub(crate) fn find() -> Option<Self> {
+        let has_library = |dir: String| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        if run::output("rustc", &["--print", "target-libdir", "--target", TARGET]).is_some_and(has_library) {
+            return Some(Self::InUse);
+        }
+        let has_source = |sysroot: String| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std").exists();
+        let debian = run::output(DEBIAN_RUSTC, &["--print", "sysroot"]).is_some_and(has_source)
+            && run::answers(DEBIAN_CARGO, &["--version"])
+            && run::answers(DEBIAN_LINKER, &["--version"]);
+        debian.then_some(Self::Debian)
+    }
+
+    /// Its name for people.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::InUse => "the toolchain in use",
+            Self::Debian => "Debian's rustc-web",
+        }
+    }
+
+    fn cargo(self) -> Command {
+        match self {
+            Self::InUse => run::cargo(),
+            Self::Debian => debian_cargo(),
+        }
+    }
+
+    /// Both toolchains keep apart from the native builds and from each other.
+    fn target_dir(self) -> PathBuf {
+        let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
+        match self {
+            Self::InUse => base.join("wasm"),
+            Self::Debian => base.join("wasm-debian"),
+        }
+    }
+}
+
+fn debian_cargo() -> Command {
+    let mut command = Command::new(DEBIAN_CARGO);
+    command
+        .current_dir(run::root())
+        .args(["-Z", "build-std=std,panic_abort"])
+        .env("RUSTC", DEBIAN_RUSTC)
+        // The packaged compiler is a release; building the standard library needs its unstable flag.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", DEBIAN_LINKER);
+    // Set by the cargo that runs us, for another toolchain.
+    for name in ["CARGO", "RUSTUP_TOOLCHAIN", "RUSTUP_HOME", "LD_LIBRARY_PATH", "RUSTDOC"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Builds the module, links it and checks its imports.
+pub(crate) fn build_and_check() -> Result<(), Failure> {
+    let toolchain = setup::wasm_toolchain()?;
+    let target_dir = toolchain.target_dir();
+    let mut build = toolchain.cargo();
+    build.args(["build", "--package", "sync-wasm", "--lib", "--profile", "wasm", "--target", TARGET, "--target-dir"]);
+    run::shown(build.arg(&target_dir))?;
+    let module = link(&target_dir.join(TARGET).join("wasm/sync_wasm.wasm"))?;
+    println!("wasm: {} KB linked, {} imports, all from {GLUE}", module.kilobytes, module.imports.len());
+    Ok(())
+}
+
+struct Linked {
+    kilobytes: usize,
+    imports: BTreeSet<(String, String)>,
+}
+
+fn link(built: &Path) -> Result<Linked, Failure> {
+    let failure = |error: String| Failure::new(format!("{}: {error}", built.display()));
+    let mut bindgen = Bindgen::new();
+    bindgen.input_path(built).out_name(NAME).bundler(true).map_err(|error| failure(error.to_string()))?;
+    let mut output = bindgen.generate_output().map_err(|error| failure(format!("{error:#}")))?;
+    let imports: BTreeSet<(String, String)> =
+        output.wasm().imports.iter().map(|import| (import.module.clone(), import.name.clone())).collect();
+    let strays = strays(&imports);
+    if !strays.is_empty() {
+        return Err(failure(format!("asks the page for what it will not have: {}", strays.join(", "))));
+    }
+    Ok(Linked { kilobytes: output.wasm_mut().emit_wasm().len() / 1000, imports })
+}
+
+/// Imports that no browser gives: `env` above all, which a linker adds for any symbol that it did not find.
+fn strays(imports: &BTreeSet<(String, String)>) -> Vec<String> {
+    imports.iter().filter(|(module, _)| module != GLUE).map(|(module, name)| format!("{module}.{name}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_from_anywhere_but_the_glue_is_stray() {
+        let import = |module: &str, name: &str| (module.to_owned(), name.to_owned());
+        let imports = [import(GLUE, "__wbindgen_throw"), import("env", "clock_gettime"), import("wasi", "fd_write")];
+        assert_eq!(strays(&imports.into()), ["env.clock_gettime", "wasi.fd_write"]);
+    }
+}
