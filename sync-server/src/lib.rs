@@ -1,1 +1,3 @@
-//! Being built.
+//! The sync server: what turns the engine's machines, in sockets, threads and files.
+
+pub mod store;

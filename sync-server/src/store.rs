@@ -1,0 +1,38 @@
+//! The server's stores.
+//!
+//! Owns the traits' implementations and a data folder's layout. What is in a pack is none of its business.
+
+mod error;
+mod folder;
+mod reader;
+mod row;
+mod schema;
+mod sqlite;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::from_io;
+pub use folder::{DATABASE_FILE, Folder, LOCK_FILE};
+pub use reader::{SqliteReader, Totals};
+pub use row::ROW_FORMAT;
+pub use sqlite::{Options, SqliteStore};
+
+use sync_core::id::{DocumentName, LogSeq, StoreId};
+use sync_core::storage::{DocumentRecord, Loaded, StoreError};
+
+/// A way to read a store that does not wait for its writer. Calls block; each holder has its own.
+pub trait ReadStore: Send {
+    /// The store's identity.
+    fn store_id(&self) -> StoreId;
+
+    /// As [`sync_core::storage::Store::load`].
+    fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// As [`sync_core::storage::Store::documents`].
+    fn documents(
+        &mut self,
+        after: Option<&DocumentName>,
+        count_max: usize,
+    ) -> Result<Vec<(DocumentName, DocumentRecord)>, StoreError>;
+}

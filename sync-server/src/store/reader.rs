@@ -1,0 +1,133 @@
+//! Reading a store beside its writer, in this process or another: SQLite's WAL lets both go on.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use sync_core::id::{DocumentName, LogSeq, StoreId};
+use sync_core::storage::{DocumentRecord, Loaded, StoreError};
+
+use super::error::from_sqlite;
+use super::folder::DATABASE_FILE;
+use super::{ReadStore, row, schema};
+
+/// How long a read waits for a writer that replaces the whole file, as compaction does.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a store holds in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Live documents.
+    pub documents: u64,
+    /// Documents of which only a tombstone is left.
+    pub deleted: u64,
+    /// Changes of live documents.
+    pub changes: u64,
+    /// Rows that hold packs.
+    pub packs: u64,
+    /// Bytes of all packs.
+    pub pack_bytes: u64,
+    /// Bytes of the database file, without its write-ahead log.
+    pub file_bytes: u64,
+    /// Of those, bytes that hold nothing.
+    pub free_bytes: u64,
+}
+
+/// A read-only connection to a store.
+#[derive(Debug)]
+pub struct SqliteReader {
+    connection: Connection,
+    store_id: StoreId,
+}
+
+impl SqliteReader {
+    /// Opens a data folder's store for reading, whether or not a server runs on it.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_database(&folder.join(DATABASE_FILE))
+    }
+
+    fn open_database(path: &Path) -> Result<Self, StoreError> {
+        let connection = connect(path)?;
+        let found = schema::check(&connection, schema::MIGRATIONS.len() as u32)?;
+        if found == 0 {
+            return Err(StoreError::Corrupt("the store is empty: no server has written to it yet".into()));
+        }
+        let store_id =
+            schema::store_id(&connection)?.ok_or_else(|| StoreError::Corrupt("the store has no identity".into()))?;
+        Ok(Self { connection, store_id })
+    }
+
+    /// A reader of a store that this process has open for writing.
+    pub(super) fn over(path: &Path, store_id: StoreId) -> Result<Self, StoreError> {
+        Ok(Self { connection: connect(path)?, store_id })
+    }
+
+    /// All names that have a row, live or not, whether or not the rest of the row makes sense.
+    pub fn names(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut statement =
+            self.connection.prepare_cached("SELECT name FROM document ORDER BY name").map_err(from_sqlite)?;
+        let rows = statement.query_map([], |row| row.get(0)).map_err(from_sqlite)?;
+        rows.collect::<Result<_, _>>().map_err(from_sqlite)
+    }
+
+    /// What SQLite itself finds wrong with the file, one line each; empty if nothing.
+    pub fn integrity(&mut self) -> Result<Vec<String>, StoreError> {
+        let mut statement = self.connection.prepare("PRAGMA integrity_check").map_err(from_sqlite)?;
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(from_sqlite)?;
+        let lines: Vec<String> = rows.collect::<Result<_, _>>().map_err(from_sqlite)?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+
+    /// Packs whose document has no row, as `document id, first`.
+    pub fn orphans(&mut self) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut statement = self
+            .connection
+            .prepare("SELECT document, first FROM pack WHERE document NOT IN (SELECT id FROM document)")
+            .map_err(from_sqlite)?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(from_sqlite)?;
+        rows.collect::<Result<_, _>>().map_err(from_sqlite)
+    }
+
+    /// What the store holds in all.
+    pub fn totals(&mut self) -> Result<Totals, StoreError> {
+        let number = |sql: &str| {
+            let value = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(from_sqlite)?;
+            Ok(u64::try_from(value).unwrap_or(0))
+        };
+        let page = number("PRAGMA page_size")?;
+        Ok(Totals {
+            documents: number("SELECT count(*) FROM document WHERE incarnation IS NOT NULL")?,
+            deleted: number("SELECT count(*) FROM document WHERE incarnation IS NULL")?,
+            changes: number("SELECT coalesce(sum(head), 0) FROM document WHERE incarnation IS NOT NULL")?,
+            packs: number("SELECT count(*) FROM pack")?,
+            pack_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM pack")?,
+            file_bytes: number("PRAGMA page_count")? * page,
+            free_bytes: number("PRAGMA freelist_count")? * page,
+        })
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(from_sqlite)?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(from_sqlite)?;
+    Ok(connection)
+}
+
+impl ReadStore for SqliteReader {
+    fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        row::load(&self.connection, document, after, bytes_max)
+    }
+
+    fn documents(
+        &mut self,
+        after: Option<&DocumentName>,
+        count_max: usize,
+    ) -> Result<Vec<(DocumentName, DocumentRecord)>, StoreError> {
+        row::documents(&self.connection, after, count_max)
+    }
+}
