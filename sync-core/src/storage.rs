@@ -3,6 +3,8 @@
 //! Owns the shapes of tasks and results and the errors a store may give. Owns no format: the server's rows are packs, the
 //! client's rows are opaque keys and values. Every implementation passes the contract suites in the tests folder.
 
+pub mod memory;
+
 use bytes::Bytes;
 
 use crate::id::{Digest, DocumentName, Incarnation, LogSeq, StoreId};

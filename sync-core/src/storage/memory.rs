@@ -1,0 +1,169 @@
+//! Stores in memory: the reference that every other implementation agrees with.
+//!
+//! Owns what a store means when nothing can fail. Keeps nothing beyond its own life; simulated disks replay their journal into these.
+
+use std::collections::BTreeMap;
+
+use crate::id::{Digest, DocumentName, LogSeq, StoreId};
+use crate::log::digest_start;
+use crate::storage::{
+    Append, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack, Table, Write,
+};
+
+/// The digest of a document that has no log.
+const NO_DIGEST: Digest = Digest([0; 8]);
+
+#[derive(Clone, Debug)]
+struct Document {
+    record: DocumentRecord,
+    packs: Vec<StoredPack>,
+}
+
+impl Document {
+    fn new() -> Self {
+        let record = DocumentRecord { incarnation: None, head: LogSeq(0), digest: NO_DIGEST, deleted: Vec::new() };
+        Self { record, packs: Vec::new() }
+    }
+
+    /// Whether `append` stands exactly at the end of this log, or at the start of a new one.
+    fn accepts(&self, append: &Append) -> bool {
+        let (head, digest) = match self.record.incarnation {
+            Some(live) if live == append.incarnation => (self.record.head, self.record.digest),
+            Some(_) => return false,
+            None if self.record.deleted.contains(&append.incarnation) => return false,
+            None => (LogSeq(0), digest_start(append.incarnation)),
+        };
+        append.pack.first == head.plus(1) && append.digest_before == digest
+    }
+}
+
+/// A server's store in memory.
+#[derive(Clone, Debug)]
+pub struct MemoryStore {
+    store_id: StoreId,
+    documents: BTreeMap<DocumentName, Document>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(store_id: StoreId) -> Self {
+        Self { store_id, documents: BTreeMap::new() }
+    }
+
+    /// Gives the store another identity, as a restore from a backup does.
+    pub fn set_store_id(&mut self, store_id: StoreId) {
+        self.store_id = store_id;
+    }
+
+    /// Adds one pack, or says why not, as [`Store::commit`] does for each of its appends.
+    pub fn append(&mut self, append: &Append) -> Result<Durability, StoreError> {
+        if append.pack.count == 0 {
+            return Err(StoreError::Corrupt("a pack without changes".into()));
+        }
+        let known = self.documents.get(&append.document);
+        let head = known.map_or(LogSeq(0), |d| d.record.head);
+        if !known.unwrap_or(&Document::new()).accepts(append) {
+            return Err(StoreError::HeadMoved { head });
+        }
+        let document = self.documents.entry(append.document.clone()).or_insert_with(Document::new);
+        document.record.incarnation = Some(append.incarnation);
+        document.record.head = append.pack.last();
+        document.record.digest = append.pack.digest;
+        document.packs.push(append.pack.clone());
+        Ok(Durability::Durable)
+    }
+}
+
+impl Store for MemoryStore {
+    fn store_id(&self) -> StoreId {
+        self.store_id
+    }
+
+    fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        let Some(document) = self.documents.get(document) else {
+            return Ok(Loaded { record: None, packs: Vec::new() });
+        };
+        let start = document.packs.partition_point(|pack| pack.last() <= after);
+        let mut bytes = 0;
+        let mut packs = Vec::new();
+        for pack in &document.packs[start..] {
+            if bytes >= bytes_max && !packs.is_empty() {
+                break;
+            }
+            bytes += pack.bytes.len();
+            packs.push(pack.clone());
+        }
+        Ok(Loaded { record: Some(document.record.clone()), packs })
+    }
+
+    fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
+        Ok(appends.iter().map(|append| self.append(append)).collect())
+    }
+
+    fn delete(&mut self, document: &DocumentName) -> Result<bool, StoreError> {
+        let Some(document) = self.documents.get_mut(document) else { return Ok(false) };
+        let Some(incarnation) = document.record.incarnation.take() else { return Ok(false) };
+        document.record.deleted.push(incarnation);
+        document.record.head = LogSeq(0);
+        document.record.digest = NO_DIGEST;
+        document.packs.clear();
+        Ok(true)
+    }
+
+    fn documents(
+        &mut self,
+        after: Option<&DocumentName>,
+        count_max: usize,
+    ) -> Result<Vec<(DocumentName, DocumentRecord)>, StoreError> {
+        let live = self.documents.iter().filter(|(_, d)| d.record.incarnation.is_some());
+        let beyond = live.filter(|(name, _)| after.is_none_or(|after| *name > after));
+        Ok(beyond.take(count_max).map(|(name, d)| (name.clone(), d.record.clone())).collect())
+    }
+}
+
+/// A client's local store in memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryLocalStore {
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+}
+
+impl MemoryLocalStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Does one write. It can't fail.
+    pub fn apply(&mut self, write: &Write) {
+        match write {
+            Write::Put { table, key, value } => {
+                self.rows.insert((*table, key.clone()), value.clone());
+            }
+            Write::Delete { table, key } => {
+                self.rows.remove(&(*table, key.clone()));
+            }
+            Write::DeletePrefix { table, prefix } => {
+                let keys: Vec<_> = self.rows_with(*table, prefix).map(|(key, _)| key.clone()).collect();
+                for key in keys {
+                    self.rows.remove(&(*table, key));
+                }
+            }
+        }
+    }
+
+    fn rows_with<'a>(&'a self, table: Table, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Vec<u8>, &'a Vec<u8>)> {
+        let from = self.rows.range((table, prefix.to_vec())..);
+        from.take_while(move |((t, key), _)| *t == table && key.starts_with(prefix)).map(|((_, k), v)| (k, v))
+    }
+}
+
+impl LocalStore for MemoryLocalStore {
+    fn read(&mut self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
+        Ok(self.rows_with(table, prefix).map(|(k, v)| (k.clone(), v.clone())).collect())
+    }
+
+    fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        writes.iter().for_each(|write| self.apply(write));
+        Ok(())
+    }
+}
