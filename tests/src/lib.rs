@@ -3,3 +3,5 @@
 pub mod cbor;
 pub mod cddl;
 pub mod contract;
+pub mod proxy;
+pub mod traces;
