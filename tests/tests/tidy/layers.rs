@@ -33,7 +33,7 @@ impl Table {
     pub(crate) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for (from, to) in &self.inside {
-            if self.layer.get(from).is_none() || self.layer.get(from) != self.layer.get(to) {
+            if !self.layer.contains_key(from) || self.layer.get(from) != self.layer.get(to) {
                 faults.push(format!("ARCHITECTURE.md: {from} -> {to} is no edge inside a layer"));
             }
             if from == to || self.reaches(to, from, self.inside.len()) {

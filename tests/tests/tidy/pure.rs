@@ -32,9 +32,9 @@ pub(crate) fn check(source: &Source) -> Vec<String> {
 
 fn is_banned(path: &Path) -> bool {
     let text = path.text();
-    let inside = |place: &&str| text == **place || text.starts_with(&format!("{place}::"));
+    let inside = |place: &str| text == place || text.starts_with(&format!("{place}::"));
     path.segments.iter().any(|segment| NAMES.contains(&segment.as_str()))
-        || PLACES.iter().any(|place| inside(&place))
+        || PLACES.iter().any(|place| inside(place))
         || text.ends_with("Instant::now")
 }
 

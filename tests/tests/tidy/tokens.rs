@@ -39,7 +39,9 @@ fn spread(tokens: TokenStream, module: &[String], found: &mut Vec<Path>) {
             TokenTree::Group(group) => spread(group.stream(), module, found),
             // A lifetime, or the field or method after a dot: no path.
             TokenTree::Punct(p) if p.as_char() == '\'' || p.as_char() == '.' => {
-                rest.pop_front_if(|next| matches!(next, TokenTree::Ident(_)));
+                if matches!(rest.front(), Some(TokenTree::Ident(_))) {
+                    rest.pop_front();
+                }
             }
             TokenTree::Ident(ident) if ident == "mod" => {
                 let name = rest.pop_front().map(|name| name.to_string()).unwrap_or_default();
