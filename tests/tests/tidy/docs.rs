@@ -42,6 +42,12 @@ pub(crate) fn links(page: &Source) -> Vec<String> {
     faults
 }
 
+/// Manifest lines that turn planted bugs on.
+pub(crate) fn planted(manifest: &Source) -> Vec<String> {
+    let lines = manifest.text.lines().enumerate().filter(|(_, line)| line.contains("planted"));
+    lines.map(|(index, _)| manifest.fault(index + 1, "turns planted bugs on")).collect()
+}
+
 /// What cargo knows of all packages in the lock file.
 pub(crate) fn metadata() -> Value {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -95,11 +101,18 @@ fn split_outside<'a>(expression: &'a str, operator: &str) -> Option<(&'a str, &'
 #[test]
 fn a_missing_file_and_a_dead_link_are_faults() {
     assert_eq!(missing(Path::new("/nowhere")).len(), EXPECTED.len());
-    let page = Source::sample(
+    let page = Source::new(
         "docs/x.md",
         "[a](../README.md#top) [b](https://example.org/x) [c](gone.md)\n[d](#here) [e](../gone.rs)",
     );
     assert_eq!(links(&page), ["docs/x.md:1: gone.md leads nowhere", "docs/x.md:2: ../gone.rs leads nowhere"]);
+}
+
+#[test]
+fn a_manifest_with_planted_bugs_is_a_fault() {
+    let manifest =
+        Source::new("x/Cargo.toml", "[dependencies]\nsync-core = { workspace = true, features = [\"planted\"] }");
+    assert_eq!(planted(&manifest), ["x/Cargo.toml:2: turns planted bugs on"]);
 }
 
 #[test]

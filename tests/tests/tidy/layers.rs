@@ -96,7 +96,7 @@ const SAMPLE: &str = "| layer | modules | inside the layer |\n|---|---|---|\n| 1
 #[test]
 fn an_import_from_above_or_beside_is_a_fault() {
     let table = Table::parse(SAMPLE).expect("a table");
-    let faults = |path: &str, text: &str| table.check(&Source::sample(path, text)).len();
+    let faults = |path: &str, text: &str| table.check(&Source::new(path, text)).len();
     assert_eq!(faults("sync-core/src/clock.rs", "use crate::id::A; use crate::limits;"), 0);
     assert_eq!(faults("sync-core/src/id.rs", "use crate::limits::{A, B};"), 0);
     assert_eq!(faults("sync-core/src/limits.rs", "use crate::id::A;"), 1);

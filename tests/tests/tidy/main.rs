@@ -40,6 +40,12 @@ fn core_has_no_clock_thread_socket_lock_or_global() {
 }
 
 #[test]
+fn planted_bugs_stay_out_of_what_users_run() {
+    let manifests = ["sync-server/Cargo.toml", "sync-client/Cargo.toml", "sync-wasm/Cargo.toml"];
+    none(manifests.iter().flat_map(|path| docs::planted(&Source::new(path, &tree::read(path)))).collect());
+}
+
+#[test]
 fn files_are_short_and_say_what_they_own() {
     none(over_rust(|source| [shape::file_length(source), shape::head(source)].concat()));
 }

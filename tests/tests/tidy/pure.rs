@@ -54,7 +54,7 @@ fn statics(tokens: TokenStream) -> Vec<usize> {
 
 #[test]
 fn each_thing_that_differs_from_run_to_run_is_a_fault() {
-    let faults = |text: &str| check(&Source::sample("sync-core/src/x.rs", text)).len();
+    let faults = |text: &str| check(&Source::new("sync-core/src/x.rs", text)).len();
     assert_eq!(
         faults(
             "use std::collections::BTreeMap; use std::sync::Arc; use std::time::Duration; const A: &'static str = \"\";"

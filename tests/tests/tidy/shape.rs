@@ -112,7 +112,7 @@ pub(crate) fn unfinished(source: &Source) -> Vec<String> {
 
 #[cfg(test)]
 fn sample(text: &str) -> Source {
-    Source::sample("x.rs", text)
+    Source::new("x.rs", text)
 }
 
 #[test]

@@ -15,8 +15,8 @@ impl Source {
         format!("{}:{line}: {what}", self.path)
     }
 
-    /// A made-up file, to show that a rule can fail.
-    pub(crate) fn sample(path: &str, text: &str) -> Self {
+    /// A file from its parts.
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         Self { path: path.into(), text: text.into() }
     }
 }
