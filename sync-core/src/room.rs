@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::clock::VectorClock;
 use crate::id::{BatchId, SessionId, StoreId, TaskId};
 use crate::limits::PackLimits;
-use crate::protocol::{Open, WireLimits};
+use crate::protocol::{CloseCode, Open, WireLimits};
 use crate::scope::Access;
 use crate::storage::{StoreDone, StoreTask};
 
@@ -89,8 +89,19 @@ pub enum Request {
 pub struct ToSession {
     /// One encoded server message. Shared between sessions where it is the same for all.
     pub message: Bytes,
+    /// How the session goes on.
+    pub then: Then,
+}
+
+/// How a session goes on after a room's message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// As before.
+    Continue,
     /// The room has ended this subscription: the handle is free.
-    pub ended: bool,
+    Ended,
+    /// The client broke the protocol: close the connection.
+    Close(CloseCode),
 }
 
 /// What happens to a room.
