@@ -1,12 +1,21 @@
 //! Packs: changes without what the receiver knows already.
 //!
-//! Owns the byte format described in docs/protocol.md. Needs no document, only who has which number and which hash stands at an actor's seq.
+//! Owns the byte format described in docs/pack-format.md. Needs no document, only who has which number and which hash stands at an actor's seq.
+
+mod chunk;
+mod columns;
+mod decode;
+mod encode;
+mod leb;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use crate::change::{Change, ChangeError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::PackLimits;
+use crate::table::ChangeTable;
+use leb::Reader;
 
 /// What both sides of a pack know: the numbers of actors, and the hashes of changes that both hold.
 pub trait PackContext {
@@ -69,20 +78,82 @@ pub struct Unpacked {
 }
 
 /// Packs changes in causal order. Actors numbered below `base` in `context` are written as their number; all others are
-/// introduced in order of first appearance (as author or as author of a dep) and numbered from `base` on.
+/// introduced and numbered from `base` on: first the authors of changes in order of first appearance, then those that only
+/// occur in deps and in changes' own tables of actors.
 pub fn encode(changes: &[Change], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
-    let _ = (changes, base, context);
-    Err(PackError::Malformed("being built"))
+    encode::encode(changes, base, context)
 }
 
 /// Unpacks, re-creating the very bytes of each change and proving it by the digest.
 pub fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
-    let _ = (bytes, context, limits);
-    Err(PackError::Malformed("being built"))
+    decode::decode(bytes, context, limits)
 }
 
 /// Number of changes in a pack, read from its header alone.
 pub fn count(bytes: &[u8]) -> Result<u32, PackError> {
-    let _ = bytes;
-    Err(PackError::Malformed("being built"))
+    read_start(&mut Reader::new(bytes)).map(|(_, count)| count)
+}
+
+/// The first byte: the version in its low four bits, and this one if the body is deflated.
+const DEFLATED: u8 = 0x80;
+const VERSION: u8 = 1;
+
+/// Longest actor that a pack may introduce.
+const ACTOR_BYTES_MAX: usize = 64;
+
+/// What a change's flag byte says.
+mod flags {
+    /// Its author is another one than that of the change before (number 0 before the first), and written.
+    pub(super) const AUTHOR: u8 = 0x01;
+    /// Its seq does not follow the author's last one in this pack, and is written.
+    pub(super) const SEQ: u8 = 0x02;
+    /// The two bits that say how its deps are given.
+    pub(super) const DEPS: u8 = 0x0c;
+    /// Just the change before in this pack.
+    pub(super) const DEPS_BEFORE: u8 = 0x00;
+    /// Just its author's change before.
+    pub(super) const DEPS_OWN: u8 = 0x04;
+    /// Written.
+    pub(super) const DEPS_WRITTEN: u8 = 0x08;
+    /// None.
+    pub(super) const DEPS_NONE: u8 = 0x0c;
+    /// It has a message.
+    pub(super) const MESSAGE: u8 = 0x10;
+    /// It has bytes behind its columns.
+    pub(super) const EXTRA: u8 = 0x20;
+    /// Its table of other actors differs from its author's last one in this pack (empty before), and is written.
+    pub(super) const OTHERS: u8 = 0x40;
+    /// It is written whole.
+    pub(super) const WHOLE: u8 = 0x80;
+}
+
+/// Reads the first byte and the count; says whether the body is deflated.
+fn read_start(r: &mut Reader<'_>) -> Result<(bool, u32), PackError> {
+    let first = r.byte()?;
+    if first & !DEFLATED != VERSION {
+        return Err(PackError::Malformed("unknown version"));
+    }
+    Ok((first & DEFLATED != 0, r.small()?))
+}
+
+/// The first eight bytes of SHA-256 over the changes' hashes in order.
+fn digest<'a>(changes: impl Iterator<Item = &'a Change>) -> [u8; 8] {
+    let hash = changes.fold(Sha256::new(), |sha, change| sha.chain_update(change.hash().0)).finalize();
+    hash[..8].try_into().expect("eight bytes")
+}
+
+impl PackContext for ChangeTable {
+    fn actor(&self, number: u32) -> Option<&ActorId> {
+        self.actor(number)
+    }
+    fn number(&self, actor: &ActorId) -> Option<u32> {
+        self.number(actor)
+    }
+    fn hash(&self, actor: &ActorId, seq: u32) -> Option<ChangeHash> {
+        self.hash(actor, seq)
+    }
+    fn locate(&self, hash: &ChangeHash) -> Option<(ActorId, u32)> {
+        let place = self.place(hash)?;
+        Some((self.actor(place.actor)?.clone(), place.seq))
+    }
 }

@@ -1,0 +1,147 @@
+//! Reading and writing the numbers of packs and change chunks: LEB128, shortest form only.
+
+use super::PackError;
+
+/// A cursor over bytes from outside.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Everything that is left.
+    pub(super) fn rest(self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], PackError> {
+        let (taken, rest) = self.rest.split_at_checked(len).ok_or(PackError::Malformed("it ends early"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// A length and that many bytes.
+    pub(super) fn take_prefixed(&mut self) -> Result<&'a [u8], PackError> {
+        let len = self.length()?;
+        self.take(len)
+    }
+
+    pub(super) fn byte(&mut self) -> Result<u8, PackError> {
+        Ok(self.take(1)?[0])
+    }
+
+    fn groups(&mut self) -> Result<&'a [u8], PackError> {
+        let len = self
+            .rest
+            .iter()
+            .take(10)
+            .position(|b| b & 0x80 == 0)
+            .ok_or(PackError::Malformed("a number does not end"))?;
+        self.take(len + 1)
+    }
+
+    /// An unsigned number in its shortest form.
+    pub(super) fn unsigned(&mut self) -> Result<u64, PackError> {
+        let bytes = self.groups()?;
+        let mut value = 0u64;
+        for (i, b) in bytes.iter().enumerate() {
+            value |= u64::from(b & 0x7f) << (7 * i);
+        }
+        let mut canonical = Vec::with_capacity(bytes.len());
+        put_unsigned(&mut canonical, value);
+        if canonical == bytes { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
+    }
+
+    /// A signed number in its shortest form.
+    pub(super) fn signed(&mut self) -> Result<i64, PackError> {
+        let bytes = self.groups()?;
+        let mut value = 0i64;
+        for (i, b) in bytes.iter().enumerate() {
+            value |= i64::from(b & 0x7f) << (7 * i);
+        }
+        let bits = 7 * bytes.len();
+        if bits < 64 && bytes[bytes.len() - 1] & 0x40 != 0 {
+            value |= -1 << bits;
+        }
+        let mut canonical = Vec::with_capacity(bytes.len());
+        put_signed(&mut canonical, value);
+        if canonical == bytes { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
+    }
+
+    pub(super) fn small(&mut self) -> Result<u32, PackError> {
+        u32::try_from(self.unsigned()?).map_err(|_| PackError::Malformed("a number exceeds 32 bits"))
+    }
+
+    pub(super) fn length(&mut self) -> Result<usize, PackError> {
+        usize::try_from(self.unsigned()?).map_err(|_| PackError::Malformed("it ends early"))
+    }
+}
+
+/// Appends an unsigned number.
+pub(super) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends a signed number.
+pub(super) fn put_signed(out: &mut Vec<u8>, mut value: i64) {
+    loop {
+        let low = value as u8 & 0x7f;
+        value >>= 7;
+        if (value == 0 && low & 0x40 == 0) || (value == -1 && low & 0x40 != 0) {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
+    }
+}
+
+/// Appends a length and the bytes.
+pub(super) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_unsigned(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn numbers_come_back(u in any::<u64>(), s in any::<i64>()) {
+            let mut out = Vec::new();
+            for shift in [0, 7, 30, 63] {
+                put_unsigned(&mut out, u >> shift);
+                put_signed(&mut out, s >> shift);
+            }
+            let mut reader = Reader::new(&out);
+            for shift in [0, 7, 30, 63] {
+                prop_assert_eq!(reader.unsigned(), Ok(u >> shift));
+                prop_assert_eq!(reader.signed(), Ok(s >> shift));
+            }
+            prop_assert!(reader.is_empty());
+        }
+    }
+
+    #[test]
+    fn longer_forms_are_refused() {
+        assert!(Reader::new(&[0x80, 0x00]).unsigned().is_err());
+        assert!(Reader::new(&[0xff, 0x7f]).signed().is_err());
+        assert!(Reader::new(&[0xff; 11]).unsigned().is_err());
+        assert!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]).unsigned().is_err());
+    }
+}
