@@ -11,6 +11,7 @@ pub mod limits;
 pub mod log;
 pub mod op_index;
 pub mod pack;
+pub mod planted;
 pub mod presence;
 pub mod protocol;
 pub mod replica;

@@ -51,6 +51,24 @@ impl Default for ChangeLimits {
     }
 }
 
+impl ChangeLimits {
+    /// The bounds for what is in a log already: it came in under the limits of its day, and must be read whatever they are now.
+    pub fn stored() -> Self {
+        Self {
+            change_bytes_max: 1 << 30,
+            operations_max: 1 << 24,
+            predecessors_max: 1 << 24,
+            deps_max: 1 << 20,
+            key_bytes_max: 1 << 20,
+            value_bytes_max: 1 << 30,
+            message_bytes_max: 1 << 24,
+            actors_max: 1 << 24,
+            heads_max: 1 << 24,
+            ..Self::default()
+        }
+    }
+}
+
 /// Bounds on packs. A pack beyond one is refused as malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackLimits {

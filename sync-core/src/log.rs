@@ -5,8 +5,8 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
-use crate::clock::VectorClock;
-use crate::id::{ChangeHash, Digest, Incarnation, LogSeq};
+use crate::clock::{ClockEntry, VectorClock};
+use crate::id::{ActorId, ChangeHash, Digest, Incarnation, LogSeq};
 use crate::table::{ChangeTable, Place, TableError};
 
 /// The digest before a log's first change.
@@ -32,12 +32,20 @@ pub struct Log {
     table: ChangeTable,
     order: Vec<Place>,
     digests: Vec<Digest>,
+    /// Where each actor first appears, by actor number.
+    arrivals: Vec<LogSeq>,
 }
 
 impl Log {
     /// The empty log of a document's incarnation.
     pub fn new(incarnation: Incarnation) -> Self {
-        Self { incarnation, table: ChangeTable::new(), order: Vec::new(), digests: vec![digest_start(incarnation)] }
+        Self {
+            incarnation,
+            table: ChangeTable::new(),
+            order: Vec::new(),
+            digests: vec![digest_start(incarnation)],
+            arrivals: Vec::new(),
+        }
     }
 
     /// Adds a change at the next position, if its deps and its actor's previous change are in.
@@ -45,6 +53,9 @@ impl Log {
         let place = self.table.insert(change)?;
         self.order.push(place);
         self.digests.push(digest_next(self.digest(), &change.hash()));
+        if place.seq == 1 {
+            self.arrivals.push(self.head());
+        }
         Ok(self.head())
     }
 
@@ -79,8 +90,27 @@ impl Log {
         &self.table
     }
 
+    /// Number of actors that appear up to a position. They are those numbered below it.
+    pub fn actor_count_at(&self, seq: LogSeq) -> u32 {
+        self.arrivals.partition_point(|arrival| *arrival <= seq) as u32
+    }
+
     /// What the log holds, as a clock.
     pub fn clock(&self) -> VectorClock {
         self.table.clock()
+    }
+
+    /// What the log held at a position at or before its head: the clock in the order of actor numbers.
+    pub fn actors_at(&self, seq: LogSeq) -> Vec<(ActorId, ClockEntry)> {
+        let mut seqs: Vec<u32> = self.table.entries().map(|(_, entry)| entry.seq).collect();
+        for place in self.order.iter().skip(usize::try_from(seq.0).unwrap_or(usize::MAX)) {
+            seqs[place.actor as usize] -= 1;
+        }
+        let held = seqs.iter().enumerate().filter(|(_, seq)| **seq > 0);
+        let entry = |(number, seq): (usize, &u32)| {
+            let hash = self.table.hash_at(Place { actor: number as u32, seq: *seq })?;
+            Some((self.table.actor(number as u32)?.clone(), ClockEntry { seq: *seq, hash: hash.into() }))
+        };
+        held.filter_map(entry).collect()
     }
 }

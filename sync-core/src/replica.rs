@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::id::{ChangeHash, SessionId, TaskId};
 use crate::limits::{ChangeLimits, PackLimits};
+use crate::planted::Planted;
 use crate::protocol::RejectCode;
 use crate::storage::{LocalDone, LocalTask, StoreError};
 
@@ -36,6 +37,21 @@ pub struct Config {
     pub change: ChangeLimits,
     /// Bounds on packs received.
     pub pack: PackLimits,
+    /// The bug planted in this run.
+    #[cfg(feature = "planted")]
+    pub planted: Option<Planted>,
+}
+
+impl Config {
+    fn planted(&self, bug: Planted) -> bool {
+        #[cfg(feature = "planted")]
+        return self.planted == Some(bug);
+        #[cfg(not(feature = "planted"))]
+        {
+            let _ = bug;
+            false
+        }
+    }
 }
 
 impl Default for Config {
@@ -52,6 +68,8 @@ impl Default for Config {
             chunks_max: 256,
             change: ChangeLimits::default(),
             pack: PackLimits::default(),
+            #[cfg(feature = "planted")]
+            planted: None,
         }
     }
 }

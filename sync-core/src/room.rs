@@ -3,14 +3,26 @@
 //! Owns order and durability: nothing is acknowledged or shown before the store has it. Owns no socket and no file. A driver
 //! feeds inputs and **drains `poll_output` after every call that takes `now`**.
 
+mod deliver;
+mod load;
+mod open;
+mod presence;
+mod push;
+
+use std::collections::{BTreeMap, VecDeque};
+
 use bytes::Bytes;
 
 use crate::clock::VectorClock;
-use crate::id::{BatchId, SessionId, StoreId, TaskId};
+use crate::id::{ActorId, BatchId, DocumentHandle, DocumentName, LogSeq, RoomNumber, SessionId, StoreId, TaskId};
 use crate::limits::PackLimits;
-use crate::protocol::{CloseCode, Open, WireLimits};
+use crate::planted::Planted;
+use crate::presence::Presence;
+use crate::protocol::{CloseCode, Open, Reject, RejectCode, ServerMessage, WireLimits};
+use crate::rng::Rng;
 use crate::scope::Access;
 use crate::storage::{StoreDone, StoreTask};
+use crate::time::Instant;
 
 /// What a room is told when it is made.
 #[derive(Clone, Debug)]
@@ -29,10 +41,15 @@ pub struct Config {
     pub read_bytes_max: usize,
     /// Bytes of pushes accepted but not yet durable before further pushes are refused as unavailable.
     pub staged_bytes_max: usize,
-    /// Most presences kept.
+    /// Most presences kept; a further session's presence is left out.
     pub presence_max: usize,
+    /// Bytes of requests kept while the document loads; further ones are refused as unavailable.
+    pub waiting_bytes_max: usize,
     /// After a failed commit or load, pushes and opens are answered "retry after this many milliseconds".
     pub retry_after_ms: u32,
+    /// The bug planted in this run.
+    #[cfg(feature = "planted")]
+    pub planted: Option<Planted>,
 }
 
 impl Config {
@@ -47,7 +64,20 @@ impl Config {
             read_bytes_max: 512 << 10,
             staged_bytes_max: 16 << 20,
             presence_max: 1_000,
+            waiting_bytes_max: 16 << 20,
             retry_after_ms: 1_000,
+            #[cfg(feature = "planted")]
+            planted: None,
+        }
+    }
+
+    fn planted(&self, bug: Planted) -> bool {
+        #[cfg(feature = "planted")]
+        return self.planted == Some(bug);
+        #[cfg(not(feature = "planted"))]
+        {
+            let _ = bug;
+            false
         }
     }
 }
@@ -111,6 +141,8 @@ pub enum Input {
     Session(SessionId, Request),
     /// A storage task is done.
     StoreDone(TaskId, StoreDone),
+    /// The document was deleted or restored underneath: end all subscriptions and read it again.
+    Replaced,
 }
 
 /// What a room wants done.
@@ -120,4 +152,183 @@ pub enum Output {
     Deliver(SessionId, ToSession),
     /// Do this and answer with [`Input::StoreDone`].
     Store(TaskId, StoreTask),
+}
+
+/// One session's subscription.
+#[derive(Debug)]
+struct Subscriber {
+    handle: DocumentHandle,
+    /// The last position delivered, or known to be held.
+    position: LogSeq,
+    /// Bytes delivered and not reported as written.
+    in_flight: usize,
+    /// Pushes not answered.
+    pending: usize,
+    /// A load on its behalf is under way.
+    loading: bool,
+    /// Nothing is delivered before the client has said what it holds.
+    awaits_have: bool,
+    /// While it reconciles: what it holds, and how many actors it was told of.
+    reconcile: Option<Reconcile>,
+    /// It missed presence while it was behind.
+    missed_presence: bool,
+}
+
+#[derive(Debug)]
+struct Reconcile {
+    /// Highest seq held of each actor, as far as its hash fits ours.
+    held: BTreeMap<ActorId, u32>,
+    /// Actors that the client was told of.
+    actors: u32,
+    /// Positions up to here may be left out of packs.
+    until: LogSeq,
+}
+
+/// The machine of one document.
+#[derive(Debug)]
+pub struct Room {
+    config: Config,
+    document: DocumentName,
+    number: RoomNumber,
+    rng: Rng,
+    phase: load::Phase,
+    subscribers: BTreeMap<SessionId, Subscriber>,
+    staging: push::Staging,
+    tail: deliver::Tail,
+    presence: Presence,
+    /// Loads on behalf of subscribers that are behind.
+    loads: BTreeMap<TaskId, SessionId>,
+    next_task: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Room {
+    /// The room of a document that nobody has opened yet. `number` is unique among the server's rooms.
+    pub fn new(config: Config, document: DocumentName, number: RoomNumber, seed: [u8; 32]) -> Self {
+        Self {
+            tail: deliver::Tail::new(config.tail_bytes_max),
+            config,
+            document,
+            number,
+            rng: Rng::new(seed),
+            phase: load::Phase::Unloaded,
+            subscribers: BTreeMap::new(),
+            staging: push::Staging::default(),
+            presence: Presence::new(),
+            loads: BTreeMap::new(),
+            next_task: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Feeds what happened. Drain `poll_output` afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Session(session, request) => self.request(now, session, request),
+            Input::StoreDone(task, StoreDone::Loaded(result)) => match self.loads.remove(&task) {
+                Some(session) => self.caught_up_to(session, result),
+                None => self.loaded(now, task, result),
+            },
+            Input::StoreDone(task, StoreDone::Appended(result)) => self.appended(task, result),
+            Input::Replaced => self.replaced(),
+        }
+    }
+
+    /// Fires what is due. Call it at the time that `poll_timeout` gives. Drain `poll_output` afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.expire_presence(now);
+    }
+
+    /// When `handle_timeout` is due next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.presence.next_expiry()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Whether the room may be dropped: nobody is here and nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.subscribers.is_empty() && !self.phase.is_loading() && self.staging.is_empty()
+    }
+
+    /// Why the document is quarantined, if it is.
+    pub fn failure(&self) -> Option<&str> {
+        match &self.phase {
+            load::Phase::Quarantined(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// The document's name.
+    pub fn document(&self) -> &DocumentName {
+        &self.document
+    }
+
+    /// The room's number.
+    pub fn number(&self) -> RoomNumber {
+        self.number
+    }
+
+    /// Most bytes on their way to any one subscriber, and bytes staged: the two bounds a check may hold against [`Config`].
+    pub fn load_bytes(&self) -> (usize, usize) {
+        (self.subscribers.values().map(|s| s.in_flight).max().unwrap_or(0), self.staging.bytes())
+    }
+
+    fn request(&mut self, now: Instant, session: SessionId, request: Request) {
+        if let Request::Leave = request {
+            return self.leave(session);
+        }
+        if !self.phase.is_ready() {
+            return self.wait(session, request);
+        }
+        match request {
+            Request::Join { open, .. } => self.join(session, open),
+            Request::Push { batch, pack } => self.push(session, batch, &pack),
+            Request::Have(clock) => self.have(session, &clock),
+            Request::Emit { payload, ttl_ms } => self.emit(now, session, payload, ttl_ms),
+            Request::Flushed(bytes) => self.flushed(session, bytes),
+            Request::Leave => {}
+        }
+    }
+
+    fn leave(&mut self, session: SessionId) {
+        self.phase.forget(session);
+        if self.subscribers.remove(&session).is_some() {
+            self.loads.retain(|_, s| *s != session);
+            self.staging.forget(session);
+            self.goodbye(session);
+        }
+    }
+
+    fn task(&mut self, task: StoreTask) -> TaskId {
+        self.next_task += 1;
+        let id = TaskId(self.next_task);
+        self.outputs.push_back(Output::Store(id, task));
+        id
+    }
+
+    fn send(&mut self, session: SessionId, message: &ServerMessage, then: Then) {
+        self.outputs.push_back(Output::Deliver(session, ToSession { message: message.encode(), then }));
+    }
+
+    /// Ends a subscription, or refuses to begin one.
+    fn end(&mut self, session: SessionId, handle: DocumentHandle, code: RejectCode, reason: &str) {
+        self.leave(session);
+        let reject = self.rejection(handle, None, code, reason);
+        self.send(session, &reject, Then::Ended);
+    }
+
+    fn rejection(
+        &self,
+        handle: DocumentHandle,
+        batch: Option<BatchId>,
+        code: RejectCode,
+        reason: &str,
+    ) -> ServerMessage {
+        let retry_after_ms = code.is_retryable().then_some(self.config.retry_after_ms);
+        ServerMessage::Reject(Reject { handle, batch, code, reason: reason.into(), verdicts: None, retry_after_ms })
+    }
 }

@@ -17,6 +17,13 @@ pub enum Refusal {
     Place(#[from] TableError),
 }
 
+impl Refusal {
+    /// Whether a bound was passed, rather than a rule broken.
+    pub fn is_limit(&self) -> bool {
+        false
+    }
+}
+
 /// Checks `change` against `table` (what is held, without it) and `index`, and if it may enter, adds its operations to `index`.
 /// On refusal nothing is changed. The caller then inserts it in `table`.
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {

@@ -1,0 +1,230 @@
+//! Delivering: live fan-out, catching up from the tail or the store, and the bound on what is on its way to one subscriber.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::change::Change;
+use crate::id::{LogSeq, SessionId};
+use crate::limits::ChangeLimits;
+use crate::pack::{self, PackError};
+use crate::planted::Planted;
+use crate::protocol::{Blob, Changes, RejectCode, ServerMessage, SparseEnd};
+use crate::room::{Output, Room, Then, ToSession};
+use crate::storage::{Loaded, StoreError, StoredPack};
+
+/// The last packs of a log, bounded by bytes.
+#[derive(Debug)]
+pub(super) struct Tail {
+    packs: VecDeque<StoredPack>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Tail {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { packs: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.packs.clear();
+        self.bytes = 0;
+    }
+
+    pub(super) fn push(&mut self, pack: StoredPack) {
+        self.bytes += pack.bytes.len();
+        self.packs.push_back(pack);
+        while self.bytes > self.bytes_max {
+            let Some(oldest) = self.packs.pop_front() else { return };
+            self.bytes -= oldest.bytes.len();
+        }
+    }
+
+    /// The pack that holds the position after `position`.
+    fn after(&self, position: LogSeq) -> Option<StoredPack> {
+        let next = position.plus(1);
+        let index = self.packs.partition_point(|pack| pack.last() < next);
+        self.packs.get(index).filter(|pack| pack.first <= next).cloned()
+    }
+}
+
+impl Room {
+    /// One commit, one frame, shared by all who have everything before it.
+    pub(super) fn fan_out(&mut self, pack: &StoredPack, origin: Option<SessionId>) {
+        let before = LogSeq(pack.first.0 - 1);
+        let frame = self.changes(pack.first, Some(pack.bytes.clone()), None);
+        let bound = self.config.subscriber_bytes_max;
+        let loses = self.config.planted(Planted::LostOnSlowSubscriber);
+        for (session, subscriber) in &mut self.subscribers {
+            let live = subscriber.position == before && !subscriber.awaits_have && subscriber.reconcile.is_none();
+            if live && origin == Some(*session) {
+                subscriber.position = pack.last();
+            } else if live && subscriber.in_flight + frame.len() <= bound {
+                subscriber.position = pack.last();
+                subscriber.in_flight += frame.len();
+                let message = ToSession { message: frame.clone(), then: Then::Continue };
+                self.outputs.push_back(Output::Deliver(*session, message));
+            } else if loses && live {
+                subscriber.position = pack.last();
+            }
+        }
+        // Who reconciled up to the last commit, or waits for nothing in flight, goes on from the log.
+        let idle = |s: &super::Subscriber| s.position < pack.last() && s.in_flight == 0 && !s.loading && !s.awaits_have;
+        let behind: Vec<_> = self.subscribers.iter().filter(|(_, s)| idle(s)).map(|(session, _)| *session).collect();
+        for session in behind {
+            self.catch_up(session);
+        }
+    }
+
+    fn changes(&self, first: LogSeq, pack: Option<Bytes>, sparse: Option<SparseEnd>) -> Bytes {
+        ServerMessage::Changes(Changes { room: self.number, first, pack: pack.map(Blob), sparse }).encode()
+    }
+
+    pub(super) fn flushed(&mut self, session: SessionId, bytes: usize) {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        subscriber.in_flight = subscriber.in_flight.saturating_sub(bytes);
+        if subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
+            return;
+        }
+        let missed = std::mem::take(&mut subscriber.missed_presence);
+        self.catch_up(session);
+        if missed {
+            self.send_presence(session);
+        }
+    }
+
+    /// After a reload: whoever stands beyond the log has seen what is lost, and comes again by its clock; the rest goes on.
+    pub(super) fn resume_subscribers(&mut self) {
+        let Some(durable) = self.phase.body().map(|body| body.durable) else { return };
+        self.tail.clear();
+        let all: Vec<_> = self.subscribers.iter().map(|(session, s)| (*session, s.handle, s.position)).collect();
+        for (session, handle, position) in all {
+            if position > durable {
+                self.end(session, handle, RejectCode::Mismatch, "the log ends before what was delivered");
+            } else {
+                self.catch_up(session);
+            }
+        }
+    }
+
+    /// Delivers what a subscriber lacks, as far as its bound allows, from the tail or by a read from the store.
+    pub(super) fn catch_up(&mut self, session: SessionId) {
+        loop {
+            let Some(durable) = self.phase.body().map(|body| body.durable) else { return };
+            let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+            if subscriber.awaits_have || subscriber.loading {
+                return;
+            }
+            if subscriber.reconcile.as_ref().is_some_and(|r| subscriber.position >= r.until) {
+                subscriber.reconcile = None;
+            }
+            if subscriber.position >= durable || subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
+                return;
+            }
+            let position = subscriber.position;
+            match self.tail.after(position) {
+                Some(pack) => {
+                    if !self.deliver(session, &pack) {
+                        return;
+                    }
+                }
+                None => {
+                    subscriber.loading = true;
+                    let load = self.load_task(position);
+                    let task = self.task(load);
+                    self.loads.insert(task, session);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// A read on behalf of a subscriber is done.
+    pub(super) fn caught_up_to(&mut self, session: SessionId, result: Result<Loaded, StoreError>) {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        subscriber.loading = false;
+        let (handle, before) = (subscriber.handle, subscriber.position);
+        let packs = match result {
+            Ok(loaded) => loaded.packs,
+            Err(error) => {
+                let code = if error.is_retryable() { RejectCode::Unavailable } else { RejectCode::Quarantined };
+                return self.end(session, handle, code, &error.to_string());
+            }
+        };
+        let Some(durable) = self.phase.body().map(|body| body.durable) else { return };
+        for pack in packs.iter().filter(|pack| pack.last() <= durable) {
+            let Some(subscriber) = self.subscribers.get(&session) else { return };
+            if subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
+                return;
+            }
+            if pack.first <= subscriber.position.plus(1)
+                && subscriber.position < pack.last()
+                && !self.deliver(session, pack)
+            {
+                return;
+            }
+        }
+        match self.subscribers.get(&session) {
+            Some(s) if s.position == before && s.position < durable => {
+                self.end(session, handle, RejectCode::Quarantined, "the log has a hole");
+            }
+            _ => self.catch_up(session),
+        }
+    }
+
+    /// Delivers a pack that begins at or before the subscriber's next position. False if the subscription ended.
+    fn deliver(&mut self, session: SessionId, pack: &StoredPack) -> bool {
+        let Some(subscriber) = self.subscribers.get(&session) else { return false };
+        let first = subscriber.position.plus(1);
+        let handle = subscriber.handle;
+        let frame = match &subscriber.reconcile {
+            None if first == pack.first => Ok(self.changes(first, Some(pack.bytes.clone()), None)),
+            None => self.sliced(pack, first),
+            Some(reconcile) => self.sparse(pack, first, reconcile),
+        };
+        match frame {
+            Ok(frame) => {
+                let Some(subscriber) = self.subscribers.get_mut(&session) else { return false };
+                subscriber.position = pack.last();
+                subscriber.in_flight += frame.len();
+                let message = ToSession { message: frame, then: Then::Continue };
+                self.outputs.push_back(Output::Deliver(session, message));
+                true
+            }
+            Err(error) => {
+                self.end(session, handle, RejectCode::Quarantined, &format!("pack at {}: {error}", pack.first));
+                false
+            }
+        }
+    }
+
+    fn unpack(&self, pack: &StoredPack) -> Result<pack::Unpacked, PackError> {
+        let Some(body) = self.phase.body() else { return Err(PackError::Malformed("the room is not loaded")) };
+        let mut limits = self.config.pack;
+        limits.change = ChangeLimits::stored();
+        pack::decode(&pack.bytes, body.log.table(), &limits)
+    }
+
+    fn repack(&self, changes: &[Change], base: u32) -> Result<Bytes, PackError> {
+        let Some(body) = self.phase.body() else { return Err(PackError::Malformed("the room is not loaded")) };
+        pack::encode(changes, base, body.log.table())
+    }
+
+    /// The part of a pack from `first` on.
+    fn sliced(&self, pack: &StoredPack, first: LogSeq) -> Result<Bytes, PackError> {
+        let changes = self.unpack(pack)?.changes;
+        let skip = (first.0 - pack.first.0) as usize;
+        let base = self.phase.body().map_or(0, |body| body.log.actor_count_at(LogSeq(first.0 - 1)));
+        let bytes = self.repack(changes.get(skip..).unwrap_or_default(), base)?;
+        Ok(self.changes(first, Some(bytes), None))
+    }
+
+    /// What a reconciling subscriber lacks of a pack.
+    fn sparse(&self, pack: &StoredPack, first: LogSeq, reconcile: &super::Reconcile) -> Result<Bytes, PackError> {
+        let mut changes = self.unpack(pack)?.changes;
+        changes.drain(..(first.0 - pack.first.0) as usize);
+        changes.retain(|c| reconcile.held.get(c.actor()).is_none_or(|seq| *seq < c.seq()));
+        let bytes = if changes.is_empty() { None } else { Some(self.repack(&changes, reconcile.actors)?) };
+        Ok(self.changes(first, bytes, Some(SparseEnd { last: pack.last(), digest: pack.digest })))
+    }
+}

@@ -1,0 +1,91 @@
+//! Opening: how what a client holds relates to the log, and from where it is served.
+
+use std::collections::BTreeMap;
+
+use crate::clock::VectorClock;
+use crate::id::{ActorId, LogSeq, SessionId};
+use crate::log::Log;
+use crate::planted::Planted;
+use crate::protocol::{LogActors, Mode, Open, Opened, ServerMessage};
+use crate::room::load::Body;
+use crate::room::{Reconcile, Room, Subscriber, Then};
+
+impl Room {
+    pub(super) fn join(&mut self, session: SessionId, open: Open) {
+        let Some(body) = self.phase.body() else { return };
+        let mode = self.mode(body, &open);
+        let position = match (mode, &open.cursor) {
+            (Mode::Resume, Some(cursor)) => cursor.seq,
+            _ => LogSeq(0),
+        };
+        let actors = (mode == Mode::Reconcile).then(|| body.log.actors_at(body.durable));
+        let known = actors.as_ref().map_or(0, Vec::len) as u32;
+        let opened = Opened {
+            handle: open.handle,
+            room: self.number,
+            mode,
+            incarnation: body.log.incarnation(),
+            head: body.durable,
+            digest: body.log.digest_at(body.durable).expect("the durable position is in the log"),
+            actors: actors.map(LogActors),
+        };
+        let reconcile = (mode == Mode::Reconcile).then(|| Reconcile {
+            held: open.clock.as_ref().map(|clock| held(&body.log, clock)).unwrap_or_default(),
+            actors: known,
+            until: body.durable,
+        });
+        let subscriber = Subscriber {
+            handle: open.handle,
+            position,
+            in_flight: 0,
+            pending: 0,
+            loading: false,
+            awaits_have: mode == Mode::Reconcile && open.clock.is_none(),
+            reconcile,
+            missed_presence: false,
+        };
+        self.subscribers.insert(session, subscriber);
+        self.send(session, &ServerMessage::Opened(opened), Then::Continue);
+        self.send_presence(session);
+        self.catch_up(session);
+    }
+
+    fn mode(&self, body: &Body, open: &Open) -> Mode {
+        let Some(cursor) = open.cursor.filter(|c| c.seq.0 > 0) else {
+            return if open.clock.is_some() { Mode::Reconcile } else { Mode::New };
+        };
+        if body.record.deleted.contains(&cursor.incarnation) {
+            return Mode::Replaced;
+        }
+        let fits = |seq: LogSeq, digest| seq <= body.durable && body.log.digest_at(seq) == Some(digest);
+        let digest_fits = fits(cursor.seq, cursor.digest) || self.config.planted(Planted::IgnoreDigest);
+        let same_log = cursor.store_id == self.config.store_id && cursor.incarnation == body.log.incarnation();
+        let acked_fits = open.acked.is_none_or(|acked| fits(acked.seq, acked.digest));
+        if same_log && digest_fits && acked_fits { Mode::Resume } else { Mode::Reconcile }
+    }
+
+    /// The client answers a reconcile with what it holds.
+    pub(super) fn have(&mut self, session: SessionId, clock: &VectorClock) {
+        let Some(body) = self.phase.body() else { return };
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        if let Some(reconcile) = &mut subscriber.reconcile {
+            reconcile.held = held(&body.log, clock);
+        }
+        subscriber.awaits_have = false;
+        self.catch_up(session);
+    }
+}
+
+/// Highest seq of each actor that a client with this clock holds just as the log does. Where the hashes differ nothing is taken as held:
+/// the client gets all of that actor and sees for itself where they part.
+fn held(log: &Log, clock: &VectorClock) -> BTreeMap<ActorId, u32> {
+    let mut out = BTreeMap::new();
+    for (actor, entry) in clock.iter() {
+        let ours = log.table().seq(actor);
+        let fits = entry.seq > ours || log.table().hash(actor, entry.seq).is_some_and(|h| entry.hash == h.into());
+        if fits && ours > 0 {
+            out.insert(actor.clone(), entry.seq.min(ours));
+        }
+    }
+    out
+}
