@@ -1,11 +1,14 @@
 //! `cargo xtask demo`: builds the server and the demo and runs it.
 
 use crate::run::{self, Failure};
-use crate::setup;
+use crate::{server, setup};
 
 /// Runs the demo with `args`.
 pub(crate) fn demo(args: &[String]) -> Result<(), Failure> {
     setup::for_demo()?;
     println!("building; the first time takes some minutes");
-    run::shown(run::cargo().args(["run", "--package", "rejoin-tests", "--bin", "demo", "--"]).args(args))
+    let server = server::build()?;
+    let mut demo = run::cargo();
+    demo.args(["run", "--package", "rejoin-tests", "--bin", "demo", "--"]).args(args).env(server::VARIABLE, server);
+    run::shown(&mut demo)
 }

@@ -4,6 +4,7 @@
 
 mod demo;
 mod run;
+mod server;
 mod setup;
 mod sim;
 mod test;

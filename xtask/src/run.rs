@@ -35,6 +35,11 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().expect("xtask is a folder of the workspace").to_path_buf()
 }
 
+/// Where cargo builds.
+pub(crate) fn target_dir() -> PathBuf {
+    root().join(env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
+}
+
 /// The cargo that runs us, in the workspace's root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
@@ -109,7 +114,7 @@ fn name(command: &Command) -> String {
 }
 
 fn log_path(what: &str) -> Result<PathBuf, Failure> {
-    let folder = root().join("target/xtask");
+    let folder = target_dir().join("xtask");
     fs::create_dir_all(&folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     let file = what.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     Ok(folder.join(format!("{file}.log")))

@@ -3,13 +3,14 @@
 mod tally;
 
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use tally::Tally;
 
 use crate::run::{self, Failure};
-use crate::{setup, wasm};
+use crate::{server, setup, wasm};
 
 /// Runs everything and prints `N passed, N failed`, the sum over all runners; each check that is no runner counts as one.
 pub(crate) fn test() -> ExitCode {
@@ -19,8 +20,10 @@ pub(crate) fn test() -> ExitCode {
         total.failed += 1;
     } else {
         total += check("format", || run::shown(run::cargo().args(["fmt", "--all", "--check"])));
-        total += check("server build", || run::shown(run::cargo().args(["build", "--package", "sync-server"])));
-        total += step("tests", cargo_test);
+        total += match server::build() {
+            Ok(server) => step("tests", || cargo_test(&server)),
+            Err(failure) => check("server build", || Err(failure)),
+        };
         total += check("lints", lints);
         total += check("browser module", wasm::build_and_check);
     }
@@ -50,9 +53,9 @@ fn step(what: &str, body: impl FnOnce() -> Tally) -> Tally {
     tally
 }
 
-fn cargo_test() -> Tally {
+fn cargo_test(server: &Path) -> Tally {
     let mut command = run::cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]);
+    command.args(["test", "--workspace", "--no-fail-fast"]).env(server::VARIABLE, server);
     counted(&mut command)
 }
 

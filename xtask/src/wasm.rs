@@ -1,7 +1,6 @@
 //! The browser module: which compiler builds it, and that it asks the page for nothing but wasm-bindgen's own glue.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,11 +58,10 @@ impl Toolchain {
 
     /// Both toolchains keep apart from the native builds and from each other.
     fn target_dir(self) -> PathBuf {
-        let base = env::var_os("CARGO_TARGET_DIR").map_or_else(|| run::root().join("target"), PathBuf::from);
-        match self {
-            Self::InUse => base.join("wasm"),
-            Self::Debian => base.join("wasm-debian"),
-        }
+        run::target_dir().join(match self {
+            Self::InUse => "wasm",
+            Self::Debian => "wasm-debian",
+        })
     }
 }
 
