@@ -14,6 +14,7 @@ pub mod pack;
 pub mod planted;
 pub mod presence;
 pub mod protocol;
+pub mod reissue;
 pub mod replica;
 pub mod rng;
 pub mod room;

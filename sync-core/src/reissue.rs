@@ -1,0 +1,314 @@
+//! Re-issue: writes the surviving operations of a losing branch again, under a fresh actor, on top of everything held.
+//!
+//! The one primitive behind equivocation, rejection and discard. Owns how references to lost operations are mended, and promises
+//! that what it gives passes the validator. Stores nothing and decides nothing: which changes lose and which are dropped is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
+
+use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
+use automerge::{ExpandedChange, ScalarValue};
+
+use crate::change::{Change, ChangeError};
+use crate::id::{ActorId, ChangeHash};
+use crate::limits::ChangeLimits;
+use crate::op_index::OpIndex;
+use crate::table::ChangeTable;
+use crate::validator;
+
+/// What the surviving operations are put on top of: a causally closed set of changes without any losing one.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// The changes held.
+    pub table: &'a ChangeTable,
+    /// Their operations.
+    pub index: &'a OpIndex,
+    /// Their highest operation counter; 0 if there is none.
+    pub max_op: u64,
+}
+
+/// A losing branch written again.
+#[derive(Clone, Debug, Default)]
+pub struct Reissued {
+    /// The new changes: seq 1, 2, 3 … of the fresh actor, each on top of the one before, the first on top of the base's heads.
+    pub changes: Vec<Change>,
+    /// Each losing change that was not dropped, with the change that replaces it; `None` if no operation of it survived.
+    pub replaced: Vec<(ChangeHash, Option<ChangeHash>)>,
+    /// Operations of changes that were not dropped which could not survive, since they refer to what was dropped.
+    pub skipped_operations: u64,
+}
+
+/// Why a branch can't be written again: the caller mixed things up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReissueError {
+    /// The actor that should write has changes already.
+    #[error("actor {0} is not fresh")]
+    ActorInUse(ActorId),
+    /// A losing change stands in the base.
+    #[error("change {0} is in the base")]
+    InBase(ChangeHash),
+    /// A change can't be written.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
+
+/// Writes again what survives of `losing` (in causal order: the losing changes and all their descendants). Operations of the
+/// changes in `dropped` do not survive, nor does what can't exist without them. Times and messages stay.
+///
+/// - In an object, or on an element, that a dropped operation made: skipped.
+/// - Text or elements behind a dropped one: put behind what that one was put behind.
+/// - What overwrote or deleted a dropped value: now of what the dropped value had overwritten; a deletion of nothing else is skipped.
+/// - Increments of a dropped counter, and marks whose end was at a dropped character: skipped.
+pub fn reissue(
+    losing: &[Change],
+    dropped: &BTreeSet<ChangeHash>,
+    base: Base<'_>,
+    actor: ActorId,
+    limits: &ChangeLimits,
+) -> Result<Reissued, ReissueError> {
+    if base.table.seq(&actor) > 0 || losing.iter().any(|change| *change.actor() == actor) {
+        return Err(ReissueError::ActorInUse(actor));
+    }
+    if let Some(held) = losing.iter().find(|change| base.table.contains(&change.hash())) {
+        return Err(ReissueError::InBase(held.hash()));
+    }
+    let mut writer = Writer {
+        table: base.table.clone(),
+        index: base.index.clone(),
+        limits,
+        max_op: base.max_op,
+        actor,
+        fates: BTreeMap::new(),
+        out: Reissued::default(),
+    };
+    // Concurrent branches are taken by their counters, so that what was written where comes out much as it was. A descendant
+    // never starts below its ancestors, so the order stays causal.
+    let mut ordered: Vec<&Change> = losing.iter().collect();
+    ordered.sort_by_key(|change| change.start_op());
+    for change in ordered {
+        writer.change(change, dropped.contains(&change.hash()))?;
+    }
+    Ok(writer.out)
+}
+
+/// What became of a losing operation.
+#[derive(Clone, Debug)]
+enum Fate {
+    /// It is now operation `counter` of the fresh actor.
+    Moved { counter: u64, makes_counter: bool },
+    /// It is gone. What referred to it goes by what it referred to itself, in terms of what is there now.
+    Gone { anchor: Option<ElementId>, preds: BTreeSet<OpId>, makes_counter: bool },
+}
+
+/// How much of a change is tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    All,
+    AllButMarks,
+    Nothing,
+}
+
+struct Writer<'a> {
+    table: ChangeTable,
+    index: OpIndex,
+    limits: &'a ChangeLimits,
+    max_op: u64,
+    actor: ActorId,
+    fates: BTreeMap<OpId, Fate>,
+    out: Reissued,
+}
+
+impl Writer<'_> {
+    fn change(&mut self, losing: &Change, dropped: bool) -> Result<(), ReissueError> {
+        let expanded = losing.automerge().decode();
+        if dropped {
+            self.operations(&expanded, Keep::Nothing);
+            return Ok(());
+        }
+        for keep in [Keep::All, Keep::AllButMarks] {
+            let operations = self.operations(&expanded, keep);
+            if operations.is_empty() {
+                break;
+            }
+            let kept = operations.len() as u64;
+            let change = self.write(&expanded, operations)?;
+            // On another base a mark can end before it begins, if its ends were concurrent with what stands there now.
+            if validator::admit(&change, &self.table, &mut self.index, self.limits).is_err() {
+                continue;
+            }
+            self.table.insert(&change).expect("the validator checked its place");
+            self.max_op = change.max_op();
+            self.out.skipped_operations += expanded.operations.len() as u64 - kept;
+            self.out.replaced.push((losing.hash(), Some(change.hash())));
+            self.out.changes.push(change);
+            return Ok(());
+        }
+        self.operations(&expanded, Keep::Nothing);
+        self.out.skipped_operations += expanded.operations.len() as u64;
+        self.out.replaced.push((losing.hash(), None));
+        Ok(())
+    }
+
+    fn write(&self, losing: &ExpandedChange, operations: Vec<Op>) -> Result<Change, ChangeError> {
+        let seq = self.out.changes.len() as u64 + 1;
+        let start_op = NonZeroU64::new(self.max_op + 1).ok_or(ChangeError::OutOfRange("operation counter"))?;
+        // The claim of authorship stands in an actor's first change only.
+        let footed = seq == 1 && losing.seq == 1 && losing.author.is_some();
+        Change::from_automerge(automerge::Change::from(ExpandedChange {
+            operations,
+            actor_id: self.actor.clone(),
+            hash: None,
+            seq,
+            start_op,
+            time: losing.time,
+            message: losing.message.clone(),
+            deps: match self.out.changes.last() {
+                Some(before) => vec![before.hash()],
+                None => self.table.heads().copied().collect(),
+            },
+            extra_bytes: if footed { losing.extra_bytes.clone() } else { Vec::new() },
+            author: None,
+        }))
+    }
+
+    /// The surviving operations of a change in terms of what is there now. Settles the fate of each.
+    fn operations(&mut self, losing: &ExpandedChange, keep: Keep) -> Vec<Op> {
+        let mut kept = Vec::new();
+        let mut at = 0;
+        while let Some(op) = losing.operations.get(at) {
+            let is_mark = matches!(op.action, OpType::MarkBegin(_) | OpType::MarkEnd(_));
+            // The two ends of a mark stand or fall together.
+            let wide = matches!(op.action, OpType::MarkBegin(_)) && at + 1 < losing.operations.len();
+            let group = &losing.operations[at..at + 1 + usize::from(wide)];
+            let first = OpId::new(losing.start_op.get() + at as u64, &losing.actor_id);
+            let wanted = keep == Keep::All || (keep == Keep::AllButMarks && !is_mark);
+            if !wanted || !self.keep_group(group, &first, &mut kept) {
+                for (i, op) in group.iter().enumerate() {
+                    let fate = self.gone(op);
+                    self.fates.insert(first.increment_by(i as u64), fate);
+                }
+            }
+            at += group.len();
+        }
+        kept
+    }
+
+    /// Adds the operations to `kept` and says so, or leaves `kept` as it is.
+    fn keep_group(&mut self, group: &[Op], first: &OpId, kept: &mut Vec<Op>) -> bool {
+        let length = kept.len();
+        for (i, op) in group.iter().enumerate() {
+            let Some(translated) = self.translate(op) else {
+                kept.truncate(length);
+                return false;
+            };
+            let counter = self.max_op + 1 + kept.len() as u64;
+            let fate = Fate::Moved { counter, makes_counter: makes_counter(op) };
+            self.fates.insert(first.increment_by(i as u64), fate);
+            kept.push(translated);
+        }
+        true
+    }
+
+    fn moved(&self, counter: u64) -> OpId {
+        OpId::new(counter, &self.actor)
+    }
+
+    /// An operation in terms of what is there now, if it can exist.
+    fn translate(&self, op: &Op) -> Option<Op> {
+        let obj = match &op.obj {
+            ObjectId::Root => ObjectId::Root,
+            ObjectId::Id(id) => ObjectId::Id(self.survivor(id)?),
+        };
+        let key = match &op.key {
+            Key::Map(key) => Key::Map(key.clone()),
+            Key::Seq(ElementId::Id(id)) if !op.insert => Key::Seq(ElementId::Id(self.survivor(id)?)),
+            Key::Seq(anchor) => {
+                let moved = self.anchor(anchor);
+                // Where the last marked character was is not known any more.
+                let lost = matches!(anchor, ElementId::Id(id) if matches!(self.fates.get(id), Some(Fate::Gone { .. })));
+                if lost && matches!(op.action, OpType::MarkEnd(_)) {
+                    return None;
+                }
+                Key::Seq(moved)
+            }
+        };
+        let pred = match op.action {
+            OpType::Increment(_) => self.counters(op)?,
+            _ => self.preds(op),
+        };
+        let needs_pred = matches!(op.action, OpType::Delete) || (!op.insert && matches!(key, Key::Seq(_)));
+        if needs_pred && pred.is_empty() {
+            return None;
+        }
+        Some(Op { action: op.action.clone(), obj, key, pred: pred.into_iter().collect(), insert: op.insert })
+    }
+
+    /// What an object or element is now, unless it is gone.
+    fn survivor(&self, id: &OpId) -> Option<OpId> {
+        match self.fates.get(id) {
+            None => Some(id.clone()),
+            Some(Fate::Moved { counter, .. }) => Some(self.moved(*counter)),
+            Some(Fate::Gone { .. }) => None,
+        }
+    }
+
+    /// What an insert goes behind now.
+    fn anchor(&self, anchor: &ElementId) -> ElementId {
+        let ElementId::Id(id) = anchor else { return ElementId::Head };
+        match self.fates.get(id) {
+            None => anchor.clone(),
+            Some(Fate::Moved { counter, .. }) => ElementId::Id(self.moved(*counter)),
+            Some(Fate::Gone { anchor, .. }) => anchor.clone().unwrap_or(ElementId::Head),
+        }
+    }
+
+    /// What an operation replaces now: in place of what is gone, what that had replaced.
+    fn preds(&self, op: &Op) -> BTreeSet<OpId> {
+        let mut preds = BTreeSet::new();
+        for id in op.pred.iter() {
+            match self.fates.get(id) {
+                None => {
+                    preds.insert(id.clone());
+                }
+                Some(Fate::Moved { counter, .. }) => {
+                    preds.insert(self.moved(*counter));
+                }
+                Some(Fate::Gone { preds: own, .. }) => preds.extend(own.iter().cloned()),
+            }
+        }
+        preds
+    }
+
+    /// What an increment counts on now. An increment of a counter that is gone is not moved to another value.
+    fn counters(&self, op: &Op) -> Option<BTreeSet<OpId>> {
+        let mut preds = BTreeSet::new();
+        let (mut lost_counter, mut has_counter) = (false, false);
+        for id in op.pred.iter() {
+            match self.fates.get(id) {
+                None => {
+                    preds.insert(id.clone());
+                }
+                Some(Fate::Moved { counter, makes_counter }) => {
+                    has_counter |= makes_counter;
+                    preds.insert(self.moved(*counter));
+                }
+                Some(Fate::Gone { makes_counter, .. }) => lost_counter |= makes_counter,
+            }
+        }
+        // Among what remains from the base, nobody here knows which are counters.
+        (!preds.is_empty() && (has_counter || !lost_counter)).then_some(preds)
+    }
+
+    fn gone(&self, op: &Op) -> Fate {
+        let anchor = match &op.key {
+            Key::Seq(anchor) if op.insert => Some(self.anchor(anchor)),
+            _ => None,
+        };
+        Fate::Gone { anchor, preds: self.preds(op), makes_counter: makes_counter(op) }
+    }
+}
+
+fn makes_counter(op: &Op) -> bool {
+    matches!(&op.action, OpType::Put(ScalarValue::Counter(_)))
+}
