@@ -4,4 +4,5 @@ pub mod cbor;
 pub mod cddl;
 pub mod contract;
 pub mod proxy;
+pub mod tight_store;
 pub mod traces;
