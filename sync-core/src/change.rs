@@ -44,6 +44,11 @@ impl Change {
         Self::from_automerge(change)
     }
 
+    /// Checks the bounds that [`Change::parse`] checks, for a change that came another way.
+    pub fn check_bounds(&self, limits: &ChangeLimits) -> Result<(), ScanError> {
+        scan::scan(self.bytes(), limits)
+    }
+
     /// Takes a change that this process's own automerge made or parsed.
     pub fn from_automerge(change: automerge::Change) -> Result<Self, ChangeError> {
         if change.seq() == 0 || u32::try_from(change.seq()).is_err() {

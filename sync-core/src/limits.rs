@@ -6,6 +6,12 @@ pub const DOCUMENT_NAME_BYTES_MAX: usize = 256;
 /// Operation counters stop here, well below where automerge's own arithmetic would overflow. A change that would pass it is refused.
 pub const OP_COUNTER_MAX: u64 = 1 << 31;
 
+/// Longest actor id, in bytes. A change that names a longer one, or an empty one, is refused before it is parsed.
+pub const ACTOR_BYTES_MAX: usize = 64;
+
+/// Times, counters and increments stay within this distance of zero, so that JavaScript can hold them exactly. Others are refused.
+pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
+
 /// Bounds on one change, checked before it is parsed or while it is validated. A change beyond one is refused with a typed reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeLimits {
@@ -19,6 +25,8 @@ pub struct ChangeLimits {
     pub deps_max: usize,
     /// How far `start_op` may lie above the highest operation known, for changes whose author holds what we lack.
     pub start_op_gap_max: u64,
+    /// Most operation counters that one actor may skip in a document over all its changes, above the highest operation known.
+    pub gap_total_max: u64,
     /// Deepest nesting of objects below the root.
     pub depth_max: u32,
     /// Longest map key or mark name, in bytes.
@@ -27,6 +35,12 @@ pub struct ChangeLimits {
     pub value_bytes_max: usize,
     /// Longest commit message, in bytes.
     pub message_bytes_max: usize,
+    /// Longest author footer, in bytes.
+    pub author_bytes_max: usize,
+    /// Most runs of operations walked to tell in which order the ends of a change's marks stand.
+    pub order_steps_max: u32,
+    /// Most steps an op index keeps about which actor had seen how much of which other.
+    pub seen_steps_max: usize,
     /// Most actors in one document.
     pub actors_max: usize,
     /// Most concurrent heads of one document.
@@ -41,10 +55,14 @@ impl Default for ChangeLimits {
             predecessors_max: 200_000,
             deps_max: 1_024,
             start_op_gap_max: 1 << 20,
+            gap_total_max: 1 << 24,
             depth_max: 100,
             key_bytes_max: 1_024,
             value_bytes_max: 2 << 20,
             message_bytes_max: 4_096,
+            author_bytes_max: 256,
+            order_steps_max: 2_000_000,
+            seen_steps_max: 1_000_000,
             actors_max: 65_536,
             heads_max: 4_096,
         }

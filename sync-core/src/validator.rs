@@ -1,21 +1,24 @@
 //! The validator: nothing enters a document that could break a replica.
 //!
 //! Owns every rule about a change's header and operations. The law: accepted implies that on every replica, in every causal
-//! order, it applies, reads, edits, saves, loads, bundles and gives back the same bytes.
+//! order, it applies, reads, edits, saves, loads, bundles and gives back the same bytes. Values are not judged beyond their size.
+
+mod context;
+mod header;
+mod operation;
+mod order;
+mod refusal;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::ExpandedChange;
 
 use crate::change::Change;
 use crate::limits::ChangeLimits;
-use crate::op_index::OpIndex;
-use crate::table::{ChangeTable, TableError};
-
-/// Why a change may not enter a document.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Refusal {
-    /// Its place among the changes held is wrong: a gap, an unknown dep, another change at its seq.
-    #[error(transparent)]
-    Place(#[from] TableError),
-}
+use crate::op_index::{Addition, OpIndex};
+use crate::table::ChangeTable;
+use context::Context;
+pub use refusal::{OpName, Refusal, Wrong};
 
 impl Refusal {
     /// Whether a bound was passed, rather than a rule broken.
@@ -28,6 +31,30 @@ impl Refusal {
 /// On refusal nothing is changed. The caller then inserts it in `table`.
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
     table.check(change)?;
-    let _ = (index, limits);
+    change.check_bounds(limits)?;
+    let header = header::check(change, table, index, limits)?;
+    let expanded = decode(change)?;
+    let mut context = Context::new(change, table, index, limits, &header)?;
+    operation::check_all(&expanded.operations, &mut context)?;
+    let staged = context.finish();
+    canonical(change, expanded)?;
+    index.admit(
+        staged,
+        &Addition { place: header.place, deps: &header.deps, last_op: header.last_op, skipped: header.skipped },
+    );
     Ok(())
+}
+
+fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {
+    // automerge panics where a column says what no editor writes.
+    catch_unwind(AssertUnwindSafe(|| change.automerge().decode())).map_err(|_| Refusal::Undecodable)
+}
+
+/// A change that automerge would write differently can save what no longer loads.
+fn canonical(change: &Change, expanded: ExpandedChange) -> Result<(), Refusal> {
+    let again = catch_unwind(AssertUnwindSafe(|| automerge::Change::from(expanded)));
+    match again {
+        Ok(again) if again.raw_bytes() == change.bytes() => Ok(()),
+        _ => Err(Refusal::NotCanonical),
+    }
 }

@@ -1,0 +1,302 @@
+//! Which operations lie in the causal past of a change: for each actor its changes' last operations, and how far it had seen each other.
+//!
+//! Owns causality alone. What an operation is, stands in the runs beside it.
+//!
+//! An actor that joins late starts from what one of its deps had seen, instead of a copy of it: otherwise a document with many
+//! actors would cost their number squared.
+
+use std::collections::BTreeMap;
+
+use crate::table::Place;
+
+/// How many actors may stand on each other's past before one keeps a copy: bounds the walk for one question.
+const DEPTH_MAX: u32 = 64;
+
+/// Consecutive changes of one actor whose last operations lie `stride` apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ChangeRun {
+    seq: u32,
+    last_op: u32,
+    stride: u32,
+}
+
+/// From its change `from` on, the actor had seen the other's changes up to `seen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    from: u32,
+    seen: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct ActorPast {
+    seq: u32,
+    last_op: u32,
+    skipped: u64,
+    runs: Vec<ChangeRun>,
+    base: Option<Place>,
+    depth: u32,
+    seen: BTreeMap<u32, Vec<Step>>,
+}
+
+/// The causal past of every change of a document.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    actors: Vec<ActorPast>,
+    highest_op: u32,
+    steps: usize,
+}
+
+/// A change about to be added to the past.
+pub(crate) struct Addition<'a> {
+    /// Where it will stand.
+    pub(crate) place: Place,
+    /// Where its deps stand.
+    pub(crate) deps: &'a [Place],
+    /// Its last operation, or that of its ancestors if it has none.
+    pub(crate) last_op: u32,
+    /// The operation counters it skips above the highest known.
+    pub(crate) skipped: u64,
+}
+
+impl Past {
+    /// Number of actors.
+    pub(crate) fn actor_count(&self) -> u32 {
+        self.actors.len() as u32
+    }
+
+    /// The highest operation of the document.
+    pub(crate) fn highest_op(&self) -> u32 {
+        self.highest_op
+    }
+
+    /// How many counters an actor has skipped so far.
+    pub(crate) fn skipped(&self, actor: u32) -> u64 {
+        self.actors.get(actor as usize).map_or(0, |a| a.skipped)
+    }
+
+    /// Steps kept over all actors.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Highest change of `other` among the change at `place` and its ancestors; 0 if none.
+    pub(crate) fn seen(&self, place: Place, other: u32) -> u32 {
+        let mut place = place;
+        loop {
+            if place.actor == other {
+                return place.seq;
+            }
+            let Some(past) = self.actors.get(place.actor as usize) else { return 0 };
+            let step = past.seen.get(&other).and_then(|steps| {
+                let index = steps.partition_point(|step| step.from <= place.seq).checked_sub(1)?;
+                steps.get(index)
+            });
+            match (step, past.base) {
+                (Some(step), _) => return step.seen,
+                (None, Some(base)) => place = base,
+                (None, None) => return 0,
+            }
+        }
+    }
+
+    /// Last operation of an actor's changes up to `seq`; 0 if there is none.
+    pub(crate) fn last_op(&self, actor: u32, seq: u32) -> u32 {
+        let Some(past) = self.actors.get(actor as usize) else { return 0 };
+        let index = past.runs.partition_point(|run| run.seq <= seq);
+        match index.checked_sub(1).and_then(|i| past.runs.get(i)) {
+            Some(run) => run.last_op + (seq - run.seq) * run.stride,
+            None => 0,
+        }
+    }
+
+    /// Highest change of `other` among the ancestors of a change with these deps.
+    pub(crate) fn seen_by(&self, deps: &[Place], other: u32) -> u32 {
+        deps.iter().map(|dep| self.seen(*dep, other)).max().unwrap_or(0)
+    }
+
+    /// Highest operation among the ancestors of a change with these deps.
+    pub(crate) fn highest_of(&self, deps: &[Place]) -> u32 {
+        // A change's operations are above those of all its ancestors, and an empty one repeats theirs.
+        deps.iter().map(|dep| self.last_op(dep.actor, dep.seq)).max().unwrap_or(0)
+    }
+
+    /// An upper bound on the steps that a change would add.
+    pub(crate) fn steps_of(&self, place: Place, deps: &[Place]) -> usize {
+        self.raised(place, deps, self.base_for(place, deps).map(|b| b.0)).len()
+    }
+
+    /// Adds a change behind its actor's last one.
+    pub(crate) fn add(&mut self, addition: &Addition<'_>) {
+        let Addition { place, deps, last_op, skipped } = *addition;
+        let base = self.base_for(place, deps);
+        let raised = self.raised(place, deps, base.map(|b| b.0));
+        let index = place.actor as usize;
+        if index == self.actors.len() {
+            let (base, depth) = base.map_or((None, 0), |(base, depth)| (Some(base), depth));
+            self.actors.push(ActorPast { base, depth, ..ActorPast::default() });
+        }
+        let past = &mut self.actors[index];
+        debug_assert_eq!(past.seq + 1, place.seq);
+        for (other, seen) in &raised {
+            past.seen.entry(*other).or_default().push(Step { from: place.seq, seen: *seen });
+        }
+        self.steps += raised.len();
+        past.extend_runs(place.seq, last_op);
+        past.seq = place.seq;
+        past.last_op = last_op;
+        past.skipped += skipped;
+        self.highest_op = self.highest_op.max(last_op);
+    }
+
+    /// The dep whose past a new actor starts from, and its depth.
+    fn base_for(&self, place: Place, deps: &[Place]) -> Option<(Place, u32)> {
+        if place.seq != 1 {
+            return None;
+        }
+        let base = deps.iter().max_by_key(|dep| (self.last_op(dep.actor, dep.seq), **dep))?;
+        let depth = self.actors.get(base.actor as usize)?.depth + 1;
+        (depth <= DEPTH_MAX).then_some((*base, depth))
+    }
+
+    /// What a change would have seen beyond its actor's previous change, or beyond `base` if it is the first.
+    fn raised(&self, place: Place, deps: &[Place], base: Option<Place>) -> BTreeMap<u32, u32> {
+        let mut raised = BTreeMap::new();
+        let before = match (place.seq, base) {
+            (1, base) => base,
+            (seq, _) => Some(Place { actor: place.actor, seq: seq - 1 }),
+        };
+        let known = |other: u32| before.map_or(0, |place| self.seen(place, other));
+        for dep in deps.iter().filter(|dep| Some(**dep) != before && dep.actor != place.actor) {
+            let since = known(dep.actor);
+            if since >= dep.seq {
+                continue;
+            }
+            for (other, seen) in self.news(*dep, since) {
+                let held = raised.get(&other).copied().unwrap_or_else(|| known(other));
+                if other != place.actor && seen > held {
+                    raised.insert(other, seen);
+                }
+            }
+        }
+        raised
+    }
+
+    /// What the change at `place` had seen of each actor, at least where that is more than its actor's change `since` had.
+    fn news(&self, place: Place, since: u32) -> BTreeMap<u32, u32> {
+        let mut news = BTreeMap::from([(place.actor, place.seq)]);
+        let mut next = Some(place);
+        while let Some(here) = next
+            && let Some(past) = self.actors.get(here.actor as usize)
+        {
+            for (other, steps) in &past.seen {
+                // Whoever knows a change knows what its actor had seen by then.
+                if since == 0 || steps.last().is_some_and(|step| step.from > since) {
+                    let index = steps.partition_point(|step| step.from <= here.seq);
+                    if let Some(step) = index.checked_sub(1).and_then(|i| steps.get(i)) {
+                        news.entry(*other).or_insert(step.seen);
+                    }
+                }
+            }
+            next = past.base.filter(|_| since == 0);
+            if let Some(base) = next {
+                news.entry(base.actor).or_insert(base.seq);
+            }
+        }
+        news
+    }
+
+    /// Bytes held, without what the allocator adds.
+    pub(crate) fn bytes(&self) -> usize {
+        let of_actor = |past: &ActorPast| {
+            let steps: usize = past.seen.values().map(|steps| 32 + steps.capacity() * size_of::<Step>()).sum();
+            size_of::<ActorPast>() + past.runs.capacity() * size_of::<ChangeRun>() + steps
+        };
+        self.actors.iter().map(of_actor).sum()
+    }
+}
+
+impl ActorPast {
+    fn extend_runs(&mut self, seq: u32, last_op: u32) {
+        match self.runs.last_mut() {
+            Some(run) if run.seq == self.seq => run.stride = last_op - run.last_op,
+            Some(run) if run.last_op + (seq - run.seq) * run.stride == last_op => {}
+            _ => self.runs.push(ChangeRun { seq, last_op, stride: 0 }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(actor: u32, seq: u32) -> Place {
+        Place { actor, seq }
+    }
+
+    /// Builds a random history beside a model that keeps every change's ancestors as a full clock.
+    fn check(seed: u64, actors: u64, changes: usize) {
+        let mut rng = crate::rng::Rng::from_number(seed);
+        let mut past = Past::default();
+        let mut clocks: BTreeMap<Place, (BTreeMap<u32, u32>, u32)> = BTreeMap::new();
+        let mut held: Vec<u32> = Vec::new();
+        for _ in 0..changes {
+            let actor = rng.below(actors).min(held.len() as u64) as u32;
+            if actor as usize == held.len() {
+                held.push(0);
+            }
+            let seq = held[actor as usize] + 1;
+            let mut deps = if seq > 1 { vec![place(actor, seq - 1)] } else { Vec::new() };
+            for other in 0..held.len() as u32 {
+                let upto = held[other as usize];
+                if other != actor && upto > 0 && rng.chance(300) {
+                    deps.push(place(other, upto - rng.below(u64::from(upto.min(3))) as u32));
+                }
+            }
+            let mut clock: BTreeMap<u32, u32> = BTreeMap::new();
+            let mut last_op = 0;
+            for dep in &deps {
+                let (seen, op) = &clocks[dep];
+                for (other, seq) in seen {
+                    let entry = clock.entry(*other).or_default();
+                    *entry = (*entry).max(*seq);
+                }
+                last_op = last_op.max(*op);
+            }
+            assert_eq!(past.highest_of(&deps), last_op);
+            for other in 0..held.len() as u32 {
+                assert_eq!(past.seen_by(&deps, other), clock.get(&other).copied().unwrap_or(0));
+            }
+            let here = place(actor, seq);
+            last_op += rng.below(3) as u32;
+            past.add(&Addition { place: here, deps: &deps, last_op, skipped: 0 });
+            clock.insert(actor, seq);
+            clocks.insert(here, (clock, last_op));
+            held[actor as usize] = seq;
+        }
+        for (here, (clock, last_op)) in &clocks {
+            assert_eq!(past.last_op(here.actor, here.seq), *last_op);
+            for other in 0..held.len() as u32 {
+                assert_eq!(past.seen(*here, other), clock.get(&other).copied().unwrap_or(0));
+            }
+        }
+    }
+
+    #[test]
+    fn the_past_is_what_a_full_clock_per_change_says() {
+        for seed in 0..60 {
+            check(seed, 1 + seed % 9, 120);
+        }
+        check(1000, 200, 400);
+    }
+
+    #[test]
+    fn a_thousand_actors_that_join_one_after_another_cost_little() {
+        let mut past = Past::default();
+        for actor in 0..1000 {
+            let deps: Vec<Place> = (actor > 0).then(|| place(actor - 1, 1)).into_iter().collect();
+            past.add(&Addition { place: place(actor, 1), deps: &deps, last_op: actor + 1, skipped: 0 });
+        }
+        assert_eq!(past.seen(place(999, 1), 0), 1);
+        assert!(past.steps() < 20_000, "{} steps", past.steps());
+    }
+}
