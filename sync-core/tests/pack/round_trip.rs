@@ -6,7 +6,7 @@ use sync_core::limits::PackLimits;
 use sync_core::pack::{PackContext as _, PackError, count, decode, encode};
 use sync_core::table::ChangeTable;
 
-use crate::writing::{actor, history, table, typed};
+use crate::writing::{actor, footed, history, table, typed, unusual};
 
 fn check(changes: &[Change], base: u32, held: &ChangeTable) -> sync_core::pack::Unpacked {
     let pack = encode(changes, base, held).expect("packed");
@@ -52,40 +52,15 @@ fn no_changes_make_a_pack_too() {
     assert_eq!(check(&[], 1, &held).new_actors, []);
 }
 
-/// A chunk with a right checksum around any body.
-fn chunk(body: &[u8]) -> Vec<u8> {
-    use sha2::Digest as _;
-    assert!(body.len() < 16_384);
-    let mut head = vec![1u8];
-    match body.len() {
-        len @ 0..=127 => head.push(len as u8),
-        len => head.extend([(len & 0x7f) as u8 | 0x80, (len >> 7) as u8]),
-    }
-    let hash = sha2::Sha256::new().chain_update(&head).chain_update(body).finalize();
-    [&[0x85, 0x6f, 0x4a, 0x83], &hash[..4], &head[..], body].concat()
-}
-
 #[test]
 fn a_change_in_an_unusual_form_is_packed_whole() {
-    let held = history(3, 30);
-    let usual = held.iter().find(|change| change.deps().len() == 2).expect("a merge");
-    let body_at = if usual.bytes()[9] & 0x80 == 0 { 10 } else { 11 };
-    let mut body = usual.bytes()[body_at..].to_vec();
-    let (first, second) = (body[1..33].to_vec(), body[33..65].to_vec());
-    body[1..33].copy_from_slice(&second);
-    body[33..65].copy_from_slice(&first);
-    let unusual = Change::parse(&chunk(&body), &PackLimits::default().change).expect("deps in another order");
-    let before = table(&held[..held.iter().position(|c| c.hash() == usual.hash()).expect("there")]);
-    check(std::slice::from_ref(&unusual), before.actor_count(), &before);
+    let (held, unusual) = unusual();
+    check(std::slice::from_ref(&unusual), table(&held).actor_count(), &table(&held));
 }
 
 #[test]
 fn trailing_bytes_come_back() {
-    let change = &typed("a")[1];
-    let body_at = 10;
-    let body = [&change.bytes()[body_at..], b"\x01\x02me, and more"].concat();
-    let footed = Change::parse(&chunk(&body), &PackLimits::default().change).expect("bytes behind the columns");
-    check(&[footed], 1, &table(&typed("")));
+    check(&[footed()], 1, &table(&typed("")));
 }
 
 #[test]

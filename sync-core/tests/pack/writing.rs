@@ -4,6 +4,7 @@ use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, AutoCommit, ObjType, ROOT, ReadDoc, ScalarValue};
 use sync_core::change::Change;
+use sync_core::limits::ChangeLimits;
 use sync_core::rng::Rng;
 use sync_core::table::ChangeTable;
 
@@ -106,4 +107,37 @@ fn edit(document: &mut AutoCommit, rng: &mut Rng) {
         _ => document.put(&map, "when", ScalarValue::Timestamp(TIME)),
     };
     done.expect("an edit within bounds");
+}
+
+/// A chunk with a right checksum around any body.
+fn chunk(body: &[u8]) -> Vec<u8> {
+    use sha2::Digest as _;
+    assert!(body.len() < 16_384);
+    let mut head = vec![1u8];
+    match body.len() {
+        len @ 0..=127 => head.push(len as u8),
+        len => head.extend([(len & 0x7f) as u8 | 0x80, (len >> 7) as u8]),
+    }
+    let hash = sha2::Sha256::new().chain_update(&head).chain_update(body).finalize();
+    [&[0x85, 0x6f, 0x4a, 0x83], &hash[..4], &head[..], body].concat()
+}
+
+fn parsed(body: &[u8]) -> Change {
+    Change::parse(&chunk(body), &ChangeLimits::default()).expect("still a change")
+}
+
+/// A change whose deps are not in order, which the packed form has no words for, and what it stands on.
+pub(crate) fn unusual() -> (Vec<Change>, Change) {
+    let mut held = history(3, 30);
+    let at = held.iter().position(|change| change.deps().len() == 2).expect("a merge");
+    let usual = held[at].bytes();
+    let mut body = usual[if usual[9] & 0x80 == 0 { 10 } else { 11 }..].to_vec();
+    body[1..65].rotate_left(32);
+    held.truncate(at);
+    (held, parsed(&body))
+}
+
+/// A second change by the author of [`typed`] with bytes behind its columns.
+pub(crate) fn footed() -> Change {
+    parsed(&[&typed("a")[1].bytes()[10..], b"\x01\x02me, and more"].concat())
 }
