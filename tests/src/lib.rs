@@ -4,5 +4,6 @@ pub mod cbor;
 pub mod cddl;
 pub mod contract;
 pub mod proxy;
+pub mod server;
 pub mod tight_store;
 pub mod traces;

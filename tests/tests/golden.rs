@@ -5,6 +5,7 @@
 mod golden {
     //! The values that the vectors stand for.
     pub(crate) mod client;
+    pub(crate) mod packs;
     pub(crate) mod server;
 }
 
@@ -13,9 +14,13 @@ use std::collections::BTreeMap;
 use rejoin_tests::cbor::Value;
 use rejoin_tests::cddl::{Cddl, Coverage};
 use serde::{Deserialize, Serialize};
+use sync_core::change::Change;
 use sync_core::id::{ChangeHash, Digest, Incarnation};
+use sync_core::limits::{ChangeLimits, PackLimits};
 use sync_core::log::{digest_next, digest_start};
+use sync_core::pack;
 use sync_core::protocol::{ClientMessage, ServerMessage};
+use sync_core::table::ChangeTable;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -173,4 +178,53 @@ fn the_digest_chain_is_as_it_was() {
             assert_eq!(digest, Digest::from_slice(&bytes(&change.digest)).expect("eight bytes"));
         }
     }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct PackVector {
+    name: String,
+    held: usize,
+    brings: [usize; 2],
+    pack: String,
+}
+
+fn fixture() -> Vec<Change> {
+    let path = format!("{}/interop/changes.json", env!("CARGO_MANIFEST_DIR"));
+    let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).expect("there")).expect("JSON");
+    let changes = file["changes"].as_array().expect("a list").iter();
+    changes
+        .map(|c| hex::decode(c.as_str().expect("hex")).expect("hex"))
+        .map(|bytes| Change::parse(&bytes, &ChangeLimits::default()).expect("a change"))
+        .collect()
+}
+
+#[test]
+fn packs_unpack_to_the_very_changes_and_stay_as_small() {
+    let changes = fixture();
+    let kept: Vec<PackVector> = read("../interop/packs.json");
+    let mut missing = Vec::new();
+    for case in golden::packs::cases() {
+        let mut table = ChangeTable::new();
+        for change in &changes[..case.held] {
+            table.insert(change).expect("causal");
+        }
+        let brings = &changes[case.brings.clone()];
+        let base = if case.with_base { table.actor_count() } else { 0 };
+        let now = pack::encode(brings, base, &table).expect("it can be packed");
+        let Some(vector) = kept.iter().find(|v| v.name == case.name) else {
+            let (name, brings) = (case.name.into(), [case.brings.start, case.brings.end]);
+            let vector = PackVector { name, held: case.held, brings, pack: hex::encode(&now) };
+            missing.push(serde_json::to_string(&vector).expect("JSON"));
+            continue;
+        };
+        assert_eq!((vector.held, vector.brings), (case.held, [case.brings.start, case.brings.end]));
+        let bytes = hex::decode(&vector.pack).expect("hex");
+        let unpacked = pack::decode(&bytes, &table, &PackLimits::default()).expect("an old pack");
+        assert_eq!(unpacked.changes, brings, "{}", case.name);
+        // Another version of the deflate library may find another way to the same bytes.
+        let deflated = bytes[0] & 0x80 != 0;
+        assert!(now == bytes || deflated && now.len() <= bytes.len() + bytes.len() / 20, "{}", case.name);
+    }
+    assert!(missing.is_empty(), "add to tests/interop/packs.json:\n  {}", missing.join(",\n  "));
+    assert_eq!(kept.len(), golden::packs::cases().len());
 }
