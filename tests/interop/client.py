@@ -226,6 +226,10 @@ def play(address):
     check("cy pushes what the log lacks", cy.push(), (total - 60, 0))
     check("bo comes back by cursor", bo.open(Connection(address, ids[1])), (RESUME, total - 60))
     check("everybody holds everything", {len(r.changes) for r in (bo, cy)} | {total}, {total})
+    dan = Replica("interop/refused")
+    check("dan opens another document", dan.open(Connection(address, ids[3])), (NEW, 0))
+    dan.changes[changes[9].hash], dan.pending = changes[9], [changes[9].hash]
+    check("a change whose deps are missing is refused by name", dan.push(), (0, 1))
     got = value(address, name)
     check("the server's text is the fixture's", (got["text"], got["title"]) == (fixture["text"], fixture["title"]), True)
 
