@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod clock;
+pub mod document;
 pub mod id;
 pub mod limits;
 pub mod log;

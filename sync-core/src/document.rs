@@ -1,0 +1,212 @@
+//! The automerge document of one replica, with automerge's panics kept at the door, and the fixed changes that create root keys.
+//!
+//! Owns every call that applies or re-applies changes. Knows nothing of logs, outboxes or connections.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::transaction::{CommitOptions, Transactable, Transaction};
+use automerge::{Automerge, AutomergeError, ObjType, ROOT, ScalarValue, TextEncoding};
+use sha2::{Digest as _, Sha256};
+
+use crate::change::Change;
+use crate::id::ActorId;
+
+/// How an init actor's bytes begin. Whoever uses such an actor must bring exactly the change it stands for.
+const INIT_ACTOR_PREFIX: &[u8; 4] = b"init";
+
+/// Why a document could not take or give changes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DocumentError {
+    /// automerge refused.
+    #[error("automerge: {0}")]
+    Automerge(String),
+    /// automerge panicked; the document may be damaged and must be rebuilt from its changes.
+    #[error("automerge gave up")]
+    Panicked,
+}
+
+/// What a root key holds when it is created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InitValue {
+    /// An empty map.
+    Map,
+    /// An empty list.
+    List,
+    /// An empty text.
+    Text,
+    /// A counter with a start value.
+    Counter(i64),
+}
+
+/// An automerge document. Text positions count Unicode code points.
+#[derive(Clone)]
+pub struct Document(Automerge);
+
+impl std::fmt::Debug for Document {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Document({} heads)", self.0.get_heads().len())
+    }
+}
+
+impl Default for Document {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Document {
+    /// The empty document.
+    pub fn new() -> Self {
+        Self(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint))
+    }
+
+    /// The document that these changes make, applied as one batch.
+    pub fn from_changes(changes: Vec<Change>) -> Result<Self, DocumentError> {
+        let mut document = Self::new();
+        document.apply(changes)?;
+        Ok(document)
+    }
+
+    /// Applies changes as one batch. All deps must be in the document or in the batch. After [`DocumentError::Panicked`] rebuild it.
+    pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
+        let changes: Vec<_> = changes.into_iter().map(Change::into_automerge).collect();
+        match catch_unwind(AssertUnwindSafe(|| self.0.apply_changes(changes))) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
+            Err(_) => Err(DocumentError::Panicked),
+        }
+    }
+
+    /// All changes, in causal order.
+    pub fn changes(&self) -> Result<Vec<Change>, DocumentError> {
+        let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
+        all.into_iter()
+            .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
+            .collect()
+    }
+
+    /// Edits the document in one transaction as `actor`, with `time` in milliseconds since 1970. Gives the change, if anything was
+    /// edited; on an error of `edit` nothing is.
+    pub fn edit<R>(
+        &mut self,
+        actor: &ActorId,
+        time: i64,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
+    ) -> Result<(R, Option<Change>), EditFailure> {
+        self.0.set_actor(actor.clone());
+        let mut transaction = self.0.transaction();
+        let result = match edit(&mut transaction) {
+            Ok(result) => result,
+            Err(e) => {
+                transaction.rollback();
+                return Err(EditFailure::Application(e.to_string()));
+            }
+        };
+        let (hash, _) = transaction.commit_with(CommitOptions::default().with_time(time));
+        if hash.is_none() {
+            return Ok((result, None));
+        }
+        let change = self.0.get_last_local_change().ok_or(EditFailure::Lost)?;
+        let change = Change::from_automerge(change).map_err(|_| EditFailure::Lost)?;
+        Ok((result, Some(change)))
+    }
+
+    /// The automerge document, for reading.
+    pub fn automerge(&self) -> &Automerge {
+        &self.0
+    }
+}
+
+/// Why an edit came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditFailure {
+    /// The application's closure failed; its edits were rolled back.
+    #[error("{0}")]
+    Application(String),
+    /// automerge does not give the change back.
+    #[error("the change could not be read back")]
+    Lost,
+}
+
+/// Whether an actor stands for a fixed change.
+pub fn is_init_actor(actor: &ActorId) -> bool {
+    actor.to_bytes().starts_with(INIT_ACTOR_PREFIX)
+}
+
+/// The fixed change that creates a root key: the same bytes on every device, so that all hold the same object.
+pub fn init_change(key: &str, value: InitValue) -> Result<Change, DocumentError> {
+    let mut hasher = Sha256::new().chain_update((key.len() as u64).to_be_bytes()).chain_update(key.as_bytes());
+    hasher.update(match value {
+        InitValue::Map => [0; 9],
+        InitValue::List => [1, 0, 0, 0, 0, 0, 0, 0, 0],
+        InitValue::Text => [2, 0, 0, 0, 0, 0, 0, 0, 0],
+        InitValue::Counter(start) => {
+            let mut bytes = [3; 9];
+            bytes[1..].copy_from_slice(&start.to_be_bytes());
+            bytes
+        }
+    });
+    let mut actor = INIT_ACTOR_PREFIX.to_vec();
+    actor.extend_from_slice(&hasher.finalize()[..12]);
+    let put = |tx: &mut Transaction<'_>| match value {
+        InitValue::Map => tx.put_object(ROOT, key, ObjType::Map).map(drop),
+        InitValue::List => tx.put_object(ROOT, key, ObjType::List).map(drop),
+        InitValue::Text => tx.put_object(ROOT, key, ObjType::Text).map(drop),
+        InitValue::Counter(start) => tx.put(ROOT, key, ScalarValue::counter(start)),
+    };
+    let failed = |e: EditFailure| DocumentError::Automerge(e.to_string());
+    let (_, change) = Document::new().edit(&ActorId::from(actor), 0, put).map_err(failed)?;
+    change.ok_or_else(|| DocumentError::Automerge("nothing was created".into()))
+}
+
+/// Whether a change by an init actor is exactly the change that the actor stands for.
+pub fn is_init_change(change: &Change) -> bool {
+    let expanded = change.automerge().decode();
+    let [operation] = expanded.operations.as_slice() else { return false };
+    let automerge::legacy::Key::Map(key) = &operation.key else { return false };
+    let value = match &operation.action {
+        automerge::legacy::OpType::Make(ObjType::Map) => InitValue::Map,
+        automerge::legacy::OpType::Make(ObjType::List) => InitValue::List,
+        automerge::legacy::OpType::Make(ObjType::Text) => InitValue::Text,
+        automerge::legacy::OpType::Put(ScalarValue::Counter(counter)) => InitValue::Counter(counter.into()),
+        _ => return false,
+    };
+    init_change(key, value).is_ok_and(|expected| expected.hash() == change.hash())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn init_is_the_same_everywhere_and_only_itself() {
+        let map = init_change("items", InitValue::Map).expect("a key");
+        assert_eq!(map.bytes(), init_change("items", InitValue::Map).expect("a key").bytes());
+        assert!(is_init_actor(map.actor()) && is_init_change(&map));
+        for other in [("items", InitValue::List), ("item", InitValue::Map), ("items", InitValue::Counter(0))] {
+            let other = init_change(other.0, other.1).expect("a key");
+            assert_ne!(other.actor(), map.actor());
+            assert!(is_init_change(&other));
+        }
+        let put = |tx: &mut Transaction<'_>| tx.put(ROOT, "items", 1);
+        let (_, forged) = Document::new().edit(map.actor(), 0, put).expect("an edit");
+        assert!(!is_init_change(&forged.expect("a change")));
+    }
+
+    #[test]
+    fn a_failing_edit_leaves_nothing() {
+        let mut document = Document::new();
+        let actor = ActorId::from([7; 16]);
+        let fails = |tx: &mut Transaction<'_>| {
+            tx.put(ROOT, "a", 1)?;
+            tx.put(automerge::ObjId::Root, 3usize, 1)
+        };
+        assert!(document.edit(&actor, 0, fails).is_err());
+        assert_eq!(document.changes().expect("readable").len(), 0);
+        let (_, change) = document.edit(&actor, 5, |tx| tx.put(ROOT, "a", 1)).expect("an edit");
+        assert_eq!(change.map(|c| (c.seq(), c.time())), Some((1, 5)));
+    }
+}
