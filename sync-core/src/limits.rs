@@ -100,6 +100,18 @@ pub struct PackLimits {
     pub change: ChangeLimits,
 }
 
+impl PackLimits {
+    /// The bounds for packs of what is in a log already.
+    pub fn stored() -> Self {
+        Self {
+            changes_max: 1 << 24,
+            inflated_bytes_max: 256 << 20,
+            raw_bytes_max: 1 << 30,
+            change: ChangeLimits::stored(),
+        }
+    }
+}
+
 impl Default for PackLimits {
     fn default() -> Self {
         Self {

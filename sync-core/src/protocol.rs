@@ -69,6 +69,9 @@ pub enum RejectCode {
     /// The writer's fault: the name is no document name. Final.
     #[n(5)]
     BadName,
+    /// The writer's trouble: the document that the change belongs to was deleted here. Final.
+    #[n(6)]
+    Deleted,
     /// The two sides disagree about what they hold: a dep is missing, or the pack does not re-create what was packed. Open again with the clock.
     #[n(10)]
     Mismatch,

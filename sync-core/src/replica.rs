@@ -1,225 +1,366 @@
 //! The client's machine: documents that can be edited at any time, an outbox, and a conversation with a server whenever there is one.
 //!
-//! Owns no socket, file or clock. A driver feeds inputs and **drains `poll_output` after every call that takes `now`**.
+//! Owns no socket, file or clock. A driver feeds inputs and **drains `poll_output` after every call that takes `now`**. Local edits
+//! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
+mod branch;
+mod connection;
+mod conversation;
+mod local;
+mod outbox;
+mod position;
+mod receive;
+mod rows;
+mod save;
+mod types;
+
+pub use types::{
+    ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
+};
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use automerge::AutomergeError;
+use automerge::transaction::Transaction;
 use bytes::Bytes;
 
-use crate::id::{ChangeHash, SessionId, TaskId};
-use crate::limits::{ChangeLimits, PackLimits};
-use crate::planted::Planted;
-use crate::protocol::RejectCode;
-use crate::storage::{LocalDone, LocalTask, StoreError};
+use crate::document::{InitValue, init_change};
+use crate::id::{ChangeHash, ClientId, DocumentName, TaskId};
+use crate::protocol::Assembler;
+use crate::rng::Rng;
+use crate::storage::{LocalDone, LocalTask, StoreError, Table};
+use crate::time::{Instant, WallTime};
+use connection::Connection;
+use conversation::Conversation;
+use local::{Delta, Local, LocalError};
+use rows::{ActorBytes, IDENTITY_KEY, IdentityRow};
+use save::Saves;
 
-/// What a replica is told when it is made.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// The token, where the server wants one.
-    pub token: Option<String>,
-    /// Whether to connect as soon as it is started.
-    pub online: bool,
-    /// Local edits within this time become one change.
-    pub burst: Duration,
-    /// First delay between attempts to connect; doubles with each failure, with full jitter.
-    pub backoff_min: Duration,
-    /// Longest delay between attempts.
-    pub backoff_max: Duration,
-    /// An attempt that takes longer than this is given up.
-    pub connect_within: Duration,
-    /// Most changes in one document's outbox; an edit beyond is refused.
-    pub outbox_changes_max: usize,
-    /// Most bytes of pushes on their way and unanswered, per document.
-    pub in_flight_bytes_max: usize,
-    /// Chunk rows of a document before they are written together as one.
-    pub chunks_max: usize,
-    /// Bounds on single changes.
-    pub change: ChangeLimits,
-    /// Bounds on packs received.
-    pub pack: PackLimits,
-    /// The bug planted in this run.
-    #[cfg(feature = "planted")]
-    pub planted: Option<Planted>,
+/// One document of a replica.
+#[derive(Debug)]
+struct Doc {
+    name: DocumentName,
+    phase: DocPhase,
+    conversation: Conversation,
+    edits: outbox::Edits,
+    synced_at: Option<Instant>,
 }
 
-impl Config {
-    fn planted(&self, bug: Planted) -> bool {
-        #[cfg(feature = "planted")]
-        return self.planted == Some(bug);
-        #[cfg(not(feature = "planted"))]
-        {
-            let _ = bug;
-            false
+#[derive(Debug)]
+enum DocPhase {
+    /// Waits for the replica's identity, or for its rows.
+    Loading,
+    Ready(Box<Local>),
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Task {
+    Identity,
+    Load(DocumentId),
+    Commit,
+}
+
+/// The machine of one client.
+#[derive(Debug)]
+pub struct Replica {
+    config: Config,
+    rng: Rng,
+    identity: Option<IdentityRow>,
+    connection: Connection,
+    assembler: Assembler,
+    documents: BTreeMap<DocumentId, Doc>,
+    names: BTreeMap<DocumentName, DocumentId>,
+    saves: Saves,
+    tasks: BTreeMap<TaskId, Task>,
+    next_task: u64,
+    next_document: u32,
+    next_edit: u64,
+    outputs: VecDeque<Output>,
+}
+
+impl Replica {
+    /// A replica over a local store of which nothing is known yet: it reads who it is first.
+    pub fn new(config: Config, seed: [u8; 32]) -> Self {
+        let mut replica = Self {
+            connection: Connection::new(config.online),
+            config,
+            rng: Rng::new(seed),
+            identity: None,
+            assembler: Assembler::new(),
+            documents: BTreeMap::new(),
+            names: BTreeMap::new(),
+            saves: Saves::default(),
+            tasks: BTreeMap::new(),
+            next_task: 0,
+            next_document: 0,
+            next_edit: 0,
+            outputs: VecDeque::new(),
+        };
+        replica.task(Task::Identity, LocalTask::Read { tables: vec![Table::Meta], prefix: IDENTITY_KEY.to_vec() });
+        replica
+    }
+
+    /// Feeds what happened. Drain `poll_output` afterwards.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Connected => self.connected(now),
+            Input::Frame(bytes) => self.frame(now, &bytes),
+            Input::Disconnected => self.disconnected(now),
+            Input::NetworkChanged => self.connect_soon(now),
+            Input::StoreDone(task, done) => self.store_done(now, task, done),
         }
     }
-}
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            token: None,
-            online: true,
-            burst: Duration::from_millis(100),
-            backoff_min: Duration::from_millis(250),
-            backoff_max: Duration::from_secs(30),
-            connect_within: Duration::from_secs(10),
-            outbox_changes_max: 100_000,
-            in_flight_bytes_max: 1 << 20,
-            chunks_max: 256,
-            change: ChangeLimits::default(),
-            pack: PackLimits::default(),
-            #[cfg(feature = "planted")]
-            planted: None,
+    /// Fires what is due. Call it at the time that `poll_timeout` gives. Drain `poll_output` afterwards.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.connection_timeout(now);
+        self.conversation_timeout(now);
+        self.save_timeout(now);
+    }
+
+    /// When `handle_timeout` is due next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let documents = self.documents.values().filter_map(|doc| doc.conversation.next_timeout()).min();
+        [self.connection_due(), documents, self.saves.retry_at].into_iter().flatten().min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Who this installation is, once the local store has said so.
+    pub fn client_id(&self) -> Option<ClientId> {
+        self.identity.as_ref().map(|identity| identity.client)
+    }
+
+    /// Opens a document; [`Event::Ready`] or [`Event::Failed`] follows. The same name gives the same id.
+    pub fn open(&mut self, now: Instant, name: DocumentName) -> DocumentId {
+        if let Some(id) = self.names.get(&name).copied() {
+            if self.documents.get(&id).is_some_and(|doc| matches!(doc.phase, DocPhase::Failed)) {
+                self.reload(id);
+            }
+            return id;
+        }
+        self.next_document += 1;
+        let id = DocumentId(self.next_document);
+        self.names.insert(name.clone(), id);
+        let doc = Doc {
+            name,
+            phase: DocPhase::Loading,
+            conversation: Conversation::default(),
+            edits: outbox::Edits::default(),
+            synced_at: None,
+        };
+        self.documents.insert(id, doc);
+        let _ = now;
+        if self.identity.is_some() {
+            self.reload(id);
+        }
+        id
+    }
+
+    /// Closes a document here and on the server. What is unsaved goes on to the local store, what is unsent waits there.
+    pub fn close(&mut self, id: DocumentId) {
+        self.leave(id);
+        if let Some(doc) = self.documents.remove(&id) {
+            self.names.remove(&doc.name);
         }
     }
-}
 
-/// Names a document within one replica, from `Replica::open` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DocumentId(pub u32);
+    /// Edits a document in one transaction, at once, online or not. The closure's error, or a refused change, leaves nothing behind.
+    pub fn change<R>(
+        &mut self,
+        now: Instant,
+        wall: WallTime,
+        id: DocumentId,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
+    ) -> Result<(R, ChangeId), EditError> {
+        let limits = self.config.change;
+        let outbox_max = self.config.outbox_changes_max;
+        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
+        if local.outbox.len() + local.rejected.len() >= outbox_max {
+            return Err(EditError::OutboxFull);
+        }
+        let (result, hash, delta) = match local.edit(wall.0, &limits, edit) {
+            Ok(done) => done,
+            Err(error @ EditError::Damaged(_)) => {
+                self.reload(id);
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        let edit = match hash {
+            Some(hash) => self.track(id, hash),
+            None => ChangeId(self.next_edit),
+        };
+        self.save(now, id, delta, true);
+        Ok((result, edit))
+    }
 
-/// Names a local edit. Several edits of one burst become one change; an id counts as saved or acknowledged when its change is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChangeId(pub u64);
+    /// Creates a root key by its fixed change, unless it is held already.
+    pub fn init(&mut self, now: Instant, id: DocumentId, key: &str, value: InitValue) -> Result<(), EditError> {
+        let limits = self.config.change;
+        let change = init_change(key, value).map_err(|e| EditError::Application(e.to_string()))?;
+        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
+        if local.all.contains(&change.hash()) {
+            return Ok(());
+        }
+        let hash = change.hash();
+        match local.add(change, &limits) {
+            Ok(delta) => {
+                self.track(id, hash);
+                self.save(now, id, delta, true);
+                Ok(())
+            }
+            Err(LocalError::Mismatch(e)) => Err(EditError::Refused(e)),
+            Err(e) => {
+                self.reload(id);
+                Err(EditError::Damaged(e.to_string()))
+            }
+        }
+    }
 
-/// What happens to a replica.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// The attempt asked for by [`Output::Connect`] succeeded.
-    Connected,
-    /// A binary WebSocket message.
-    Frame(Bytes),
-    /// The attempt failed or the connection is gone.
-    Disconnected,
-    /// The network may be back: try at once.
-    NetworkChanged,
-    /// A storage task is done.
-    StoreDone(TaskId, LocalDone),
-}
+    /// Reads a document. `None` until it is ready.
+    pub fn read<R>(&self, id: DocumentId, read: impl FnOnce(&automerge::Automerge) -> R) -> Option<R> {
+        self.local(id).map(|local| read(local.document.automerge()))
+    }
 
-/// What a replica wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Connect to the server and answer with [`Input::Connected`] or [`Input::Disconnected`].
-    Connect,
-    /// Write a binary WebSocket message.
-    Send(Bytes),
-    /// Drop the connection; no answer is expected, and what still arrives on it is not to be fed.
-    Disconnect,
-    /// Do this and answer with [`Input::StoreDone`]. Tasks are to be done in order.
-    Store(TaskId, LocalTask),
-    /// Tell the application.
-    Event(Event),
-}
+    /// Sends presence (with a lifetime) or a message (without) to whoever has the document open. The last presence is sent again after a
+    /// reconnect; a message while offline is lost.
+    pub fn emit(&mut self, id: DocumentId, payload: Bytes, ttl: Option<Duration>) {
+        let ttl_ms = ttl.map(|ttl| u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX));
+        self.send_emit(id, payload, ttl_ms);
+    }
 
-/// What the application is told.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Event {
-    /// The document is loaded from the local store and can be read and edited.
-    Ready(DocumentId),
-    /// The document can't be opened from the local store.
-    Failed(DocumentId, StoreError),
-    /// The document's value may have changed, once per batch.
-    Changed {
-        /// Which document.
-        document: DocumentId,
-        /// Whether by this replica's own edit.
-        local: bool,
-    },
-    /// All edits up to this one are committed to the local store.
-    Saved(DocumentId, ChangeId),
-    /// All edits up to this one are acknowledged by the server (or rejected, and visible in the outbox).
-    Acknowledged(DocumentId, ChangeId),
-    /// The server will not have a change; it stays in the outbox until the application acts on it.
-    Rejected {
-        /// Which document.
-        document: DocumentId,
-        /// The change.
-        change: ChangeHash,
-        /// Why.
-        code: RejectCode,
-        /// The same in words.
-        reason: String,
-    },
-    /// The document's status may have changed.
-    Status(DocumentId),
-    /// Presence (an empty payload: gone) or a message of another session.
-    Emitted {
-        /// Which document.
-        document: DocumentId,
-        /// From whom.
-        from: SessionId,
-        /// The application's bytes.
-        payload: Bytes,
-        /// Whether this is a presence, which replaces the session's last one.
-        presence: bool,
-    },
-    /// The local store failed. What was not saved is kept in memory and written again.
-    StorageFailed(StoreError),
-}
+    /// Connects, or disconnects and stays so.
+    pub fn set_online(&mut self, now: Instant, online: bool) {
+        if online {
+            self.connection.wanted = true;
+            self.connect_soon(now);
+        } else {
+            self.connection.wanted = false;
+            self.hang_up(now);
+        }
+    }
 
-/// Where a document stands, in the words shown to people.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Everything is saved here and on the server.
-    Synced,
-    /// Connected, and something is on its way.
-    Syncing,
-    /// Not connected.
-    Offline,
-    /// The outbox holds changes that the server will not have.
-    Rejected,
-    /// The local store is full or fails; what is newer is in memory only.
-    StorageFull,
-}
+    /// Replaces the token, on a live connection too.
+    pub fn set_token(&mut self, token: String) {
+        self.config.token = Some(token.clone());
+        self.send_token(token);
+    }
 
-/// A document's status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Where it stands.
-    pub state: State,
-    /// Changes not yet acknowledged, counting an open burst as one; rejected ones are not counted.
-    pub pending: usize,
-    /// Changes that the server will not have.
-    pub rejected: usize,
-    /// Changes not yet committed to the local store.
-    pub unsaved: usize,
-    /// When it was last in sync, on the driver's clock.
-    pub synced_at: Option<crate::time::Instant>,
-}
+    fn local(&self, id: DocumentId) -> Option<&Local> {
+        match &self.documents.get(&id)?.phase {
+            DocPhase::Ready(local) => Some(local),
+            _ => None,
+        }
+    }
 
-/// One change in the outbox.
-#[derive(Clone, Debug, PartialEq)]
-pub struct OutboxEntry {
-    /// The change.
-    pub change: ChangeHash,
-    /// Who wrote it.
-    pub actor: crate::id::ActorId,
-    /// Its seq.
-    pub seq: u32,
-    /// Its operations.
-    pub operations: usize,
-    /// The author's clock when it was made, in milliseconds since 1970.
-    pub time: i64,
-    /// Where it stands.
-    pub state: OutboxState,
-}
+    fn local_mut(&mut self, id: DocumentId) -> Option<&mut Local> {
+        match &mut self.documents.get_mut(&id)?.phase {
+            DocPhase::Ready(local) => Some(local),
+            _ => None,
+        }
+    }
 
-/// Where a change in the outbox stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum OutboxState {
-    /// Not yet committed to the local store.
-    Unsaved,
-    /// Saved here, not sent.
-    Saved,
-    /// Sent, not answered.
-    Sent,
-    /// Refused by the server.
-    Rejected {
-        /// Why.
-        code: RejectCode,
-        /// The same in words.
-        reason: String,
-    },
+    fn task(&mut self, what: Task, task: LocalTask) {
+        self.next_task += 1;
+        let id = TaskId(self.next_task);
+        self.tasks.insert(id, what);
+        self.outputs.push_back(Output::Store(id, task));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    /// Reads a document's rows, once what is on its way to them is there: the store does its tasks in order.
+    fn reload(&mut self, id: DocumentId) {
+        self.leave(id);
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        doc.phase = DocPhase::Loading;
+        let prefix = rows::prefix(&doc.name);
+        // What failed to be written must come first, or it would be missing from what is read.
+        self.push_saves();
+        let tables = vec![Table::Document, Table::Chunk, Table::Outbox];
+        self.task(Task::Load(id), LocalTask::Read { tables, prefix });
+    }
+
+    fn store_done(&mut self, now: Instant, task: TaskId, done: LocalDone) {
+        match (self.tasks.remove(&task), done) {
+            (Some(Task::Identity), LocalDone::Read(result)) => self.identified(now, result),
+            (Some(Task::Load(id)), LocalDone::Read(result)) => self.loaded(now, id, result),
+            (Some(Task::Commit), LocalDone::Committed(result)) => self.committed(now, result),
+            _ => {}
+        }
+    }
+
+    fn identified(&mut self, now: Instant, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
+        let rows = match result {
+            Ok(tables) => tables.into_iter().next().unwrap_or_default(),
+            Err(error) => return self.event(Event::StorageFailed(error)),
+        };
+        let identity = match rows.first().map(|(_, value)| rows::parse(value)) {
+            Some(Ok(identity)) => identity,
+            Some(Err(error)) => return self.event(Event::StorageFailed(error)),
+            None => {
+                let identity = IdentityRow { client: self.rng.client_id(), actor: ActorBytes(self.rng.actor()) };
+                let write = rows::put(Table::Meta, IDENTITY_KEY.to_vec(), &identity);
+                self.save_writes(now, DocumentId(0), vec![write], Vec::new());
+                identity
+            }
+        };
+        self.identity = Some(identity);
+        let waiting: Vec<_> = self.documents.keys().copied().collect();
+        for id in waiting {
+            self.reload(id);
+        }
+        self.connect_soon(now);
+    }
+
+    fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
+        let Some(identity) = &self.identity else { return };
+        let actor = identity.actor.0.clone();
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        match result.and_then(|tables| Local::load(doc.name.clone(), actor, &tables)) {
+            Ok(local) => {
+                doc.phase = DocPhase::Ready(Box::new(local));
+                self.event(Event::Ready(id));
+                self.event(Event::Changed { document: id, local: false });
+                self.join(now, id);
+            }
+            Err(error) => {
+                doc.phase = DocPhase::Failed;
+                self.event(Event::Failed(id, error));
+            }
+        }
+    }
+
+    fn track(&mut self, id: DocumentId, hash: ChangeHash) -> ChangeId {
+        self.next_edit += 1;
+        let edit = ChangeId(self.next_edit);
+        if let Some(doc) = self.documents.get_mut(&id) {
+            doc.edits.push(edit, hash);
+        }
+        edit
+    }
+
+    /// Makes a delta durable and tells of it.
+    fn save(&mut self, now: Instant, id: DocumentId, delta: Delta, local_edit: bool) {
+        if let Some(doc) = self.documents.get_mut(&id) {
+            doc.edits.replace(&delta.replaced);
+        }
+        let unsaved = self.local(id).map(|local| {
+            local.outbox.iter().filter(|p| !p.saved).map(|p| p.change.hash()).collect::<Vec<_>>()
+        });
+        if delta.changed {
+            self.event(Event::Changed { document: id, local: local_edit });
+        }
+        self.save_writes(now, id, delta.writes, unsaved.unwrap_or_default());
+        self.report_edits(id);
+        self.event(Event::Status(id));
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::change::Change;
 use crate::id::{LogSeq, SessionId};
-use crate::limits::ChangeLimits;
+use crate::limits::PackLimits;
 use crate::pack::{self, PackError};
 use crate::planted::Planted;
 use crate::protocol::{Blob, Changes, RejectCode, ServerMessage, SparseEnd};
@@ -200,9 +200,7 @@ impl Room {
 
     fn unpack(&self, pack: &StoredPack) -> Result<pack::Unpacked, PackError> {
         let Some(body) = self.phase.body() else { return Err(PackError::Malformed("the room is not loaded")) };
-        let mut limits = self.config.pack;
-        limits.change = ChangeLimits::stored();
-        pack::decode(&pack.bytes, body.log.table(), &limits)
+        pack::decode(&pack.bytes, body.log.table(), &PackLimits::stored())
     }
 
     fn repack(&self, changes: &[Change], base: u32) -> Result<Bytes, PackError> {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::id::{BatchId, LogSeq, SessionId, TaskId};
-use crate::limits::ChangeLimits;
+use crate::limits::PackLimits;
 use crate::log::Log;
 use crate::op_index::OpIndex;
 use crate::pack;
@@ -163,7 +163,7 @@ impl Room {
         };
         let before = body.log.head();
         for stored in &loaded.packs {
-            body.absorb(stored, &self.config)?;
+            body.absorb(stored)?;
         }
         let corrupt = |what: &str| Err(StoreError::Corrupt(format!("{what} of {}", self.document)));
         if body.log.head() == body.record.head && body.log.digest() != body.record.digest && body.record.head.0 > 0 {
@@ -229,14 +229,12 @@ impl Room {
 
 impl Body {
     /// Appends a stored pack to the log, checking that it is what the store says it is.
-    fn absorb(&mut self, stored: &crate::storage::StoredPack, config: &super::Config) -> Result<(), StoreError> {
+    fn absorb(&mut self, stored: &crate::storage::StoredPack) -> Result<(), StoreError> {
         let at = |what: String| StoreError::Corrupt(format!("pack at {}: {what}", stored.first));
         if stored.first != self.log.head().plus(1) {
             return Err(at(format!("does not follow {}", self.log.head())));
         }
-        // What is in the log came in under the limits of its day.
-        let mut limits = config.pack;
-        limits.change = ChangeLimits::stored();
+        let limits = PackLimits::stored();
         let unpacked = pack::decode(&stored.bytes, self.log.table(), &limits).map_err(|e| at(e.to_string()))?;
         for change in &unpacked.changes {
             validator::admit(change, self.log.table(), &mut self.index, &limits.change)

@@ -1,0 +1,140 @@
+//! Losing branches: equivocation, rejection, discard and retry, all by writing what survives again under a fresh actor.
+
+use std::collections::BTreeSet;
+
+use crate::change::Change;
+use crate::document::Document;
+use crate::id::{ActorId, ChangeHash};
+use crate::limits::ChangeLimits;
+use crate::op_index::OpIndex;
+use crate::protocol::RejectCode;
+use crate::reissue::reissue;
+use crate::replica::local::{Delta, Local, LocalError};
+use crate::replica::rows;
+use crate::storage::{Table, Write};
+use crate::table::ChangeTable;
+
+impl Local {
+    /// Takes `roots` and all their descendants out of the document and writes them again, but for `dropped`, under `fresh_actor`.
+    pub(super) fn reissue(
+        &mut self,
+        roots: &BTreeSet<ChangeHash>,
+        dropped: &BTreeSet<ChangeHash>,
+        fresh_actor: &ActorId,
+        delta: &mut Delta,
+    ) -> Result<(), LocalError> {
+        let damaged = |e: String| LocalError::Damaged(e);
+        let all = self.document.changes().map_err(|e| damaged(e.to_string()))?;
+        let mut losing: BTreeSet<ChangeHash> = roots.clone();
+        for change in &all {
+            if change.deps().iter().any(|dep| losing.contains(dep)) {
+                losing.insert(change.hash());
+            }
+        }
+        let (lost, base): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| losing.contains(&c.hash()));
+        let mut table = ChangeTable::new();
+        for change in &base {
+            table.insert(change).map_err(|e| damaged(e.to_string()))?;
+        }
+        let max_op = base.iter().map(Change::max_op).max().unwrap_or(0);
+        let again = reissue(&lost, dropped, &table, max_op, fresh_actor).map_err(|e| damaged(e.to_string()))?;
+        self.rebuild(base, &again.changes)?;
+        self.replace_rows(&losing, again.changes, delta)?;
+        self.actor = fresh_actor.clone();
+        self.own_actor = true;
+        delta.replaced.extend(again.replaced);
+        delta.changed = true;
+        delta.writes.push(self.row_write());
+        Ok(())
+    }
+
+    fn rebuild(&mut self, base: Vec<Change>, again: &[Change]) -> Result<(), LocalError> {
+        self.all = ChangeTable::new();
+        self.index = OpIndex::new();
+        let mut changes = base;
+        changes.extend_from_slice(again);
+        for change in &changes {
+            let limits = ChangeLimits::stored();
+            self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("written again: {e}")))?;
+        }
+        self.document = Document::from_changes(changes).map_err(|e| LocalError::Damaged(e.to_string()))?;
+        Ok(())
+    }
+
+    fn replace_rows(&mut self, losing: &BTreeSet<ChangeHash>, again: Vec<Change>, delta: &mut Delta) -> Result<(), LocalError> {
+        let name = self.name.clone();
+        self.outbox.retain(|pending| {
+            let stays = !losing.contains(&pending.change.hash());
+            if !stays {
+                delta.writes.push(Write::Delete { table: Table::Outbox, key: rows::numbered(&name, pending.row) });
+            }
+            stays
+        });
+        if losing.iter().any(|hash| self.acked.contains(hash)) {
+            let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+            let kept = all.into_iter().filter(|c| self.acked.contains(&c.hash())).collect();
+            self.rewrite_chunks(kept, delta)?;
+        }
+        for change in again {
+            self.enqueue(change, delta);
+        }
+        Ok(())
+    }
+
+    /// The server will not have a change: it leaves the value and stays visible; what stands on it is written again without it.
+    pub(super) fn reject(
+        &mut self,
+        hash: ChangeHash,
+        code: RejectCode,
+        reason: &str,
+        fresh_actor: &ActorId,
+    ) -> Result<Delta, LocalError> {
+        let mut delta = Delta::default();
+        let Some(pending) = self.outbox.iter().find(|p| p.change.hash() == hash) else { return Ok(delta) };
+        let change = pending.change.clone();
+        let only = BTreeSet::from([hash]);
+        self.reissue(&only, &only, fresh_actor, &mut delta)?;
+        self.keep_rejected(change, code, reason.into(), &mut delta);
+        Ok(delta)
+    }
+
+    /// Lets a rejected change go, or takes back one that has not been sent.
+    pub(super) fn discard(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
+        let mut delta = Delta::default();
+        if let Some(write) = self.forget_rejected(hash).map(|(_, write)| write) {
+            delta.writes.push(write);
+            return Ok(Some(delta));
+        }
+        if !self.outbox.iter().any(|p| p.change.hash() == hash && p.sent.is_none()) {
+            return Ok(None);
+        }
+        let only = BTreeSet::from([hash]);
+        self.reissue(&only, &only, fresh_actor, &mut delta)?;
+        Ok(Some(delta))
+    }
+
+    /// Writes a rejected change again on top of what is held now, to be pushed once more.
+    pub(super) fn retry(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
+        let Some((change, write)) = self.forget_rejected(hash) else { return Ok(None) };
+        let mut delta = Delta { changed: true, ..Delta::default() };
+        delta.writes.push(write);
+        let max_op = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let max_op = max_op.iter().map(Change::max_op).max().unwrap_or(0);
+        let again = reissue(std::slice::from_ref(&change), &BTreeSet::new(), &self.all, max_op, fresh_actor)
+            .map_err(|e| LocalError::Damaged(e.to_string()))?;
+        for change in again.changes {
+            self.admit(&change, &ChangeLimits::stored()).map_err(|e| LocalError::Damaged(e.to_string()))?;
+            self.document.apply(vec![change.clone()]).map_err(|e| LocalError::Damaged(e.to_string()))?;
+            self.enqueue(change, &mut delta);
+        }
+        delta.replaced.extend(again.replaced);
+        Ok(Some(delta))
+    }
+
+    fn forget_rejected(&mut self, hash: ChangeHash) -> Option<(Change, Write)> {
+        let at = self.rejected.iter().position(|r| r.change.hash() == hash)?;
+        let rejected = self.rejected.remove(at);
+        let write = Write::Delete { table: Table::Outbox, key: rows::numbered(&self.name, rejected.row) };
+        Some((rejected.change, write))
+    }
+}

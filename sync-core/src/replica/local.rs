@@ -1,0 +1,280 @@
+//! One document on this device: its value, what of it is in the log, what is not, and where in the log it stands.
+//!
+//! Every method that changes something gives the writes that make it durable, in one transaction. Knows nothing of connections.
+
+use crate::change::Change;
+use crate::clock::VectorClock;
+use crate::document::{Document, EditFailure};
+use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
+use crate::limits::{ChangeLimits, PackLimits};
+use crate::op_index::OpIndex;
+use crate::pack::{self, PackContext};
+use crate::protocol::{Acked, Blob, RejectCode};
+use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow};
+use crate::storage::{Row, StoreError, Table, Write};
+use crate::table::ChangeTable;
+use crate::validator::{self, Refusal};
+
+/// A change that is not known to be in the log.
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    pub(super) change: Change,
+    /// Its row in the outbox.
+    pub(super) row: u64,
+    pub(super) saved: bool,
+    pub(super) sent: Option<BatchId>,
+}
+
+/// A change that the server will not have. It is no part of the value.
+#[derive(Clone, Debug)]
+pub(super) struct Rejected {
+    pub(super) change: Change,
+    pub(super) row: u64,
+    pub(super) code: RejectCode,
+    pub(super) reason: String,
+}
+
+/// What a method did.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    /// To be committed in one transaction.
+    pub(super) writes: Vec<Write>,
+    /// The value may have changed.
+    pub(super) changed: bool,
+    /// Changes that were written again: the old hash, and the new one if anything of it survived.
+    pub(super) replaced: Vec<(ChangeHash, Option<ChangeHash>)>,
+}
+
+/// Why this device's copy can't go on as it is.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum LocalError {
+    /// What the server sent does not fit what is held. Open again with the clock.
+    #[error("what was received does not fit: {0}")]
+    Mismatch(String),
+    /// The copy in memory is damaged: load it again from the store.
+    #[error("the copy in memory is damaged: {0}")]
+    Damaged(String),
+}
+
+/// One document on this device.
+#[derive(Debug)]
+pub(super) struct Local {
+    pub(super) name: DocumentName,
+    pub(super) document: Document,
+    /// Who edits here.
+    pub(super) actor: ActorId,
+    /// Whether `actor` is this document's own and goes into its row.
+    pub(super) own_actor: bool,
+    /// What is known to be in the log.
+    pub(super) acked: ChangeTable,
+    /// All that makes the value: `acked` and `outbox`.
+    pub(super) all: ChangeTable,
+    pub(super) index: OpIndex,
+    pub(super) outbox: Vec<Pending>,
+    pub(super) rejected: Vec<Rejected>,
+    pub(super) cursor: Option<Cursor>,
+    /// Actors by their number in the log.
+    pub(super) actors: Vec<ActorId>,
+    /// Acknowledged ranges beyond the cursor, in log order.
+    pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
+    pub(super) highest: Option<Acked>,
+    pub(super) next_chunk: u64,
+    pub(super) next_outbox: u64,
+}
+
+/// How packs from the server are read: actor numbers of the log, hashes of what is known to be in it.
+pub(super) struct LogContext<'a> {
+    actors: &'a [ActorId],
+    acked: &'a ChangeTable,
+}
+
+impl PackContext for LogContext<'_> {
+    fn actor(&self, number: u32) -> Option<&ActorId> {
+        self.actors.get(number as usize)
+    }
+    fn number(&self, actor: &ActorId) -> Option<u32> {
+        self.actors.iter().position(|a| a == actor).map(|n| n as u32)
+    }
+    fn hash(&self, actor: &ActorId, seq: u32) -> Option<ChangeHash> {
+        self.acked.hash(actor, seq)
+    }
+    fn locate(&self, hash: &ChangeHash) -> Option<(ActorId, u32)> {
+        self.acked.locate(hash)
+    }
+}
+
+impl Local {
+    /// A document of which this device holds nothing.
+    pub(super) fn new(name: DocumentName, actor: ActorId) -> Self {
+        Self {
+            name,
+            document: Document::new(),
+            actor,
+            own_actor: false,
+            acked: ChangeTable::new(),
+            all: ChangeTable::new(),
+            index: OpIndex::new(),
+            outbox: Vec::new(),
+            rejected: Vec::new(),
+            cursor: None,
+            actors: Vec::new(),
+            ranges: Vec::new(),
+            highest: None,
+            next_chunk: 0,
+            next_outbox: 0,
+        }
+    }
+
+    /// Loads what the local store has: rows of the document, its chunks and its outbox, each in key order.
+    pub(super) fn load(name: DocumentName, actor: ActorId, tables: &[Vec<Row>]) -> Result<Self, StoreError> {
+        let [document, chunks, outbox] = tables else {
+            return Err(StoreError::Corrupt("three tables were asked for".into()));
+        };
+        let mut local = Self::new(name, actor);
+        if let Some((_, value)) = document.first() {
+            local.load_row(rows::parse(value)?);
+        }
+        let mut changes = Vec::new();
+        for (key, value) in chunks {
+            let chunk: Blob = rows::parse(value)?;
+            let limits = PackLimits::stored();
+            let unpacked = pack::decode(&chunk.0, &local.acked, &limits).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            for change in &unpacked.changes {
+                local.acked.insert(change).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            }
+            changes.extend(unpacked.changes);
+            local.next_chunk = rows::number(key).map_or(local.next_chunk, |n| n + 1);
+        }
+        local.load_outbox(outbox, &mut changes)?;
+        for change in &changes {
+            local.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        }
+        local.document = Document::from_changes(changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        Ok(local)
+    }
+
+    fn load_row(&mut self, row: DocumentRow) {
+        if let Some(actor) = row.actor {
+            self.actor = actor.0;
+            self.own_actor = true;
+        }
+        self.cursor = row.cursor;
+        self.actors = row.actors.into_iter().map(|a| a.0).collect();
+        self.ranges = row.ranges.into_iter().map(|r| (r.first, r.hashes.into_iter().map(|h| h.0).collect())).collect();
+        self.highest = row.acked;
+    }
+
+    fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>) -> Result<(), StoreError> {
+        for (key, value) in outbox {
+            let row: OutboxRow = rows::parse(value)?;
+            let number = rows::number(key).ok_or_else(|| StoreError::Corrupt("an outbox key without a number".into()))?;
+            self.next_outbox = number + 1;
+            let change = Change::parse(&row.change.0, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            match row.rejected {
+                Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, row: number, code, reason }),
+                None => {
+                    changes.push(change.clone());
+                    self.outbox.push(Pending { change, row: number, saved: true, sent: None });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a change into the tables through the validator.
+    pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
+        validator::admit(change, &self.all, &mut self.index, limits)?;
+        self.all.insert(change)?;
+        Ok(())
+    }
+
+    /// Edits the document. Gives the change, if anything was edited, validated and in the outbox.
+    pub(super) fn edit<R>(
+        &mut self,
+        time: i64,
+        limits: &ChangeLimits,
+        edit: impl FnOnce(&mut automerge::transaction::Transaction<'_>) -> Result<R, automerge::AutomergeError>,
+    ) -> Result<(R, Option<ChangeHash>, Delta), super::EditError> {
+        let (result, change) = match self.document.edit(&self.actor, time, edit) {
+            Ok(done) => done,
+            Err(EditFailure::Application(e)) => return Err(super::EditError::Application(e)),
+            Err(e) => return Err(super::EditError::Damaged(e.to_string())),
+        };
+        let Some(change) = change else { return Ok((result, None, Delta::default())) };
+        if let Err(refusal) = self.admit(&change, limits) {
+            self.forget_last_edit().map_err(|e| super::EditError::Damaged(e.to_string()))?;
+            return Err(super::EditError::Refused(refusal.to_string()));
+        }
+        let mut delta = Delta { changed: true, ..Delta::default() };
+        let hash = change.hash();
+        self.enqueue(change, &mut delta);
+        Ok((result, Some(hash), delta))
+    }
+
+    /// Rebuilds the document without the last edit, which the validator refused.
+    fn forget_last_edit(&mut self) -> Result<(), LocalError> {
+        let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let kept = all.into_iter().filter(|c| self.all.contains(&c.hash())).collect();
+        self.document = Document::from_changes(kept).map_err(|e| LocalError::Damaged(e.to_string()))?;
+        Ok(())
+    }
+
+    /// Adds a change that was not made by an edit here: an init change.
+    pub(super) fn add(&mut self, change: Change, limits: &ChangeLimits) -> Result<Delta, LocalError> {
+        let mut delta = Delta { changed: true, ..Delta::default() };
+        self.admit(&change, limits).map_err(|e| LocalError::Mismatch(e.to_string()))?;
+        self.document.apply(vec![change.clone()]).map_err(|e| LocalError::Damaged(e.to_string()))?;
+        self.enqueue(change, &mut delta);
+        Ok(delta)
+    }
+
+    /// Puts a change, which is in the tables already, at the end of the outbox.
+    pub(super) fn enqueue(&mut self, change: Change, delta: &mut Delta) {
+        let row = self.next_outbox;
+        self.next_outbox += 1;
+        let value = OutboxRow { change: Blob(bytes::Bytes::copy_from_slice(change.bytes())), rejected: None };
+        delta.writes.push(rows::put(Table::Outbox, rows::numbered(&self.name, row), &value));
+        self.outbox.push(Pending { change, row, saved: false, sent: None });
+    }
+
+    /// The clock of what is known to be in the log.
+    pub(super) fn acked_clock(&self) -> VectorClock {
+        self.acked.clock()
+    }
+
+    /// How packs from the server are read.
+    pub(super) fn log_context(&self) -> LogContext<'_> {
+        LogContext { actors: &self.actors, acked: &self.acked }
+    }
+
+    /// The write that makes the position durable.
+    pub(super) fn row_write(&self) -> Write {
+        let row = DocumentRow {
+            actor: self.own_actor.then(|| ActorBytes(self.actor.clone())),
+            cursor: self.cursor,
+            actors: self.actors.iter().cloned().map(ActorBytes).collect(),
+            ranges: self
+                .ranges
+                .iter()
+                .map(|(first, hashes)| RangeRow {
+                    first: *first,
+                    hashes: hashes.iter().map(|h| crate::protocol::Hash(*h)).collect(),
+                })
+                .collect(),
+            acked: self.highest,
+        };
+        rows::put(Table::Document, rows::prefix(&self.name), &row)
+    }
+
+    /// The write that keeps changes known to be in the log. Their deps are in `acked` or among them.
+    pub(super) fn chunk_write(&mut self, changes: &[Change]) -> Result<Option<Write>, LocalError> {
+        if changes.is_empty() {
+            return Ok(None);
+        }
+        let bytes = pack::encode(changes, 0, &self.acked).map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let number = self.next_chunk;
+        self.next_chunk += 1;
+        Ok(Some(rows::put(Table::Chunk, rows::numbered(&self.name, number), &Blob(bytes))))
+    }
+}

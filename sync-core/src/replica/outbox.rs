@@ -1,0 +1,188 @@
+//! What is shown of unsent work: status, outbox, edits by id; and what an application may do with it.
+
+use std::collections::VecDeque;
+
+use crate::id::ChangeHash;
+use crate::replica::local::{Delta, LocalError};
+use crate::replica::{ChangeId, DocumentId, EditError, Event, OutboxEntry, OutboxState, Replica, State, Status};
+use crate::time::Instant;
+
+/// The edits of one document that are not yet both saved and settled, in order.
+#[derive(Debug, Default)]
+pub(super) struct Edits {
+    open: VecDeque<Edit>,
+    saved: ChangeId,
+    settled: ChangeId,
+}
+
+#[derive(Debug)]
+struct Edit {
+    id: ChangeId,
+    /// `None` once nothing is left of it to wait for.
+    hash: Option<ChangeHash>,
+    saved: bool,
+}
+
+impl Edits {
+    pub(super) fn push(&mut self, id: ChangeId, hash: ChangeHash) {
+        self.open.push_back(Edit { id, hash: Some(hash), saved: false });
+    }
+
+    pub(super) fn replace(&mut self, replaced: &[(ChangeHash, Option<ChangeHash>)]) {
+        for (old, new) in replaced {
+            for edit in self.open.iter_mut().filter(|edit| edit.hash == Some(*old)) {
+                edit.hash = *new;
+                edit.saved |= new.is_none();
+            }
+        }
+    }
+
+    pub(super) fn saved(&mut self, changes: &[ChangeHash]) {
+        for edit in &mut self.open {
+            edit.saved |= edit.hash.is_some_and(|hash| changes.contains(&hash));
+        }
+    }
+
+    /// Takes note of what is no longer waited for. Gives ids newly saved and newly settled, each standing for all before it.
+    fn report(&mut self, waits: impl Fn(&ChangeHash) -> bool) -> (Option<ChangeId>, Option<ChangeId>) {
+        let saved = self.open.iter().take_while(|edit| edit.saved).last().map(|edit| edit.id);
+        let saved = saved.filter(|id| *id > self.saved);
+        self.saved = saved.unwrap_or(self.saved);
+        let mut settled = None;
+        while self.open.front().is_some_and(|edit| edit.saved && !edit.hash.as_ref().is_some_and(&waits)) {
+            settled = self.open.pop_front().map(|edit| edit.id);
+        }
+        self.settled = settled.unwrap_or(self.settled);
+        (saved, settled)
+    }
+}
+
+impl Replica {
+    pub(super) fn report_edits(&mut self, id: DocumentId) {
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        let super::DocPhase::Ready(local) = &doc.phase else { return };
+        let waits: std::collections::BTreeSet<_> = local.outbox.iter().map(|p| p.change.hash()).collect();
+        let (saved, settled) = doc.edits.report(|hash| waits.contains(hash));
+        if let Some(edit) = saved {
+            self.event(Event::Saved(id, edit));
+        }
+        if let Some(edit) = settled {
+            self.event(Event::Acknowledged(id, edit));
+        }
+    }
+
+    /// The last edit up to which all are committed to the local store.
+    pub fn saved_up_to(&self, id: DocumentId) -> Option<ChangeId> {
+        Some(self.documents.get(&id)?.edits.saved)
+    }
+
+    /// The last edit up to which all are acknowledged by the server, or rejected and visible in the outbox.
+    pub fn acknowledged_up_to(&self, id: DocumentId) -> Option<ChangeId> {
+        Some(self.documents.get(&id)?.edits.settled)
+    }
+
+    /// Where a document stands. `None` if it is not open.
+    pub fn status(&self, id: DocumentId) -> Option<Status> {
+        let doc = self.documents.get(&id)?;
+        let local = self.local(id);
+        let pending = local.map_or(0, |l| l.outbox.len());
+        let unsaved = local.map_or(0, |l| l.outbox.iter().filter(|p| !p.saved).count());
+        let rejected = local.map_or(0, |l| l.rejected.len());
+        let state = if self.saves.failing.is_some() {
+            State::StorageFull
+        } else if rejected > 0 || doc.conversation.refused.is_some() {
+            State::Rejected
+        } else if !self.connection.is_online() {
+            State::Offline
+        } else if pending == 0 && local.is_some_and(|l| doc.conversation.is_current(l)) {
+            State::Synced
+        } else {
+            State::Syncing
+        };
+        Some(Status { state, pending, rejected, unsaved, synced_at: doc.synced_at })
+    }
+
+    /// The status of all open documents together: the worst state, and sums.
+    pub fn overall(&self) -> Status {
+        let rank = |state: State| match state {
+            State::Synced => 0,
+            State::Syncing => 1,
+            State::Offline => 2,
+            State::Rejected => 3,
+            State::StorageFull => 4,
+        };
+        let state = if self.connection.is_online() { State::Synced } else { State::Offline };
+        let none = Status { state, pending: 0, rejected: 0, unsaved: 0, synced_at: None };
+        self.documents.keys().filter_map(|id| self.status(*id)).fold(none, |all, one| Status {
+            state: if rank(one.state) > rank(all.state) { one.state } else { all.state },
+            pending: all.pending + one.pending,
+            rejected: all.rejected + one.rejected,
+            unsaved: all.unsaved + one.unsaved,
+            synced_at: all.synced_at.max(one.synced_at),
+        })
+    }
+
+    /// Everything held that is not known to be in the log, oldest first, rejected changes last.
+    pub fn outbox(&self, id: DocumentId) -> Vec<OutboxEntry> {
+        let Some(local) = self.local(id) else { return Vec::new() };
+        let entry = |change: &crate::change::Change, state| OutboxEntry {
+            change: change.hash(),
+            actor: change.actor().clone(),
+            seq: change.seq(),
+            operations: change.operations(),
+            time: change.time(),
+            state,
+        };
+        let pending = local.outbox.iter().map(|p| {
+            let state = match (p.saved, p.sent) {
+                (false, _) => OutboxState::Unsaved,
+                (true, None) => OutboxState::Saved,
+                (true, Some(_)) => OutboxState::Sent,
+            };
+            entry(&p.change, state)
+        });
+        let rejected = local.rejected.iter().map(|r| {
+            let state = OutboxState::Rejected { code: r.code, reason: r.reason.clone() };
+            entry(&r.change, state)
+        });
+        pending.chain(rejected).collect()
+    }
+
+    /// Everything in the outbox as automerge change chunks, one behind the other. Empty if there is nothing.
+    pub fn export(&self, id: DocumentId) -> Vec<u8> {
+        let Some(local) = self.local(id) else { return Vec::new() };
+        let pending = local.outbox.iter().map(|p| &p.change);
+        let rejected = local.rejected.iter().map(|r| &r.change);
+        pending.chain(rejected).flat_map(|change| change.bytes().iter().copied()).collect()
+    }
+
+    /// Writes a rejected change again on top of what is held now, and pushes it once more. False if there is no such rejected change.
+    pub fn retry(&mut self, now: Instant, id: DocumentId, change: ChangeHash) -> Result<bool, EditError> {
+        let actor = self.rng.actor();
+        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
+        let done = local.retry(change, &actor);
+        self.settle(now, id, done)
+    }
+
+    /// Lets a rejected change go, or takes back one that was not sent yet, writing again what stands on it. False if it is neither.
+    pub fn discard(&mut self, now: Instant, id: DocumentId, change: ChangeHash) -> Result<bool, EditError> {
+        let actor = self.rng.actor();
+        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
+        let done = local.discard(change, &actor);
+        self.settle(now, id, done)
+    }
+
+    fn settle(&mut self, now: Instant, id: DocumentId, done: Result<Option<Delta>, LocalError>) -> Result<bool, EditError> {
+        match done {
+            Ok(None) => Ok(false),
+            Ok(Some(delta)) => {
+                self.save(now, id, delta, true);
+                Ok(true)
+            }
+            Err(error) => {
+                self.reload(id);
+                Err(EditError::Damaged(error.to_string()))
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Where a document stands in the log: receiving ranges, filling in what was acknowledged, reconciling, starting over.
+
+use std::collections::BTreeSet;
+
+use crate::change::Change;
+use crate::clock::{ClockEntry, VectorClock};
+use crate::document::Document;
+use crate::id::{ActorId, ChangeHash, Cursor, Digest, Incarnation, LogSeq, StoreId};
+use crate::limits::ChangeLimits;
+use crate::log::{digest_next, digest_start};
+use crate::op_index::OpIndex;
+use crate::protocol::{Acked, RejectCode, SparseEnd};
+use crate::replica::local::{Delta, Local, LocalError, Rejected};
+use crate::replica::rows::{self, OutboxRow, RejectedRow};
+use crate::storage::{Table, Write};
+use crate::table::ChangeTable;
+
+/// A range of the log, unpacked.
+#[derive(Debug)]
+pub(super) struct Range {
+    pub(super) first: LogSeq,
+    pub(super) changes: Vec<Change>,
+    pub(super) base: u32,
+    pub(super) new_actors: Vec<ActorId>,
+    pub(super) sparse: Option<SparseEnd>,
+}
+
+impl Local {
+    /// Begins at the start of a log of which nothing is held.
+    pub(super) fn start(&mut self, store_id: StoreId, incarnation: Incarnation) {
+        self.cursor = Some(Cursor { store_id, incarnation, seq: LogSeq(0), digest: digest_start(incarnation) });
+        self.actors.clear();
+        self.ranges.clear();
+        self.highest = None;
+    }
+
+    /// Takes a range of the log that begins at or before the position after the cursor.
+    pub(super) fn receive(&mut self, range: Range, fresh_actor: &ActorId) -> Result<Delta, LocalError> {
+        let Some(cursor) = self.cursor else { return Err(LocalError::Mismatch("nothing is opened".into())) };
+        if range.first.0 > cursor.seq.0 + 1 {
+            return Err(LocalError::Mismatch(format!("{} does not follow {}", range.first, cursor.seq)));
+        }
+        let mut delta = Delta::default();
+        let hashes: Vec<_> = range.changes.iter().map(Change::hash).collect();
+        let fresh = self.sort_out(&range.changes, fresh_actor, &mut delta)?;
+        for change in &fresh {
+            // The server has validated it; a refusal here means that the two differ, and nothing may be built on that.
+            let limits = ChangeLimits::stored();
+            self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("change {}: {e}", change.hash())))?;
+        }
+        if !fresh.is_empty() {
+            delta.changed = true;
+            self.apply(fresh)?;
+        }
+        let newly: Vec<_> = range.changes.into_iter().filter(|c| !self.acked.contains(&c.hash())).collect();
+        self.acknowledge(&newly, &mut delta)?;
+        self.actors.truncate(range.base as usize);
+        self.actors.extend(range.new_actors);
+        match range.sparse {
+            Some(end) => self.move_cursor(end.last, end.digest),
+            None => self.walk(range.first, &hashes),
+        }
+        self.absorb_ranges();
+        delta.writes.push(self.row_write());
+        Ok(delta)
+    }
+
+    /// Of a received range, what is new here. Local branches that lose to it are written again before.
+    fn sort_out(&mut self, changes: &[Change], fresh_actor: &ActorId, delta: &mut Delta) -> Result<Vec<Change>, LocalError> {
+        let mut losers = BTreeSet::new();
+        let mut doubt = false;
+        for change in changes.iter().filter(|c| !self.all.contains(&c.hash())) {
+            losers.extend(self.all.hash(change.actor(), change.seq()));
+            doubt |= *change.actor() == self.actor;
+        }
+        if !losers.is_empty() {
+            self.reissue(&losers, &BTreeSet::new(), fresh_actor, delta)?;
+        } else if doubt {
+            // Somebody else writes as we do: our store was rolled back, or copied.
+            self.actor = fresh_actor.clone();
+            self.own_actor = true;
+        }
+        Ok(changes.iter().filter(|c| !self.all.contains(&c.hash())).cloned().collect())
+    }
+
+    /// Applies changes that are in the tables already; where automerge gives up, rebuilds the document with them.
+    fn apply(&mut self, changes: Vec<Change>) -> Result<(), LocalError> {
+        let before = self.document.clone();
+        if self.document.apply(changes.clone()).is_ok() {
+            return Ok(());
+        }
+        let damaged = |e: crate::document::DocumentError| LocalError::Damaged(e.to_string());
+        let mut all = before.changes().map_err(damaged)?;
+        all.extend(changes);
+        self.document = Document::from_changes(all).map_err(damaged)?;
+        Ok(())
+    }
+
+    /// Moves changes, in log order, among those known to be in the log.
+    pub(super) fn acknowledge(&mut self, changes: &[Change], delta: &mut Delta) -> Result<(), LocalError> {
+        for change in changes {
+            self.acked.insert(change).map_err(|e| LocalError::Mismatch(e.to_string()))?;
+        }
+        let done: BTreeSet<_> = changes.iter().map(Change::hash).collect();
+        let name = self.name.clone();
+        self.outbox.retain(|pending| {
+            let stays = !done.contains(&pending.change.hash());
+            if !stays {
+                delta.writes.push(Write::Delete { table: Table::Outbox, key: rows::numbered(&name, pending.row) });
+            }
+            stays
+        });
+        delta.writes.extend(self.chunk_write(changes)?);
+        Ok(())
+    }
+
+    /// Fills in a range that an acknowledgement has named.
+    pub(super) fn fill(&mut self, first: LogSeq, hashes: Vec<ChangeHash>, digest: Digest) -> Result<(), LocalError> {
+        let last = LogSeq(first.0 + hashes.len() as u64 - 1);
+        let at = self.ranges.partition_point(|(f, _)| *f < first);
+        self.ranges.insert(at, (first, hashes));
+        if self.highest.is_none_or(|h| h.seq < last) {
+            self.highest = Some(Acked { seq: last, digest });
+        }
+        self.absorb_ranges();
+        match self.cursor {
+            Some(cursor) if cursor.seq == last && cursor.digest != digest => {
+                Err(LocalError::Mismatch(format!("another digest at {last}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn move_cursor(&mut self, seq: LogSeq, digest: Digest) {
+        if let Some(cursor) = &mut self.cursor {
+            if cursor.seq < seq {
+                cursor.seq = seq;
+                cursor.digest = digest;
+            }
+        }
+    }
+
+    /// Moves the cursor over changes that stand at `first` and after, leaving out those before it.
+    fn walk(&mut self, first: LogSeq, hashes: &[ChangeHash]) {
+        let Some(mut cursor) = self.cursor else { return };
+        let skip = (cursor.seq.0 + 1 - first.0) as usize;
+        for hash in hashes.iter().skip(skip) {
+            cursor.seq = cursor.seq.plus(1);
+            cursor.digest = digest_next(cursor.digest, hash);
+            if let Some((actor, _)) = crate::pack::PackContext::locate(&self.acked, hash) {
+                if !self.actors.contains(&actor) {
+                    self.actors.push(actor);
+                }
+            }
+        }
+        self.cursor = Some(cursor);
+    }
+
+    /// Moves the cursor over acknowledged ranges that have become contiguous.
+    fn absorb_ranges(&mut self) {
+        while let (Some(cursor), Some((first, _))) = (self.cursor, self.ranges.first()) {
+            if first.0 > cursor.seq.0 + 1 {
+                break;
+            }
+            let (first, hashes) = self.ranges.remove(0);
+            self.walk(first, &hashes);
+        }
+        if let (Some(cursor), Some(highest)) = (self.cursor, self.highest) {
+            if highest.seq <= cursor.seq {
+                self.highest = None;
+            }
+        }
+    }
+
+    /// The server's log is not the one the cursor counts in: what it lacks goes back to the outbox; what is held of it is said by the
+    /// clock that this gives. Actors whose changes differ are left out of it, so that the server sends all of theirs.
+    pub(super) fn reconcile(
+        &mut self,
+        store_id: StoreId,
+        incarnation: Incarnation,
+        log: &[(ActorId, ClockEntry)],
+    ) -> Result<(VectorClock, Delta), LocalError> {
+        let theirs: VectorClock = log.iter().cloned().collect();
+        let mut have = VectorClock::new();
+        for (actor, entry) in self.acked.clock().iter() {
+            let differs = theirs
+                .entry(actor)
+                .filter(|t| t.seq <= entry.seq)
+                .is_some_and(|t| self.acked.hash(actor, t.seq).is_some_and(|h| t.hash != h.into()));
+            if !differs {
+                have.observe(actor, entry);
+            }
+        }
+        let mut delta = Delta::default();
+        if self.acked.clock().iter().any(|(actor, entry)| theirs.seq(actor) < entry.seq) {
+            self.give_back(&theirs, &mut delta)?;
+        }
+        self.start(store_id, incarnation);
+        self.actors = log.iter().map(|(actor, _)| actor.clone()).collect();
+        delta.writes.push(self.row_write());
+        Ok((have, delta))
+    }
+
+    /// Moves what a log lacks from the chunks to the front of the outbox.
+    fn give_back(&mut self, theirs: &VectorClock, delta: &mut Delta) -> Result<(), LocalError> {
+        let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let acked: Vec<_> = all.into_iter().filter(|c| self.acked.contains(&c.hash())).collect();
+        let (kept, lost): (Vec<_>, Vec<_>) = acked.into_iter().partition(|c| c.seq() <= theirs.seq(c.actor()));
+        let pending = std::mem::take(&mut self.outbox);
+        delta.writes.push(Write::DeletePrefix { table: Table::Outbox, prefix: rows::prefix(&self.name) });
+        for change in lost.into_iter().chain(pending.into_iter().map(|p| p.change)) {
+            self.enqueue(change, delta);
+        }
+        self.rewrite_rejected(delta);
+        self.rewrite_chunks(kept, delta)
+    }
+
+    /// Writes all rejected rows again, after the outbox's rows were removed.
+    pub(super) fn rewrite_rejected(&mut self, delta: &mut Delta) {
+        for rejected in std::mem::take(&mut self.rejected) {
+            self.keep_rejected(rejected.change, rejected.code, rejected.reason, delta);
+        }
+    }
+
+    /// Keeps a change that the server will not have, visibly.
+    pub(super) fn keep_rejected(&mut self, change: Change, code: RejectCode, reason: String, delta: &mut Delta) {
+        let row = self.next_outbox;
+        self.next_outbox += 1;
+        let bytes = crate::protocol::Blob(bytes::Bytes::copy_from_slice(change.bytes()));
+        let value = OutboxRow { change: bytes, rejected: Some(RejectedRow { code, reason: reason.clone() }) };
+        delta.writes.push(rows::put(Table::Outbox, rows::numbered(&self.name, row), &value));
+        self.rejected.push(Rejected { change, row, code, reason });
+    }
+
+    /// Replaces all chunks by these changes, which are then what is known to be in the log.
+    pub(super) fn rewrite_chunks(&mut self, changes: Vec<Change>, delta: &mut Delta) -> Result<(), LocalError> {
+        delta.writes.push(Write::DeletePrefix { table: Table::Chunk, prefix: rows::prefix(&self.name) });
+        self.acked = ChangeTable::new();
+        for part in changes.chunks(CHUNK_CHANGES_MAX) {
+            for change in part {
+                self.acked.insert(change).map_err(|e| LocalError::Damaged(e.to_string()))?;
+            }
+            delta.writes.extend(self.chunk_write(part)?);
+        }
+        Ok(())
+    }
+
+    /// The document was deleted on the server: what was not acknowledged is kept as rejected, the rest is let go.
+    pub(super) fn replace(&mut self, store_id: StoreId, incarnation: Incarnation) -> Delta {
+        let mut delta = Delta { changed: true, ..Delta::default() };
+        delta.writes.push(Write::DeletePrefix { table: Table::Outbox, prefix: rows::prefix(&self.name) });
+        delta.writes.push(Write::DeletePrefix { table: Table::Chunk, prefix: rows::prefix(&self.name) });
+        self.rewrite_rejected(&mut delta);
+        for pending in std::mem::take(&mut self.outbox) {
+            delta.replaced.push((pending.change.hash(), None));
+            let reason = "the document was deleted on the server".into();
+            self.keep_rejected(pending.change, RejectCode::Deleted, reason, &mut delta);
+        }
+        self.document = Document::new();
+        self.acked = ChangeTable::new();
+        self.all = ChangeTable::new();
+        self.index = OpIndex::new();
+        self.start(store_id, incarnation);
+        delta.writes.push(self.row_write());
+        delta
+    }
+}
+
+/// Most changes in one chunk row.
+const CHUNK_CHANGES_MAX: usize = 10_000;

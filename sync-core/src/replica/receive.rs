@@ -1,0 +1,188 @@
+//! What arrives from the server, message by message.
+
+use std::time::Duration;
+
+use crate::limits::PackLimits;
+use crate::pack::{self, PackError};
+use crate::planted::Planted;
+use crate::protocol::{Changes, ClientMessage, Have, Mode, Opened, Part, ServerMessage};
+use crate::replica::position::Range;
+use crate::replica::{DocumentId, Event, Replica};
+use crate::time::Instant;
+
+impl Replica {
+    pub(super) fn frame(&mut self, now: Instant, bytes: &[u8]) {
+        if !self.connection.is_up() {
+            return;
+        }
+        self.heard(now);
+        self.messages(now, bytes, true);
+    }
+
+    fn messages(&mut self, now: Instant, bytes: &[u8], parts: bool) {
+        let Ok(messages) = ServerMessage::decode_all(bytes) else { return self.hang_up(now) };
+        for message in messages {
+            if !self.connection.is_up() {
+                return;
+            }
+            match message {
+                ServerMessage::Part(part) if parts => self.part(now, &part),
+                ServerMessage::Part(_) => self.hang_up(now),
+                message => self.message(now, message),
+            }
+        }
+    }
+
+    fn part(&mut self, now: Instant, part: &Part) {
+        match self.assembler.push(part, MESSAGE_BYTES_MAX) {
+            Ok(None) => {}
+            Ok(Some(whole)) => self.messages(now, &whole, false),
+            Err(_) => self.hang_up(now),
+        }
+    }
+
+    fn message(&mut self, now: Instant, message: ServerMessage) {
+        match message {
+            ServerMessage::Welcome(welcome) => self.welcomed(&welcome),
+            ServerMessage::Opened(opened) => self.opened(now, opened),
+            ServerMessage::Ack(ack) => self.acked(now, ack),
+            ServerMessage::Reject(reject) => self.rejected(now, reject),
+            ServerMessage::Changes(changes) => self.changes(now, changes),
+            ServerMessage::Emitted(emitted) => {
+                if let Some(document) = self.by_room(emitted.room) {
+                    let (from, payload, presence) = (emitted.from, emitted.payload.0, emitted.ttl_ms.is_some());
+                    self.event(Event::Emitted { document, from, payload, presence });
+                }
+            }
+            ServerMessage::Throttle(throttle) => {
+                self.connection.quiet_until = Some(now + Duration::from_millis(throttle.for_ms.into()));
+            }
+            ServerMessage::GoAway(goaway) => self.going_away(Duration::from_millis(goaway.reconnect_within_ms.into())),
+            ServerMessage::Granted(_) | ServerMessage::Expiring(_) | ServerMessage::Pong(_) | ServerMessage::Part(_) => {}
+        }
+    }
+
+    fn opened(&mut self, now: Instant, opened: Opened) {
+        let Some(id) = self.by_handle(opened.handle) else { return };
+        let Some(store_id) = self.connection.store_id else { return self.hang_up(now) };
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        let conversation = &mut doc.conversation;
+        conversation.room = Some(opened.room);
+        conversation.opened = true;
+        conversation.by_clock = false;
+        conversation.head = Some((opened.head, opened.digest));
+        let said = conversation.clock.clone();
+        let super::DocPhase::Ready(local) = &mut doc.phase else { return };
+        match opened.mode {
+            Mode::Resume => {}
+            Mode::New => local.start(store_id, opened.incarnation),
+            Mode::Replaced => {
+                let delta = local.replace(store_id, opened.incarnation);
+                self.save(now, id, delta, false);
+            }
+            Mode::Reconcile => {
+                let actors = opened.actors.unwrap_or_default().0;
+                match local.reconcile(store_id, opened.incarnation, &actors) {
+                    Ok((have, delta)) => {
+                        self.save(now, id, delta, false);
+                        if !self.say_have(now, id, &opened.handle, said, have) {
+                            return;
+                        }
+                    }
+                    Err(error) => return self.take(now, id, Err(error)),
+                }
+            }
+        }
+        self.send_presence_again(id);
+        self.note_synced(now, id);
+        self.event(Event::Status(id));
+        self.flush(now, id);
+    }
+
+    /// Answers a reconcile with what is held. Where `Open` has said it already but differently, opens again. False if so.
+    fn say_have(
+        &mut self,
+        now: Instant,
+        id: DocumentId,
+        handle: &crate::id::DocumentHandle,
+        said: Option<crate::clock::VectorClock>,
+        have: crate::clock::VectorClock,
+    ) -> bool {
+        match said {
+            None => {
+                self.send(&ClientMessage::Have(Have { handle: *handle, clock: have }));
+                true
+            }
+            // Saying less than was said: where hashes differ, all of that actor's changes are to come.
+            Some(said) if said.iter().any(|(actor, entry)| have.seq(actor) < entry.seq && self.differs(id, actor)) => {
+                self.leave(id);
+                if let Some(doc) = self.documents.get_mut(&id) {
+                    doc.conversation.by_clock = true;
+                    doc.conversation.clock_next = Some(have);
+                }
+                self.join(now, id);
+                false
+            }
+            Some(_) => true,
+        }
+    }
+
+    /// Whether an actor's changes are still held as known to be in a log.
+    fn differs(&self, id: DocumentId, actor: &crate::id::ActorId) -> bool {
+        self.local(id).is_some_and(|local| local.acked.seq(actor) > 0)
+    }
+
+    fn changes(&mut self, now: Instant, changes: Changes) {
+        let Some(id) = self.by_room(changes.room) else { return };
+        let actor = self.rng.actor();
+        let planted_cut = self.config.planted(Planted::ResumeOffByOne);
+        let planted_doubt = self.config.planted(Planted::ReuseActorAfterRollback);
+        let Some(local) = self.local_mut(id) else { return };
+        let fresh_actor = if planted_doubt { local.actor.clone() } else { actor };
+        let Changes { first, pack, sparse, .. } = changes;
+        let range = match pack {
+            None => Range { first, changes: Vec::new(), base: local.actors.len() as u32, new_actors: Vec::new(), sparse },
+            Some(pack) => match pack::decode(&pack.0, &local.log_context(), &PackLimits::stored()) {
+                Ok(unpacked) => {
+                    let pack::Unpacked { changes, base, new_actors } = unpacked;
+                    Range { first, changes, base, new_actors, sparse }
+                }
+                Err(PackError::MissingDep { .. } | PackError::DigestMismatch | PackError::UnknownActor(_)) => {
+                    return self.resync(now, id);
+                }
+                Err(_) => return self.hang_up(now),
+            },
+        };
+        let range = if planted_cut { cut_last(range) } else { range };
+        let done = local.receive(range, &fresh_actor);
+        let ok = done.is_ok();
+        self.take(now, id, done);
+        if ok {
+            self.check_head(now, id);
+            self.note_synced(now, id);
+            self.flush(now, id);
+        }
+    }
+
+    /// At the head that the server named, the digests must be the same.
+    fn check_head(&mut self, now: Instant, id: DocumentId) {
+        let Some(doc) = self.documents.get(&id) else { return };
+        let super::DocPhase::Ready(local) = &doc.phase else { return };
+        if let (Some(cursor), Some((head, digest))) = (local.cursor, doc.conversation.head) {
+            if cursor.seq == head && cursor.digest != digest {
+                self.resync(now, id);
+            }
+        }
+    }
+}
+
+/// Planted bug: of a range of several changes the last is taken as held.
+fn cut_last(mut range: Range) -> Range {
+    if range.changes.len() > 1 && range.sparse.is_none() {
+        range.changes.pop();
+    }
+    range
+}
+
+/// Most bytes of one message put together from parts.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;

@@ -1,0 +1,135 @@
+//! The rows of a replica's local store: their keys and their CBOR.
+
+use minicbor::{Decode, Encode};
+
+use crate::id::{ActorId, ClientId, Cursor, DocumentName, LogSeq};
+use crate::protocol::{Acked, Blob, Hash, RejectCode};
+use crate::storage::{StoreError, Table, Write};
+
+/// The format of all rows, in their first byte.
+const FORMAT: u8 = 1;
+
+/// The key of the replica's own row in [`Table::Meta`].
+pub(super) const IDENTITY_KEY: &[u8] = b"identity";
+
+/// Who this replica is.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct IdentityRow {
+    #[n(0)]
+    pub(super) client: ClientId,
+    #[n(1)]
+    pub(super) actor: ActorBytes,
+}
+
+/// An actor within a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ActorBytes(pub(super) ActorId);
+
+impl<C> Encode<C> for ActorBytes {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(self.0.to_bytes())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for ActorBytes {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Ok(Self(ActorId::from(d.bytes()?)))
+    }
+}
+
+/// Where a document stands in the server's log.
+#[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct DocumentRow {
+    /// The actor for this document, where it is not the replica's.
+    #[n(0)]
+    pub(super) actor: Option<ActorBytes>,
+    /// The end of the hole-free range held.
+    #[n(1)]
+    pub(super) cursor: Option<Cursor>,
+    /// Actors by their number in the log, as far as known.
+    #[n(2)]
+    pub(super) actors: Vec<ActorBytes>,
+    /// Acknowledged ranges beyond the cursor, in log order.
+    #[n(3)]
+    pub(super) ranges: Vec<RangeRow>,
+    /// The highest acknowledged position, while it lies beyond the cursor.
+    #[n(4)]
+    pub(super) acked: Option<Acked>,
+}
+
+/// An acknowledged range beyond the cursor.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct RangeRow {
+    #[n(0)]
+    pub(super) first: LogSeq,
+    #[n(1)]
+    pub(super) hashes: Vec<Hash>,
+}
+
+/// A change that is not known to be in the log.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct OutboxRow {
+    #[n(0)]
+    pub(super) change: Blob,
+    /// Set once the server has refused it.
+    #[n(1)]
+    pub(super) rejected: Option<RejectedRow>,
+}
+
+/// Why the server refused a change.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct RejectedRow {
+    #[n(0)]
+    pub(super) code: RejectCode,
+    #[n(1)]
+    pub(super) reason: String,
+}
+
+/// A row's value.
+pub(super) fn value<T: Encode<()>>(row: &T) -> Vec<u8> {
+    let mut out = vec![FORMAT];
+    minicbor::encode(row, &mut out).expect("a vector takes any bytes");
+    out
+}
+
+/// Reads a row's value.
+pub(super) fn parse<'b, T: Decode<'b, ()>>(value: &'b [u8]) -> Result<T, StoreError> {
+    let (format, body) = value.split_first().ok_or_else(|| StoreError::Corrupt("an empty row".into()))?;
+    if *format != FORMAT {
+        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(FORMAT) });
+    }
+    minicbor::decode(body).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// The start of all keys of a document. Names hold no zero byte, so that no document's keys begin with another's.
+pub(super) fn prefix(document: &DocumentName) -> Vec<u8> {
+    let mut key = document.as_str().as_bytes().to_vec();
+    key.push(0);
+    key
+}
+
+/// The key of a document's numbered row.
+pub(super) fn numbered(document: &DocumentName, number: u64) -> Vec<u8> {
+    let mut key = prefix(document);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// The number at the end of a key.
+pub(super) fn number(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(*key.last_chunk::<8>()?))
+}
+
+/// Sets a row.
+pub(super) fn put<T: Encode<()>>(table: Table, key: Vec<u8>, row: &T) -> Write {
+    Write::Put { table, key, value: value(row) }
+}

@@ -1,0 +1,103 @@
+//! The way to the local store: one transaction at a time, everything that has gathered, in order, until it is there.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::id::ChangeHash;
+use crate::replica::{DocumentId, Event, Replica, Task};
+use crate::storage::{LocalTask, StoreError, Write};
+use crate::time::Instant;
+
+/// After a failed commit the same writes are tried again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Writes of one document that belong together.
+#[derive(Clone, Debug)]
+struct WriteSet {
+    document: DocumentId,
+    writes: Vec<Write>,
+    /// Changes that are safe once this is committed.
+    changes: Vec<ChangeHash>,
+}
+
+/// What is on its way to the local store. Bounded by the outbox and by what the server may send at once.
+#[derive(Debug, Default)]
+pub(super) struct Saves {
+    waiting: VecDeque<WriteSet>,
+    flight: VecDeque<WriteSet>,
+    pub(super) retry_at: Option<Instant>,
+    pub(super) failing: Option<StoreError>,
+}
+
+impl Replica {
+    pub(super) fn save_writes(&mut self, now: Instant, document: DocumentId, writes: Vec<Write>, changes: Vec<ChangeHash>) {
+        if !writes.is_empty() {
+            self.saves.waiting.push_back(WriteSet { document, writes, changes });
+        }
+        if self.saves.retry_at.is_none_or(|at| at <= now) {
+            self.push_saves();
+        }
+    }
+
+    /// Sends all that has gathered, unless something is on its way.
+    pub(super) fn push_saves(&mut self) {
+        if !self.saves.flight.is_empty() || self.saves.waiting.is_empty() {
+            return;
+        }
+        self.saves.retry_at = None;
+        self.saves.flight = std::mem::take(&mut self.saves.waiting);
+        let writes = self.saves.flight.iter().flat_map(|set| set.writes.iter().cloned()).collect();
+        self.task(Task::Commit, LocalTask::Commit(writes));
+    }
+
+    pub(super) fn committed(&mut self, now: Instant, result: Result<(), StoreError>) {
+        let flight = std::mem::take(&mut self.saves.flight);
+        if let Err(error) = result {
+            self.saves.waiting = flight.into_iter().chain(std::mem::take(&mut self.saves.waiting)).collect();
+            self.saves.retry_at = Some(now + RETRY_AFTER);
+            self.saves.failing = Some(error.clone());
+            self.event(Event::StorageFailed(error));
+            return self.all_statuses();
+        }
+        if self.saves.failing.take().is_some() {
+            self.all_statuses();
+        }
+        let mut touched = Vec::new();
+        for set in flight {
+            self.mark_saved(set.document, &set.changes);
+            touched.push(set.document);
+        }
+        touched.dedup();
+        self.push_saves();
+        for document in touched {
+            self.report_edits(document);
+            self.event(Event::Status(document));
+            self.flush(now, document);
+        }
+    }
+
+    fn mark_saved(&mut self, document: DocumentId, changes: &[ChangeHash]) {
+        if let Some(local) = self.local_mut(document) {
+            for pending in local.outbox.iter_mut().filter(|p| !p.saved) {
+                pending.saved = changes.contains(&pending.change.hash());
+            }
+        }
+        if let Some(doc) = self.documents.get_mut(&document) {
+            doc.edits.saved(changes);
+        }
+    }
+
+    pub(super) fn save_timeout(&mut self, now: Instant) {
+        if self.saves.retry_at.is_some_and(|at| at <= now) {
+            self.saves.retry_at = None;
+            self.push_saves();
+        }
+    }
+
+    fn all_statuses(&mut self) {
+        let all: Vec<_> = self.documents.keys().copied().collect();
+        for document in all {
+            self.event(Event::Status(document));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What a replica is told, says and shows.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::id::{ChangeHash, SessionId, TaskId};
+use crate::limits::ChangeLimits;
+use crate::planted::Planted;
+use crate::protocol::RejectCode;
+use crate::storage::{LocalDone, LocalTask, StoreError};
+
+/// What a replica is told when it is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The token, where the server wants one.
+    pub token: Option<String>,
+    /// Whether to connect as soon as it is started.
+    pub online: bool,
+    /// First delay between attempts to connect; doubles with each failure, with full jitter.
+    pub backoff_min: Duration,
+    /// Longest delay between attempts.
+    pub backoff_max: Duration,
+    /// An attempt that takes longer than this is given up.
+    pub connect_within: Duration,
+    /// Most changes in one document's outbox; an edit beyond is refused.
+    pub outbox_changes_max: usize,
+    /// Most bytes of pushes on their way and unanswered, per document.
+    pub in_flight_bytes_max: usize,
+    /// Bounds on single changes.
+    pub change: ChangeLimits,
+    /// The bug planted in this run.
+    #[cfg(feature = "planted")]
+    pub planted: Option<Planted>,
+}
+
+impl Config {
+    pub(super) fn planted(&self, bug: Planted) -> bool {
+        #[cfg(feature = "planted")]
+        return self.planted == Some(bug);
+        #[cfg(not(feature = "planted"))]
+        {
+            let _ = bug;
+            false
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            token: None,
+            online: true,
+            backoff_min: Duration::from_millis(250),
+            backoff_max: Duration::from_secs(30),
+            connect_within: Duration::from_secs(10),
+            outbox_changes_max: 100_000,
+            in_flight_bytes_max: 1 << 20,
+            change: ChangeLimits::default(),
+            #[cfg(feature = "planted")]
+            planted: None,
+        }
+    }
+}
+
+/// Names a document within one replica, from `Replica::open` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DocumentId(pub u32);
+
+/// Names a local edit, in the order of the edits of one replica.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChangeId(pub u64);
+
+/// Why an edit was not made. Nothing of it is left.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The document is not open, or not loaded yet.
+    #[error("the document is not ready")]
+    NotReady,
+    /// The outbox holds [`Config::outbox_changes_max`] changes.
+    #[error("the outbox is full")]
+    OutboxFull,
+    /// The application's closure failed.
+    #[error("{0}")]
+    Application(String),
+    /// The change breaks a rule that every replica depends on.
+    #[error("the change is refused: {0}")]
+    Refused(String),
+    /// The copy in memory was damaged, and is loaded again from the local store.
+    #[error("the document is being loaded again: {0}")]
+    Damaged(String),
+}
+
+/// What happens to a replica.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The attempt asked for by [`Output::Connect`] succeeded.
+    Connected,
+    /// A binary WebSocket message.
+    Frame(Bytes),
+    /// The attempt failed or the connection is gone.
+    Disconnected,
+    /// The network may be back: try at once.
+    NetworkChanged,
+    /// A storage task is done.
+    StoreDone(TaskId, LocalDone),
+}
+
+/// What a replica wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Connect to the server and answer with [`Input::Connected`] or [`Input::Disconnected`].
+    Connect,
+    /// Write a binary WebSocket message.
+    Send(Bytes),
+    /// Drop the connection; no answer is expected, and what still arrives on it is not to be fed.
+    Disconnect,
+    /// Do this and answer with [`Input::StoreDone`]. Tasks are to be done in order.
+    Store(TaskId, LocalTask),
+    /// Tell the application.
+    Event(Event),
+}
+
+/// What the application is told.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The document is loaded from the local store and can be read and edited.
+    Ready(DocumentId),
+    /// The document can't be opened from the local store.
+    Failed(DocumentId, StoreError),
+    /// The document's value may have changed, once per batch.
+    Changed {
+        /// Which document.
+        document: DocumentId,
+        /// Whether by this replica's own edit.
+        local: bool,
+    },
+    /// All edits up to this one are committed to the local store.
+    Saved(DocumentId, ChangeId),
+    /// All edits up to this one are acknowledged by the server (or rejected, and visible in the outbox).
+    Acknowledged(DocumentId, ChangeId),
+    /// The server will not have a change; it stays in the outbox until the application acts on it.
+    Rejected {
+        /// Which document.
+        document: DocumentId,
+        /// The change.
+        change: ChangeHash,
+        /// Why.
+        code: RejectCode,
+        /// The same in words.
+        reason: String,
+    },
+    /// The document's status may have changed.
+    Status(DocumentId),
+    /// Presence (an empty payload: gone) or a message of another session.
+    Emitted {
+        /// Which document.
+        document: DocumentId,
+        /// From whom.
+        from: SessionId,
+        /// The application's bytes.
+        payload: Bytes,
+        /// Whether this is a presence, which replaces the session's last one.
+        presence: bool,
+    },
+    /// The local store failed. What was not saved is kept in memory and written again.
+    StorageFailed(StoreError),
+}
+
+/// Where a document stands, in the words shown to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Everything is saved here and on the server.
+    Synced,
+    /// Connected, and something is on its way.
+    Syncing,
+    /// Not connected.
+    Offline,
+    /// The outbox holds changes that the server will not have.
+    Rejected,
+    /// The local store is full or fails; what is newer is in memory only.
+    StorageFull,
+}
+
+/// A document's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Where it stands.
+    pub state: State,
+    /// Changes not yet acknowledged, rejected ones are not counted.
+    pub pending: usize,
+    /// Changes that the server will not have.
+    pub rejected: usize,
+    /// Changes not yet committed to the local store.
+    pub unsaved: usize,
+    /// When it was last in sync, on the driver's clock.
+    pub synced_at: Option<crate::time::Instant>,
+}
+
+/// One change in the outbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxEntry {
+    /// The change.
+    pub change: ChangeHash,
+    /// Who wrote it.
+    pub actor: crate::id::ActorId,
+    /// Its seq.
+    pub seq: u32,
+    /// Its operations.
+    pub operations: usize,
+    /// The author's clock when it was made, in milliseconds since 1970.
+    pub time: i64,
+    /// Where it stands.
+    pub state: OutboxState,
+}
+
+/// Where a change in the outbox stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum OutboxState {
+    /// Not yet committed to the local store.
+    Unsaved,
+    /// Saved here, not sent.
+    Saved,
+    /// Sent, not answered.
+    Sent,
+    /// Refused by the server.
+    Rejected {
+        /// Why.
+        code: RejectCode,
+        /// The same in words.
+        reason: String,
+    },
+}
