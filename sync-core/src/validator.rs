@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use automerge::ExpandedChange;
 
 use crate::change::Change;
+use crate::document::{is_init_actor, is_init_change};
 use crate::limits::ChangeLimits;
 use crate::op_index::{Addition, OpIndex};
 use crate::table::ChangeTable;
@@ -23,7 +24,16 @@ pub use refusal::{OpName, Refusal, Wrong};
 impl Refusal {
     /// Whether a bound was passed, rather than a rule broken.
     pub fn is_limit(&self) -> bool {
-        false
+        matches!(
+            self,
+            Self::Bounds(_)
+                | Self::StartTooHigh { .. }
+                | Self::SkippedTooMany { .. }
+                | Self::CountersExhausted { .. }
+                | Self::TooManyActors(_)
+                | Self::TooManyHeads(_)
+                | Self::TooManySteps
+        )
     }
 }
 
@@ -32,6 +42,9 @@ impl Refusal {
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
     table.check(change)?;
     change.check_bounds(limits)?;
+    if is_init_actor(change.actor()) && !is_init_change(change) {
+        return Err(Refusal::ForgedInit);
+    }
     let header = header::check(change, table, index, limits)?;
     let expanded = decode(change)?;
     let mut context = Context::new(change, table, index, limits, &header)?;

@@ -8,7 +8,7 @@ use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 use crate::op_index::OpIndex;
 use crate::protocol::RejectCode;
-use crate::reissue::reissue;
+use crate::reissue::{Base, Reissued, reissue};
 use crate::replica::local::{Delta, Local, LocalError};
 use crate::replica::rows;
 use crate::storage::{Table, Write};
@@ -23,8 +23,7 @@ impl Local {
         fresh_actor: &ActorId,
         delta: &mut Delta,
     ) -> Result<(), LocalError> {
-        let damaged = |e: String| LocalError::Damaged(e);
-        let all = self.document.changes().map_err(|e| damaged(e.to_string()))?;
+        let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
         let mut losing: BTreeSet<ChangeHash> = roots.clone();
         for change in &all {
             if change.deps().iter().any(|dep| losing.contains(dep)) {
@@ -32,13 +31,7 @@ impl Local {
             }
         }
         let (lost, base): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| losing.contains(&c.hash()));
-        let mut table = ChangeTable::new();
-        for change in &base {
-            table.insert(change).map_err(|e| damaged(e.to_string()))?;
-        }
-        let max_op = base.iter().map(Change::max_op).max().unwrap_or(0);
-        let again = reissue(&lost, dropped, &table, max_op, fresh_actor).map_err(|e| damaged(e.to_string()))?;
-        self.rebuild(base, &again.changes)?;
+        let again = self.rebuild(base, &lost, dropped, fresh_actor)?;
         self.replace_rows(&losing, again.changes, delta)?;
         self.actor = fresh_actor.clone();
         self.own_actor = true;
@@ -48,20 +41,52 @@ impl Local {
         Ok(())
     }
 
-    fn rebuild(&mut self, base: Vec<Change>, again: &[Change]) -> Result<(), LocalError> {
+    /// Makes tables, index and document anew from `base`, and from `lost` written again on top of it.
+    fn rebuild(
+        &mut self,
+        base: Vec<Change>,
+        lost: &[Change],
+        dropped: &BTreeSet<ChangeHash>,
+        fresh_actor: &ActorId,
+    ) -> Result<Reissued, LocalError> {
         self.all = ChangeTable::new();
         self.index = OpIndex::new();
-        let mut changes = base;
-        changes.extend_from_slice(again);
-        for change in &changes {
-            let limits = ChangeLimits::stored();
-            self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("written again: {e}")))?;
+        let limits = ChangeLimits::stored();
+        for change in &base {
+            self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("held: {e}")))?;
         }
+        let again = self.write_again(&base, lost, dropped, fresh_actor)?;
+        let mut changes = base;
+        changes.extend_from_slice(&again.changes);
         self.document = Document::from_changes(changes).map_err(|e| LocalError::Damaged(e.to_string()))?;
-        Ok(())
+        Ok(again)
     }
 
-    fn replace_rows(&mut self, losing: &BTreeSet<ChangeHash>, again: Vec<Change>, delta: &mut Delta) -> Result<(), LocalError> {
+    /// Writes changes again on top of all that is held, and takes them into the tables.
+    fn write_again(
+        &mut self,
+        held: &[Change],
+        lost: &[Change],
+        dropped: &BTreeSet<ChangeHash>,
+        fresh_actor: &ActorId,
+    ) -> Result<Reissued, LocalError> {
+        let limits = ChangeLimits::stored();
+        let max_op = held.iter().map(Change::max_op).max().unwrap_or(0);
+        let base = Base { table: &self.all, index: &self.index, max_op };
+        let again = reissue(lost, dropped, base, fresh_actor.clone(), &limits);
+        let again = again.map_err(|e| LocalError::Damaged(e.to_string()))?;
+        for change in &again.changes {
+            self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("written again: {e}")))?;
+        }
+        Ok(again)
+    }
+
+    fn replace_rows(
+        &mut self,
+        losing: &BTreeSet<ChangeHash>,
+        again: Vec<Change>,
+        delta: &mut Delta,
+    ) -> Result<(), LocalError> {
         let name = self.name.clone();
         self.outbox.retain(|pending| {
             let stays = !losing.contains(&pending.change.hash());
@@ -118,13 +143,10 @@ impl Local {
         let Some((change, write)) = self.forget_rejected(hash) else { return Ok(None) };
         let mut delta = Delta { changed: true, ..Delta::default() };
         delta.writes.push(write);
-        let max_op = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
-        let max_op = max_op.iter().map(Change::max_op).max().unwrap_or(0);
-        let again = reissue(std::slice::from_ref(&change), &BTreeSet::new(), &self.all, max_op, fresh_actor)
-            .map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let held = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let again = self.write_again(&held, std::slice::from_ref(&change), &BTreeSet::new(), fresh_actor)?;
+        self.document.apply(again.changes.clone()).map_err(|e| LocalError::Damaged(e.to_string()))?;
         for change in again.changes {
-            self.admit(&change, &ChangeLimits::stored()).map_err(|e| LocalError::Damaged(e.to_string()))?;
-            self.document.apply(vec![change.clone()]).map_err(|e| LocalError::Damaged(e.to_string()))?;
             self.enqueue(change, &mut delta);
         }
         delta.replaced.extend(again.replaced);

@@ -87,7 +87,9 @@ impl Replica {
         let cursor = local.cursor.filter(|c| c.seq.0 > 0 && !conversation.by_clock);
         let clock = match cursor {
             Some(_) => None,
-            None => Some(conversation.clock_next.take().unwrap_or_else(|| local.acked_clock())).filter(|c| !c.is_empty()),
+            None => {
+                Some(conversation.clock_next.take().unwrap_or_else(|| local.acked_clock())).filter(|c| !c.is_empty())
+            }
         };
         conversation.handle = Some(handle);
         conversation.opened = false;
@@ -237,13 +239,27 @@ impl Replica {
         self.flush(now, id);
     }
 
-    fn verdict(&mut self, now: Instant, id: DocumentId, batch: BatchId, hash: ChangeHash, code: RejectCode, reason: &str) {
+    fn verdict(
+        &mut self,
+        now: Instant,
+        id: DocumentId,
+        batch: BatchId,
+        hash: ChangeHash,
+        code: RejectCode,
+        reason: &str,
+    ) {
         let fresh_actor = self.rng.actor();
         let Some(doc) = self.documents.get_mut(&id) else { return };
         if let Some(batch) = doc.conversation.in_flight.get_mut(&batch) {
             batch.refused.insert(hash);
             if batch.refused.len() == batch.changes.len() {
-                let done: Vec<_> = doc.conversation.in_flight.iter().filter(|(_, b)| b.refused.len() == b.changes.len()).map(|(id, _)| *id).collect();
+                let done: Vec<_> = doc
+                    .conversation
+                    .in_flight
+                    .iter()
+                    .filter(|(_, b)| b.refused.len() == b.changes.len())
+                    .map(|(id, _)| *id)
+                    .collect();
                 done.iter().for_each(|id| drop(doc.conversation.in_flight.remove(id)));
             }
         }
@@ -390,7 +406,8 @@ fn unsend(local: &mut Local, batch: BatchId) {
 /// Moves what an acknowledgement names from the outbox to where it stands in the log.
 fn take_ack(local: &mut Local, batch: &Batch, ack: &Ack, planted: bool) -> Result<super::Delta, LocalError> {
     let held: BTreeSet<u32> = ack.held.iter().flatten().copied().collect();
-    let kept = |index: usize, change: &Change| !held.contains(&(index as u32)) && !batch.refused.contains(&change.hash());
+    let kept =
+        |index: usize, change: &Change| !held.contains(&(index as u32)) && !batch.refused.contains(&change.hash());
     let taken: Vec<_> = batch.changes.iter().enumerate().filter(|(i, c)| kept(*i, c)).map(|(_, c)| c.hash()).collect();
     if taken.len() != ack.count as usize {
         return Err(LocalError::Mismatch(format!("{} changes acknowledged, {} expected", ack.count, taken.len())));

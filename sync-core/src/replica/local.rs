@@ -139,7 +139,8 @@ impl Local {
         for (key, value) in chunks {
             let chunk: Blob = rows::parse(value)?;
             let limits = PackLimits::stored();
-            let unpacked = pack::decode(&chunk.0, &local.acked, &limits).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let unpacked =
+                pack::decode(&chunk.0, &local.acked, &limits).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             for change in &unpacked.changes {
                 local.acked.insert(change).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             }
@@ -168,11 +169,15 @@ impl Local {
     fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>) -> Result<(), StoreError> {
         for (key, value) in outbox {
             let row: OutboxRow = rows::parse(value)?;
-            let number = rows::number(key).ok_or_else(|| StoreError::Corrupt("an outbox key without a number".into()))?;
+            let number =
+                rows::number(key).ok_or_else(|| StoreError::Corrupt("an outbox key without a number".into()))?;
             self.next_outbox = number + 1;
-            let change = Change::parse(&row.change.0, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            let change = Change::parse(&row.change.0, &ChangeLimits::stored())
+                .map_err(|e| StoreError::Corrupt(e.to_string()))?;
             match row.rejected {
-                Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, row: number, code, reason }),
+                Some(RejectedRow { code, reason }) => {
+                    self.rejected.push(Rejected { change, row: number, code, reason })
+                }
                 None => {
                     changes.push(change.clone());
                     self.outbox.push(Pending { change, row: number, saved: true, sent: None });

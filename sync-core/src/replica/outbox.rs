@@ -172,7 +172,12 @@ impl Replica {
         self.settle(now, id, done)
     }
 
-    fn settle(&mut self, now: Instant, id: DocumentId, done: Result<Option<Delta>, LocalError>) -> Result<bool, EditError> {
+    fn settle(
+        &mut self,
+        now: Instant,
+        id: DocumentId,
+        done: Result<Option<Delta>, LocalError>,
+    ) -> Result<bool, EditError> {
         match done {
             Ok(None) => Ok(false),
             Ok(Some(delta)) => {

@@ -19,6 +19,8 @@ use crate::table::ChangeTable;
 #[derive(Debug)]
 pub(super) struct Range {
     pub(super) first: LogSeq,
+    /// What stands there, in log order.
+    pub(super) hashes: Vec<ChangeHash>,
     pub(super) changes: Vec<Change>,
     pub(super) base: u32,
     pub(super) new_actors: Vec<ActorId>,
@@ -41,7 +43,6 @@ impl Local {
             return Err(LocalError::Mismatch(format!("{} does not follow {}", range.first, cursor.seq)));
         }
         let mut delta = Delta::default();
-        let hashes: Vec<_> = range.changes.iter().map(Change::hash).collect();
         let fresh = self.sort_out(&range.changes, fresh_actor, &mut delta)?;
         for change in &fresh {
             // The server has validated it; a refusal here means that the two differ, and nothing may be built on that.
@@ -58,7 +59,7 @@ impl Local {
         self.actors.extend(range.new_actors);
         match range.sparse {
             Some(end) => self.move_cursor(end.last, end.digest),
-            None => self.walk(range.first, &hashes),
+            None => self.walk(range.first, &range.hashes),
         }
         self.absorb_ranges();
         delta.writes.push(self.row_write());
@@ -66,7 +67,12 @@ impl Local {
     }
 
     /// Of a received range, what is new here. Local branches that lose to it are written again before.
-    fn sort_out(&mut self, changes: &[Change], fresh_actor: &ActorId, delta: &mut Delta) -> Result<Vec<Change>, LocalError> {
+    fn sort_out(
+        &mut self,
+        changes: &[Change],
+        fresh_actor: &ActorId,
+        delta: &mut Delta,
+    ) -> Result<Vec<Change>, LocalError> {
         let mut losers = BTreeSet::new();
         let mut doubt = false;
         for change in changes.iter().filter(|c| !self.all.contains(&c.hash())) {

@@ -58,7 +58,10 @@ impl Replica {
                 self.connection.quiet_until = Some(now + Duration::from_millis(throttle.for_ms.into()));
             }
             ServerMessage::GoAway(goaway) => self.going_away(Duration::from_millis(goaway.reconnect_within_ms.into())),
-            ServerMessage::Granted(_) | ServerMessage::Expiring(_) | ServerMessage::Pong(_) | ServerMessage::Part(_) => {}
+            ServerMessage::Granted(_)
+            | ServerMessage::Expiring(_)
+            | ServerMessage::Pong(_)
+            | ServerMessage::Part(_) => {}
         }
     }
 
@@ -138,14 +141,22 @@ impl Replica {
         let planted_cut = self.config.planted(Planted::ResumeOffByOne);
         let planted_doubt = self.config.planted(Planted::ReuseActorAfterRollback);
         let Some(local) = self.local_mut(id) else { return };
-        let fresh_actor = if planted_doubt { local.actor.clone() } else { actor };
+        let before = local.actor.clone();
         let Changes { first, pack, sparse, .. } = changes;
         let range = match pack {
-            None => Range { first, changes: Vec::new(), base: local.actors.len() as u32, new_actors: Vec::new(), sparse },
+            None => Range {
+                first,
+                hashes: Vec::new(),
+                changes: Vec::new(),
+                base: local.actors.len() as u32,
+                new_actors: Vec::new(),
+                sparse,
+            },
             Some(pack) => match pack::decode(&pack.0, &local.log_context(), &PackLimits::stored()) {
                 Ok(unpacked) => {
                     let pack::Unpacked { changes, base, new_actors } = unpacked;
-                    Range { first, changes, base, new_actors, sparse }
+                    let hashes = changes.iter().map(crate::change::Change::hash).collect();
+                    Range { first, hashes, changes, base, new_actors, sparse }
                 }
                 Err(PackError::MissingDep { .. } | PackError::DigestMismatch | PackError::UnknownActor(_)) => {
                     return self.resync(now, id);
@@ -154,13 +165,34 @@ impl Replica {
             },
         };
         let range = if planted_cut { cut_last(range) } else { range };
-        let done = local.receive(range, &fresh_actor);
+        let done = local.receive(range, &actor);
+        if planted_doubt {
+            local.actor = before;
+        }
         let ok = done.is_ok();
-        self.take(now, id, done);
+        self.take_range(now, id, done);
         if ok {
             self.check_head(now, id);
             self.note_synced(now, id);
             self.flush(now, id);
+        }
+    }
+
+    #[cfg(not(feature = "planted"))]
+    fn take_range(&mut self, now: Instant, id: DocumentId, done: Result<super::Delta, super::LocalError>) {
+        self.take(now, id, done);
+    }
+
+    /// Planted bug: the position is saved in a transaction before that of the changes it stands for.
+    #[cfg(feature = "planted")]
+    fn take_range(&mut self, now: Instant, id: DocumentId, done: Result<super::Delta, super::LocalError>) {
+        match done {
+            Ok(mut delta) if self.config.planted(Planted::CursorBeforeApply) => {
+                let row = delta.writes.pop().into_iter().collect();
+                self.save_writes(now, id, row, Vec::new());
+                self.take(now, id, Ok(delta));
+            }
+            done => self.take(now, id, done),
         }
     }
 
@@ -176,7 +208,7 @@ impl Replica {
     }
 }
 
-/// Planted bug: of a range of several changes the last is taken as held.
+/// Planted bug: of a range of several changes the last is taken as held without being so.
 fn cut_last(mut range: Range) -> Range {
     if range.changes.len() > 1 && range.sparse.is_none() {
         range.changes.pop();

@@ -30,7 +30,13 @@ pub(super) struct Saves {
 }
 
 impl Replica {
-    pub(super) fn save_writes(&mut self, now: Instant, document: DocumentId, writes: Vec<Write>, changes: Vec<ChangeHash>) {
+    pub(super) fn save_writes(
+        &mut self,
+        now: Instant,
+        document: DocumentId,
+        writes: Vec<Write>,
+        changes: Vec<ChangeHash>,
+    ) {
         if !writes.is_empty() {
             self.saves.waiting.push_back(WriteSet { document, writes, changes });
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use crate::change::Change;
 use crate::id::{BatchId, ChangeHash, LogSeq, SessionId, TaskId};
+use crate::limits::{ChangeLimits, PackLimits};
 use crate::pack::{self, PackError};
 use crate::planted::Planted;
 use crate::protocol::{Ack, CloseCode, Hash, Reject, RejectCode, ServerMessage, Verdict};
@@ -78,7 +79,9 @@ impl Room {
             return self.refuse_batch(session, batch, RejectCode::Unavailable, "too much waits for the disk");
         }
         let Some(body) = self.phase.body() else { return };
-        let changes = match pack::decode(bytes, body.log.table(), &self.config.pack) {
+        // The configured bounds on single changes are the validator's, whose verdicts name the change.
+        let limits = PackLimits { change: ChangeLimits::default(), ..self.config.pack };
+        let changes = match pack::decode(bytes, body.log.table(), &limits) {
             Ok(unpacked) => unpacked.changes,
             Err(e) => return self.refuse_pack(session, batch, &e),
         };

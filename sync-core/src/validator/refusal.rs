@@ -51,6 +51,9 @@ pub enum Refusal {
         /// Where it should.
         expected: u64,
     },
+    /// Its actor stands for a fixed change, which this is not.
+    #[error("is not the fixed change that its actor stands for")]
+    ForgedInit,
     /// Its actor has skipped more operation counters than allowed.
     #[error("its actor has skipped {skipped} operation counters, at most {max} allowed")]
     SkippedTooMany {
