@@ -1,0 +1,67 @@
+//! What a client is told when it is opened.
+
+use std::path::PathBuf;
+
+use sync_core::replica;
+use tokio_tungstenite::tungstenite::http::Uri;
+
+use crate::error::OpenError;
+
+/// Where the server and the local store are, and the bounds to keep.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// The server's WebSocket address, such as `ws://127.0.0.1:8787/sync`.
+    pub url: String,
+    /// The folder of the local store, made if it does not exist. One process at a time can hold it.
+    pub store_dir: PathBuf,
+    /// Token, bounds and times of the replica; the defaults suit a person at a keyboard.
+    pub replica: replica::Config,
+}
+
+impl ClientConfig {
+    /// A client of the server at `url` that keeps its documents in the folder `store_dir`.
+    pub fn new(url: impl Into<String>, store_dir: impl Into<PathBuf>) -> Self {
+        Self { url: url.into(), store_dir: store_dir.into(), replica: replica::Config::default() }
+    }
+
+    /// Does not connect until [`crate::Client::go_online`].
+    pub fn offline(mut self) -> Self {
+        self.replica.online = false;
+        self
+    }
+
+    /// Shows this token to the server.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.replica.token = Some(token.into());
+        self
+    }
+
+    /// The address, if it is one that this build can connect to.
+    pub(crate) fn uri(&self) -> Result<Uri, OpenError> {
+        let bad = |reason: String| OpenError::Url { url: self.url.clone(), reason };
+        let uri: Uri = self.url.parse().map_err(|e| bad(format!("{e}")))?;
+        match (uri.scheme_str(), uri.host()) {
+            (Some("ws"), Some(_)) => Ok(uri),
+            (Some("wss"), _) => Err(bad("this build has no TLS; put the server behind a local TLS proxy".into())),
+            _ => Err(bad("it begins with ws:// and a host".into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_can_be_dialled_are_taken() {
+        let check = |url: &str, good: bool| assert_eq!(ClientConfig::new(url, "x").uri().is_ok(), good, "{url}");
+        check("ws://127.0.0.1:8787/sync", true);
+        check("ws://[::1]:8787/sync", true);
+        check("ws://example.org", true);
+        check("wss://example.org/sync", false);
+        check("http://example.org/sync", false);
+        check("127.0.0.1:8787", false);
+        check("", false);
+    }
+}
