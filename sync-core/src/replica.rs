@@ -353,13 +353,10 @@ impl Replica {
         if let Some(doc) = self.documents.get_mut(&id) {
             doc.edits.replace(&delta.replaced);
         }
-        let unsaved = self
-            .local(id)
-            .map(|local| local.outbox.iter().filter(|p| !p.saved).map(|p| p.change.hash()).collect::<Vec<_>>());
         if delta.changed {
             self.event(Event::Changed { document: id, local: local_edit });
         }
-        self.save_writes(now, id, delta.writes, unsaved.unwrap_or_default());
+        self.save_writes(now, id, delta.writes, delta.enqueued);
         self.report_edits(id);
         self.event(Event::Status(id));
     }

@@ -413,11 +413,12 @@ fn take_ack(local: &mut Local, batch: &Batch, ack: &Ack, planted: bool) -> Resul
         return Err(LocalError::Mismatch(format!("{} changes acknowledged, {} expected", ack.count, taken.len())));
     }
     let mut delta = super::Delta::default();
+    let waiting: BTreeSet<_> = local.outbox.iter().map(|p| p.change.hash()).collect();
     let acknowledged: Vec<_> = batch
         .changes
         .iter()
         .filter(|c| !batch.refused.contains(&c.hash()) && !local.acked.contains(&c.hash()))
-        .filter(|c| local.outbox.iter().any(|p| p.change.hash() == c.hash()))
+        .filter(|c| waiting.contains(&c.hash()))
         .cloned()
         .collect();
     local.acknowledge(&acknowledged, &mut delta)?;

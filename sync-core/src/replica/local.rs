@@ -39,6 +39,8 @@ pub(super) struct Rejected {
 pub(super) struct Delta {
     /// To be committed in one transaction.
     pub(super) writes: Vec<Write>,
+    /// Changes that are safe once the writes are committed.
+    pub(super) enqueued: Vec<ChangeHash>,
     /// The value may have changed.
     pub(super) changed: bool,
     /// Changes that were written again: the old hash, and the new one if anything of it survived.
@@ -240,7 +242,18 @@ impl Local {
         self.next_outbox += 1;
         let value = OutboxRow { change: Blob(bytes::Bytes::copy_from_slice(change.bytes())), rejected: None };
         delta.writes.push(rows::put(Table::Outbox, rows::numbered(&self.name, row), &value));
+        delta.enqueued.push(change.hash());
         self.outbox.push(Pending { change, row, saved: false, sent: None });
+    }
+
+    /// Changes not yet committed to the local store. They are the last ones of the outbox.
+    pub(super) fn unsaved(&self) -> usize {
+        self.outbox.iter().rev().take_while(|pending| !pending.saved).count()
+    }
+
+    /// Whether a change is part of the value and not known to be in the log.
+    pub(super) fn waits(&self, hash: &ChangeHash) -> bool {
+        self.all.contains(hash) && !self.acked.contains(hash)
     }
 
     /// The clock of what is known to be in the log.

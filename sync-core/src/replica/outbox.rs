@@ -1,6 +1,6 @@
 //! What is shown of unsent work: status, outbox, edits by id; and what an application may do with it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::ChangeHash;
 use crate::replica::local::{Delta, LocalError};
@@ -37,8 +37,8 @@ impl Edits {
         }
     }
 
-    pub(super) fn saved(&mut self, changes: &[ChangeHash]) {
-        for edit in &mut self.open {
+    pub(super) fn saved(&mut self, changes: &BTreeSet<ChangeHash>) {
+        for edit in self.open.iter_mut().rev().take_while(|edit| !edit.saved) {
             edit.saved |= edit.hash.is_some_and(|hash| changes.contains(&hash));
         }
     }
@@ -61,8 +61,7 @@ impl Replica {
     pub(super) fn report_edits(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let super::DocPhase::Ready(local) = &doc.phase else { return };
-        let waits: std::collections::BTreeSet<_> = local.outbox.iter().map(|p| p.change.hash()).collect();
-        let (saved, settled) = doc.edits.report(|hash| waits.contains(hash));
+        let (saved, settled) = doc.edits.report(|hash| local.waits(hash));
         if let Some(edit) = saved {
             self.event(Event::Saved(id, edit));
         }
@@ -86,7 +85,7 @@ impl Replica {
         let doc = self.documents.get(&id)?;
         let local = self.local(id);
         let pending = local.map_or(0, |l| l.outbox.len());
-        let unsaved = local.map_or(0, |l| l.outbox.iter().filter(|p| !p.saved).count());
+        let unsaved = local.map_or(0, |l| l.unsaved());
         let rejected = local.map_or(0, |l| l.rejected.len());
         let state = if self.saves.failing.is_some() {
             State::StorageFull

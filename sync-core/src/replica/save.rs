@@ -1,6 +1,6 @@
 //! The way to the local store: one transaction at a time, everything that has gathered, in order, until it is there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::id::ChangeHash;
@@ -83,13 +83,15 @@ impl Replica {
     }
 
     fn mark_saved(&mut self, document: DocumentId, changes: &[ChangeHash]) {
+        let saved: BTreeSet<_> = changes.iter().copied().collect();
         if let Some(local) = self.local_mut(document) {
-            for pending in local.outbox.iter_mut().filter(|p| !p.saved) {
-                pending.saved = changes.contains(&pending.change.hash());
+            let first = local.outbox.len() - local.unsaved();
+            for pending in &mut local.outbox[first..] {
+                pending.saved = saved.contains(&pending.change.hash());
             }
         }
         if let Some(doc) = self.documents.get_mut(&document) {
-            doc.edits.saved(changes);
+            doc.edits.saved(&saved);
         }
     }
 

@@ -1,0 +1,337 @@
+//! A network of machines in one thread: every output is carried out at once, in order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use automerge::transaction::Transaction;
+use automerge::{Automerge, AutomergeError};
+use sync_core::document::InitValue;
+use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
+use sync_core::replica::{self, DocumentId, OutboxState, Replica, Status};
+use sync_core::rng::Rng;
+use sync_core::room::{self, Room};
+use sync_core::session::{self, Grant, Session};
+use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
+use sync_core::storage::{LocalDone, LocalStore, LocalTask, Store, StoreDone, StoreError, StoreTask};
+use sync_core::time::{Instant, WallTime};
+use sync_core::{pack, table::ChangeTable};
+
+pub struct Server {
+    store: MemoryStore,
+    sessions: BTreeMap<SessionId, (Session, usize)>,
+    rooms: BTreeMap<DocumentName, Room>,
+    next: u64,
+    pub full: bool,
+    value_bytes_max: Option<usize>,
+}
+
+impl Server {
+    pub fn value_bytes_max(&mut self, max: usize) {
+        self.value_bytes_max = Some(max);
+    }
+}
+
+struct Client {
+    replica: Replica,
+    store: MemoryLocalStore,
+    session: Option<SessionId>,
+}
+
+enum Step {
+    ToServer(SessionId, session::Input),
+    ToRoom(DocumentName, room::Input),
+    ToClient(usize, replica::Input),
+}
+
+pub struct Net {
+    now: Instant,
+    rng: Rng,
+    clients: Vec<Client>,
+    pub server: Server,
+    steps: VecDeque<Step>,
+}
+
+impl Net {
+    pub fn new(clients: usize) -> Self {
+        let mut rng = Rng::from_number(1);
+        let server = Server {
+            store: MemoryStore::new(rng.store_id()),
+            sessions: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            next: 0,
+            full: false,
+            value_bytes_max: None,
+        };
+        let mut net = Self { now: Instant(1), rng, clients: Vec::new(), server, steps: VecDeque::new() };
+        for _ in 0..clients {
+            let replica = Replica::new(replica::Config::default(), net.rng.bytes());
+            net.clients.push(Client { replica, store: MemoryLocalStore::new(), session: None });
+        }
+        net.settle();
+        net
+    }
+
+    pub fn open(&mut self, client: usize, name: &str) -> DocumentId {
+        let name = DocumentName::parse(name).expect("a name");
+        let id = self.clients[client].replica.open(self.now, name);
+        self.settle();
+        id
+    }
+
+    pub fn change<R>(
+        &mut self,
+        client: usize,
+        id: DocumentId,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
+    ) {
+        let wall = WallTime(i64::try_from(self.now.0 / 1000).expect("small"));
+        self.clients[client].replica.change(self.now, wall, id, edit).expect("an edit");
+        self.drain_client(client);
+    }
+
+    pub fn init(&mut self, client: usize, id: DocumentId, key: &str, value: InitValue) {
+        self.clients[client].replica.init(self.now, id, key, value).expect("an init");
+        self.drain_client(client);
+    }
+
+    pub fn set_online(&mut self, client: usize, online: bool) {
+        self.clients[client].replica.set_online(self.now, online);
+        self.drain_client(client);
+    }
+
+    pub fn restart_client(&mut self, client: usize, online: bool) {
+        self.drop_link(client);
+        let config = replica::Config { online, ..replica::Config::default() };
+        self.clients[client].replica = Replica::new(config, self.rng.bytes());
+        self.settle();
+    }
+
+    pub fn clone_client(&mut self, from: usize, to: usize) {
+        self.clients[to].store = self.clients[from].store.clone();
+        self.restart_client(to, false);
+    }
+
+    pub fn restart_server(&mut self) {
+        self.server.rooms.clear();
+        self.server.sessions.clear();
+        self.steps.clear();
+        for client in 0..self.clients.len() {
+            self.clients[client].session = None;
+            self.steps.push_back(Step::ToClient(client, replica::Input::Disconnected));
+        }
+        self.settle();
+    }
+
+    pub fn lose_server_store(&mut self) {
+        self.server.store = MemoryStore::new(self.rng.store_id());
+        self.restart_server();
+    }
+
+    pub fn discard_rejected(&mut self, client: usize, id: DocumentId) {
+        let outbox = self.clients[client].replica.outbox(id);
+        for entry in outbox.iter().filter(|e| matches!(e.state, OutboxState::Rejected { .. })) {
+            assert!(self.clients[client].replica.discard(self.now, id, entry.change).expect("ready"));
+        }
+        self.drain_client(client);
+    }
+
+    pub fn status(&self, client: usize, id: DocumentId) -> Status {
+        self.clients[client].replica.status(id).expect("open")
+    }
+
+    pub fn outbox(&self, client: usize, id: DocumentId) -> usize {
+        self.clients[client].replica.outbox(id).len()
+    }
+
+    pub fn value(&self, client: usize, id: DocumentId) -> String {
+        self.clients[client].replica.read(id, json).expect("ready")
+    }
+
+    pub fn server_changes(&mut self, name: &str) -> usize {
+        let name = DocumentName::parse(name).expect("a name");
+        let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
+        let mut table = ChangeTable::new();
+        for stored in loaded.packs {
+            let unpacked = pack::decode(&stored.bytes, &table, &Default::default()).expect("a pack");
+            unpacked.changes.iter().for_each(|c| drop(table.insert(c).expect("in order")));
+        }
+        table.len()
+    }
+
+    /// Carries out all that is due within a minute of virtual time.
+    pub fn settle(&mut self) {
+        self.settle_for(60);
+    }
+
+    pub fn settle_for(&mut self, seconds: u64) {
+        let end = self.now + Duration::from_secs(seconds);
+        loop {
+            for client in 0..self.clients.len() {
+                self.drain_client(client);
+            }
+            while let Some(step) = self.steps.pop_front() {
+                self.step(step);
+            }
+            let due = self.clients.iter().filter_map(|c| c.replica.poll_timeout());
+            let due = due.chain(self.server.sessions.values().filter_map(|(s, _)| s.poll_timeout())).min();
+            match due.filter(|at| *at <= end) {
+                Some(at) => self.now = self.now.max(at),
+                None => break,
+            }
+            for client in 0..self.clients.len() {
+                self.clients[client].replica.handle_timeout(self.now);
+                self.drain_client(client);
+            }
+            let sessions: Vec<_> = self.server.sessions.keys().copied().collect();
+            for id in sessions {
+                if let Some((session, _)) = self.server.sessions.get_mut(&id) {
+                    session.handle_timeout(self.now);
+                }
+                self.drain_session(id);
+            }
+        }
+        self.now = end;
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::ToServer(id, input) => {
+                if let Some((session, _)) = self.server.sessions.get_mut(&id) {
+                    session.handle_input(self.now, input);
+                    self.drain_session(id);
+                }
+            }
+            Step::ToRoom(name, input) => {
+                let now = self.now;
+                self.room(&name).handle_input(now, input);
+                self.drain_room(&name);
+            }
+            Step::ToClient(client, input) => {
+                self.clients[client].replica.handle_input(self.now, input);
+                self.drain_client(client);
+            }
+        }
+    }
+
+    fn room(&mut self, name: &DocumentName) -> &mut Room {
+        let mut config = room::Config::new(self.server.store.store_id());
+        if let Some(max) = self.server.value_bytes_max {
+            config.pack.change.value_bytes_max = max;
+        }
+        let number = RoomNumber(self.server.rooms.len() as u32 + 1);
+        let seed = self.rng.bytes();
+        self.server.rooms.entry(name.clone()).or_insert_with(|| Room::new(config, name.clone(), number, seed))
+    }
+
+    fn drain_client(&mut self, index: usize) {
+        while let Some(output) = self.clients[index].replica.poll_output() {
+            match output {
+                replica::Output::Connect => {
+                    self.server.next += 1;
+                    let id = SessionId(self.server.next);
+                    let config = session::Config::new(self.server.store.store_id());
+                    self.server.sessions.insert(id, (Session::new(config, id), index));
+                    self.clients[index].session = Some(id);
+                    self.steps.push_back(Step::ToClient(index, replica::Input::Connected));
+                }
+                replica::Output::Send(bytes) => {
+                    let session = self.clients[index].session.expect("connected");
+                    self.steps.push_back(Step::ToServer(session, session::Input::Frame(bytes)));
+                }
+                replica::Output::Disconnect => self.drop_link(index),
+                replica::Output::Store(task, LocalTask::Read { tables, prefix }) => {
+                    let store = &mut self.clients[index].store;
+                    let rows = tables.into_iter().map(|t| store.read(t, &prefix)).collect();
+                    let done = replica::Input::StoreDone(task, LocalDone::Read(rows));
+                    self.steps.push_back(Step::ToClient(index, done));
+                }
+                replica::Output::Store(task, LocalTask::Commit(writes)) => {
+                    let done = LocalDone::Committed(self.clients[index].store.commit(&writes));
+                    self.steps.push_back(Step::ToClient(index, replica::Input::StoreDone(task, done)));
+                }
+                replica::Output::Event(_) => {}
+            }
+        }
+    }
+
+    fn drop_link(&mut self, index: usize) {
+        if let Some(session) = self.clients[index].session.take() {
+            self.steps.push_back(Step::ToServer(session, session::Input::Disconnected));
+        }
+        self.steps.retain(|s| !matches!(s, Step::ToClient(i, replica::Input::Frame(_)) if *i == index));
+    }
+
+    fn drain_session(&mut self, id: SessionId) {
+        loop {
+            let Some((session, client)) = self.server.sessions.get_mut(&id) else { return };
+            let client = *client;
+            match session.poll_output() {
+                None => return,
+                Some(session::Output::Authenticate(_)) => {
+                    let grant = Grant { scopes: vec![sync_core::scope::Scope::everything()], expires_at: None };
+                    let input = session::Input::Authenticated(Some(grant), WallTime(0));
+                    self.steps.push_back(Step::ToServer(id, input));
+                }
+                Some(session::Output::Room(name, request)) => {
+                    self.steps.push_back(Step::ToRoom(name, room::Input::Session(id, request)));
+                }
+                Some(session::Output::Send { bytes, from }) => {
+                    if let Some((name, bytes)) = from {
+                        self.steps.push_back(Step::ToServer(id, session::Input::Written(name, bytes)));
+                    }
+                    if self.clients[client].session == Some(id) {
+                        self.steps.push_back(Step::ToClient(client, replica::Input::Frame(bytes)));
+                    }
+                }
+                Some(session::Output::Close(code, reason)) => {
+                    assert!(self.clients[client].session != Some(id), "{code:?} {reason}");
+                }
+            }
+        }
+    }
+
+    fn drain_room(&mut self, name: &DocumentName) {
+        while let Some(output) = self.room(name).poll_output() {
+            match output {
+                room::Output::Deliver(session, message) => {
+                    self.steps.push_back(Step::ToServer(session, session::Input::Room(name.clone(), message)));
+                }
+                room::Output::Store(task, work) => {
+                    let done = match work {
+                        StoreTask::Load { document, after, bytes_max } => {
+                            StoreDone::Loaded(self.server.store.load(&document, after, bytes_max))
+                        }
+                        StoreTask::Append(_) if self.server.full => StoreDone::Appended(Err(StoreError::Full)),
+                        StoreTask::Append(append) => {
+                            let result = self.server.store.commit(&[append]).map(|mut all| all.remove(0));
+                            StoreDone::Appended(result.and_then(|r| r))
+                        }
+                    };
+                    self.steps.push_back(Step::ToRoom(name.clone(), room::Input::StoreDone(task, done)));
+                }
+            }
+        }
+    }
+}
+
+fn json(document: &Automerge) -> String {
+    let value = document.hydrate(None);
+    render(&value)
+}
+
+fn render(value: &automerge::hydrate::Value) -> String {
+    use automerge::hydrate::Value;
+    match value {
+        Value::Scalar(s) => s.to_string().replace("Int(", "").replace(')', ""),
+        Value::Map(map) => {
+            let mut entries: Vec<_> = map.iter().map(|(k, v)| format!("\"{k}\":{}", render(&v.value))).collect();
+            entries.sort();
+            format!("{{{}}}", entries.join(","))
+        }
+        Value::List(list) => {
+            let items: Vec<_> = list.iter().map(|v| render(&v.value)).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Text(text) => format!("{text:?}"),
+    }
+}
