@@ -174,7 +174,7 @@ impl Session {
                 self.frame(&bytes);
             }
             Input::Authenticated(grant, wall) => self.authenticated(now, grant, wall),
-            Input::Room(document, message) => self.from_room(&document, message),
+            Input::Room(document, message) => self.hear_room(&document, message),
             Input::Written(document, bytes) => self.written(&document, bytes),
             Input::Shutdown { reason, reconnect_within } => {
                 let reconnect_within_ms = u32::try_from(reconnect_within.as_millis()).unwrap_or(u32::MAX);
@@ -342,13 +342,13 @@ impl Session {
                 let request = room::Request::Push { batch: push.batch, pack: push.pack.0 };
                 self.outputs.push_back(Output::Room(open.document.clone(), request));
             }
-            ClientMessage::Have(have) => self.to_room(have.handle, room::Request::Have(have.clock)),
+            ClientMessage::Have(have) => self.tell_room(have.handle, room::Request::Have(have.clock)),
             ClientMessage::Emit(emit) => {
                 if emit.payload.0.len() > self.config.limits.emit_bytes_max as usize {
                     return self.close(CloseCode::TooLarge, "the presence or message is larger than negotiated".into());
                 }
                 let request = room::Request::Emit { payload: emit.payload.0, ttl_ms: emit.ttl_ms };
-                self.to_room(emit.handle, request);
+                self.tell_room(emit.handle, request);
             }
             ClientMessage::Close(close) => self.leave(close.handle),
             ClientMessage::Ping(ping) => self.send(&ServerMessage::Pong(ping)),
@@ -381,13 +381,13 @@ impl Session {
     }
 
     /// What is said of a handle that is not open was on its way while the room ended it: left unanswered.
-    fn to_room(&mut self, handle: DocumentHandle, request: room::Request) {
+    fn tell_room(&mut self, handle: DocumentHandle, request: room::Request) {
         if let Some(open) = self.handles.get(&handle) {
             self.outputs.push_back(Output::Room(open.document.clone(), request));
         }
     }
 
-    fn from_room(&mut self, document: &DocumentName, message: room::ToSession) {
+    fn hear_room(&mut self, document: &DocumentName, message: room::ToSession) {
         let Some(handle) = self.documents.get(document).copied() else { return };
         let bytes = message.message.len();
         if bytes > 0 {

@@ -38,7 +38,7 @@ pub(super) fn document(row: &Row<'_>) -> Result<DocumentRow, StoreError> {
             Some(Incarnation::from_slice(&bytes).ok_or_else(|| corrupt("the incarnation has another length"))?)
         }
     };
-    if deleted.len() % 8 != 0 {
+    if !deleted.len().is_multiple_of(8) {
         return Err(corrupt("the tombstones have another length"));
     }
     let record = DocumentRecord {

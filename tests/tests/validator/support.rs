@@ -187,7 +187,7 @@ impl Editor {
             }
             1 => doc.delete(object, key).expect("a key of a map"),
             2..=4 if is_counter(doc.get(object, key)) => {
-                doc.increment(object, key, value.to_i64().unwrap_or(3) % 1000).expect("a counter");
+                doc.increment(object, key, value.as_i64().unwrap_or(3) % 1000).expect("a counter");
             }
             _ => doc.put(object, key, value).expect("a key of a map"),
         }
