@@ -80,8 +80,13 @@ impl ChangeLimits {
             key_bytes_max: 1 << 20,
             value_bytes_max: 1 << 30,
             message_bytes_max: 1 << 24,
+            author_bytes_max: 1 << 20,
             actors_max: 1 << 24,
             heads_max: 1 << 24,
+            start_op_gap_max: OP_COUNTER_MAX,
+            gap_total_max: u64::from(u32::MAX),
+            order_steps_max: u32::MAX,
+            seen_steps_max: 1 << 28,
             ..Self::default()
         }
     }

@@ -7,7 +7,7 @@ use rejoin_tests::traces::{self, Concurrent, Sequential};
 use super::support::{Editor, Gate, actor};
 
 /// How much of each history a debug build replays: automerge checks itself there at each step.
-const EDITS: usize = if cfg!(debug_assertions) { 6_000 } else { usize::MAX };
+const EDITS: usize = if cfg!(debug_assertions) { 2_500 } else { usize::MAX };
 
 fn replay(history: &Sequential, edits: usize) -> Vec<automerge::Change> {
     let mut doc = AutoCommit::new().with_actor(actor(1));

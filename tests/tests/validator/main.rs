@@ -2,7 +2,9 @@
 //!
 //! `REJOIN_HONEST_ROUNDS` and `REJOIN_LAW_ROUNDS` widen the random parts beyond what every run does.
 
+mod chunk;
 mod honest;
+mod law;
 mod support;
 
 fn rounds(variable: &str, default: u64) -> u64 {

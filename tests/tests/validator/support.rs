@@ -54,7 +54,7 @@ pub(crate) fn actor(number: u64) -> ActorId {
 /// Several replicas of one document, edited at random with every operation there is.
 pub(crate) struct Editor {
     pub(crate) rng: Rng,
-    docs: Vec<AutoCommit>,
+    pub(crate) docs: Vec<AutoCommit>,
     objects: Vec<(ObjId, ObjType)>,
     actors: u64,
 }
@@ -71,6 +71,29 @@ impl Editor {
         docs.push(first);
         let objects = vec![(ROOT, ObjType::Map), (text, ObjType::Text), (list, ObjType::List)];
         Self { rng: Rng::from_number(seed), docs, objects, actors: replicas }
+    }
+
+    /// Goes on from a document that others have made, under an actor of its own.
+    pub(crate) fn resume(seed: u64, doc: AutoCommit) -> Self {
+        let mut objects = vec![(ROOT, ObjType::Map)];
+        let mut next = 0;
+        while let Some((object, kind)) = objects.get(next).cloned() {
+            let values: Vec<_> = match kind {
+                ObjType::Map | ObjType::Table => doc.map_range(&object, ..).map(|item| item.id()).collect(),
+                ObjType::List => doc.list_range(&object, ..).map(|item| item.id()).collect(),
+                ObjType::Text => Vec::new(),
+            };
+            objects.extend(values.into_iter().filter_map(|id| doc.object_type(&id).ok().map(|kind| (id, kind))));
+            next += 1;
+        }
+        Self { rng: Rng::from_number(seed), docs: vec![doc], objects, actors: 1 << 40 }
+    }
+
+    /// Edits its only document `edits` times, without a commit.
+    pub(crate) fn edit(&mut self, edits: usize) {
+        for _ in 0..edits {
+            self.edit_somewhere(0);
+        }
     }
 
     /// Makes `steps` steps and gives all changes in a causal order; fewer where automerge itself gives up on the history.
@@ -113,15 +136,17 @@ impl Editor {
             }
             2 => self.fork_at(which),
             3..=5 => self.commit(which),
-            _ => {
-                let (object, kind) = self.objects[self.rng.below(self.objects.len() as u64) as usize].clone();
-                if self.docs[which].object_type(&object).is_ok() {
-                    match kind {
-                        ObjType::Map | ObjType::Table => self.edit_map(which, &object),
-                        ObjType::List => self.edit_list(which, &object),
-                        ObjType::Text => self.edit_text(which, &object),
-                    }
-                }
+            _ => self.edit_somewhere(which),
+        }
+    }
+
+    fn edit_somewhere(&mut self, which: usize) {
+        let (object, kind) = self.objects[self.rng.below(self.objects.len() as u64) as usize].clone();
+        if self.docs[which].object_type(&object).is_ok() {
+            match kind {
+                ObjType::Map | ObjType::Table => self.edit_map(which, &object),
+                ObjType::List => self.edit_list(which, &object),
+                ObjType::Text => self.edit_text(which, &object),
             }
         }
     }
