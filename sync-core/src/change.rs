@@ -22,6 +22,9 @@ pub enum ChangeError {
     /// The chunk was refused before parsing: its shape, columns or run lengths are out of bounds.
     #[error("refused before parsing: {0}")]
     Scan(#[from] ScanError),
+    /// Its checksum does not fit its contents.
+    #[error("its checksum does not fit")]
+    Checksum,
     /// automerge does not parse it.
     #[error("no automerge change: {0}")]
     Parse(String),
@@ -41,6 +44,10 @@ impl Change {
             Ok(Err(e)) => return Err(ChangeError::Parse(e.to_string())),
             Err(_) => return Err(ChangeError::Parse("the parser gave up".into())),
         };
+        // automerge compares them in documents alone.
+        if bytes.get(4..8) != Some(&change.hash().0[..4]) {
+            return Err(ChangeError::Checksum);
+        }
         Self::from_automerge(change)
     }
 

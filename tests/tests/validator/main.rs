@@ -5,6 +5,7 @@
 mod chunk;
 mod honest;
 mod law;
+mod poison;
 mod support;
 
 fn rounds(variable: &str, default: u64) -> u64 {
