@@ -9,6 +9,7 @@ pub mod clock;
 pub mod document;
 pub mod id;
 pub mod limits;
+pub mod link;
 pub mod log;
 pub mod op_index;
 pub mod pack;

@@ -1,5 +1,6 @@
 //! Client and server machines against each other, with perfect links and stores in memory.
 
+mod link;
 mod net;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};

@@ -16,17 +16,17 @@ use sync_core::storage::{LocalDone, LocalStore, LocalTask, Store, StoreDone, Sto
 use sync_core::time::{Instant, WallTime};
 use sync_core::{pack, table::ChangeTable};
 
-pub struct Server {
+pub(crate) struct Server {
     store: MemoryStore,
     sessions: BTreeMap<SessionId, (Session, usize)>,
     rooms: BTreeMap<DocumentName, Room>,
     next: u64,
-    pub full: bool,
+    pub(crate) full: bool,
     value_bytes_max: Option<usize>,
 }
 
 impl Server {
-    pub fn value_bytes_max(&mut self, max: usize) {
+    pub(crate) fn value_bytes_max(&mut self, max: usize) {
         self.value_bytes_max = Some(max);
     }
 }
@@ -43,7 +43,7 @@ enum Step {
     ToClient(usize, replica::Input),
 }
 
-pub struct Net {
+pub(crate) struct Net {
     now: Instant,
     rng: Rng,
     clients: Vec<Client>,
@@ -52,7 +52,7 @@ pub struct Net {
 }
 
 impl Net {
-    pub fn new(clients: usize) -> Self {
+    pub(crate) fn new(clients: usize) -> Self {
         let mut rng = Rng::from_number(1);
         let server = Server {
             store: MemoryStore::new(rng.store_id()),
@@ -71,14 +71,14 @@ impl Net {
         net
     }
 
-    pub fn open(&mut self, client: usize, name: &str) -> DocumentId {
+    pub(crate) fn open(&mut self, client: usize, name: &str) -> DocumentId {
         let name = DocumentName::parse(name).expect("a name");
         let id = self.clients[client].replica.open(self.now, name);
         self.settle();
         id
     }
 
-    pub fn change<R>(
+    pub(crate) fn change<R>(
         &mut self,
         client: usize,
         id: DocumentId,
@@ -89,29 +89,29 @@ impl Net {
         self.drain_client(client);
     }
 
-    pub fn init(&mut self, client: usize, id: DocumentId, key: &str, value: InitValue) {
+    pub(crate) fn init(&mut self, client: usize, id: DocumentId, key: &str, value: InitValue) {
         self.clients[client].replica.init(self.now, id, key, value).expect("an init");
         self.drain_client(client);
     }
 
-    pub fn set_online(&mut self, client: usize, online: bool) {
+    pub(crate) fn set_online(&mut self, client: usize, online: bool) {
         self.clients[client].replica.set_online(self.now, online);
         self.drain_client(client);
     }
 
-    pub fn restart_client(&mut self, client: usize, online: bool) {
+    pub(crate) fn restart_client(&mut self, client: usize, online: bool) {
         self.drop_link(client);
         let config = replica::Config { online, ..replica::Config::default() };
         self.clients[client].replica = Replica::new(config, self.rng.bytes());
         self.settle();
     }
 
-    pub fn clone_client(&mut self, from: usize, to: usize) {
+    pub(crate) fn clone_client(&mut self, from: usize, to: usize) {
         self.clients[to].store = self.clients[from].store.clone();
         self.restart_client(to, false);
     }
 
-    pub fn restart_server(&mut self) {
+    pub(crate) fn restart_server(&mut self) {
         self.server.rooms.clear();
         self.server.sessions.clear();
         self.steps.clear();
@@ -122,12 +122,12 @@ impl Net {
         self.settle();
     }
 
-    pub fn lose_server_store(&mut self) {
+    pub(crate) fn lose_server_store(&mut self) {
         self.server.store = MemoryStore::new(self.rng.store_id());
         self.restart_server();
     }
 
-    pub fn discard_rejected(&mut self, client: usize, id: DocumentId) {
+    pub(crate) fn discard_rejected(&mut self, client: usize, id: DocumentId) {
         let outbox = self.clients[client].replica.outbox(id);
         for entry in outbox.iter().filter(|e| matches!(e.state, OutboxState::Rejected { .. })) {
             assert!(self.clients[client].replica.discard(self.now, id, entry.change).expect("ready"));
@@ -135,19 +135,19 @@ impl Net {
         self.drain_client(client);
     }
 
-    pub fn status(&self, client: usize, id: DocumentId) -> Status {
+    pub(crate) fn status(&self, client: usize, id: DocumentId) -> Status {
         self.clients[client].replica.status(id).expect("open")
     }
 
-    pub fn outbox(&self, client: usize, id: DocumentId) -> usize {
+    pub(crate) fn outbox(&self, client: usize, id: DocumentId) -> usize {
         self.clients[client].replica.outbox(id).len()
     }
 
-    pub fn value(&self, client: usize, id: DocumentId) -> String {
+    pub(crate) fn value(&self, client: usize, id: DocumentId) -> String {
         self.clients[client].replica.read(id, json).expect("ready")
     }
 
-    pub fn server_changes(&mut self, name: &str) -> usize {
+    pub(crate) fn server_changes(&mut self, name: &str) -> usize {
         let name = DocumentName::parse(name).expect("a name");
         let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
         let mut table = ChangeTable::new();
@@ -159,11 +159,11 @@ impl Net {
     }
 
     /// Carries out all that is due within a minute of virtual time.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         self.settle_for(60);
     }
 
-    pub fn settle_for(&mut self, seconds: u64) {
+    pub(crate) fn settle_for(&mut self, seconds: u64) {
         let end = self.now + Duration::from_secs(seconds);
         loop {
             for client in 0..self.clients.len() {
