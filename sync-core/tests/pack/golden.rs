@@ -160,3 +160,29 @@ fn the_vectors_use_every_way_to_write_a_change() {
     assert_eq!(deps.into_iter().collect::<Vec<_>>(), [0x00, 0x04, 0x08, 0x0c]);
     assert!(deflated);
 }
+
+#[test]
+fn the_page_takes_vectors_apart_as_they_are() {
+    let page = include_str!("../../../docs/pack-format.md");
+    let stored: Value = serde_json::from_str(&std::fs::read_to_string(path()).expect("the vectors")).expect("JSON");
+    let (_, examples) = page.split_once("## Two packs, byte by byte").expect("the examples");
+    let blocks = examples.split("```").skip(1).step_by(2);
+    let hex_of = |line: &str| -> String { line.get(..18).unwrap_or(line).chars().filter(|c| *c != ' ').collect() };
+    let packs: Vec<String> = blocks
+        .map(|block| {
+            block
+                .trim()
+                .lines()
+                .map(|line| {
+                    // A line that is longer than the column of bytes holds nothing else.
+                    if line.contains(' ') { hex_of(line) } else { line.to_owned() }
+                })
+                .collect()
+        })
+        .collect();
+    assert_eq!(packs.len(), 2);
+    for (pack, name) in packs.iter().zip(["a typed character, by number", "a new document's first changes"]) {
+        let vector = list(&stored).iter().find(|vector| vector["name"] == name).expect("there");
+        assert_eq!(vector["pack"], pack.as_str(), "{name}");
+    }
+}
