@@ -1,0 +1,113 @@
+//! `serve`: runs the server until it is told to stop.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+use tracing_subscriber::EnvFilter;
+
+use super::Failure;
+use crate::config::DurabilityMode;
+use crate::{Config, Server};
+
+/// What the command line says; what it does not say comes from `REJOIN_*`, a file, or the defaults.
+#[derive(Debug, Args, Serialize)]
+pub(super) struct Serve {
+    /// The folder that holds the store [default: ./rejoin-data]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<PathBuf>,
+    /// Where to listen [default: 127.0.0.1:8787]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listen: Option<SocketAddr>,
+    /// Let anybody connect from beyond this machine
+    #[arg(long)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    allow_anonymous: bool,
+    /// What an acknowledgement promises [default: durable]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<DurabilityMode>,
+    /// An origin of web pages that may connect, beside the server's own; repeatable; `*` for all
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_origin: Vec<String>,
+    /// Tasks that host documents; one a core if 0
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workers: Option<usize>,
+    /// Seconds after which a document that nobody has open leaves memory [default: 60]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    room_idle_s: Option<u64>,
+    /// Most connections at a time [default: 20000]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections_max: Option<usize>,
+    /// Seconds of silence, doubled, after which a client is taken for gone [default: 20]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heartbeat_s: Option<u64>,
+    /// When stopping, clients spread their return over this many seconds [default: 5]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconnect_within_s: Option<u64>,
+    /// Most bytes of the store's file; pushes beyond are refused as on a full disk [default: no bound]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_bytes_max: Option<u64>,
+    /// A TOML file with the same names, underscores for dashes [default: rejoin.toml, if there is one]
+    #[arg(long)]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &Serve) -> Result<(), Failure> {
+    let config = Config::gather(args.config.as_deref(), args).map_err(Failure::usage)?;
+    let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::data)?;
+    let result = runtime.block_on(serve(&config));
+    // What still runs has been given its time.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(config: &Config) -> Result<(), Failure> {
+    // Before the address is said, so that whoever waits for that may stop it at once.
+    let stopped = stop_signal().map_err(Failure::data)?;
+    let server = Server::start(config).await.map_err(|e| Failure { code: e.exit_code(), message: e.to_string() })?;
+    let address = server.address();
+    let durability = match config.durability {
+        DurabilityMode::Durable => "",
+        DurabilityMode::Normal => ", acknowledging before the disk has it",
+    };
+    println!("listening on http://{address} (WebSocket /sync), data in {}{durability}", config.data.display());
+    let _ = std::io::stdout().flush();
+    stopped.await;
+    server.stop().await;
+    Ok(())
+}
+
+/// Resolves when the process is told to stop.
+#[cfg(unix)]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Resolves when the process is told to stop.
+#[cfg(not(unix))]
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
+}

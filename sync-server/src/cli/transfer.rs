@@ -1,0 +1,283 @@
+//! `export` and `import`: a document as JSON or automerge's saved form, or a whole store.
+//!
+//! A whole store comes back under a new identity, so that clients notice and bring what it lacks. Everything imported passes the
+//! same checks as what clients push.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use minicbor::Decoder;
+use sync_core::change::Change;
+use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
+use sync_core::pack;
+use sync_core::storage::{Append, DocumentRecord, Store, StoredPack};
+
+use super::Failure;
+use crate::archive::{Item, MAGIC};
+use crate::materialise::{self, Form};
+use crate::store::{Options, ReadStore as _, SqliteReader, SqliteStore};
+use crate::walk::{self, Walk};
+
+/// Changes packed together when a document is imported.
+const PACK_CHANGES: usize = 1_000;
+
+/// Bytes of packs read at a time when a store is exported.
+const READ_BYTES: usize = 4 << 20;
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    /// automerge's saved document
+    Automerge,
+    /// Its value
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// The data folder
+    #[arg(long, default_value = "./rejoin-data", env = "REJOIN_DATA")]
+    data: PathBuf,
+    /// The document; the whole store if absent
+    #[arg(long)]
+    document: Option<DocumentName>,
+    /// How a document is written
+    #[arg(long, value_enum, default_value = "automerge")]
+    format: Format,
+    /// The file to write; it must not exist
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// The data folder; no server may be running on it
+    #[arg(long, default_value = "./rejoin-data", env = "REJOIN_DATA")]
+    data: PathBuf,
+    /// The document that an automerge file is read into; without it the file is an exported store
+    #[arg(long)]
+    document: Option<DocumentName>,
+    /// The file to read
+    file: PathBuf,
+}
+
+pub(super) fn export(args: &Export) -> Result<(), Failure> {
+    let mut store = SqliteReader::open(&args.data).map_err(|e| Failure::store(&args.data, e))?;
+    let file = File::create_new(&args.out).map_err(|e| Failure::usage(format!("{}: {e}", args.out.display())))?;
+    let mut out = BufWriter::new(file);
+    let said = match &args.document {
+        Some(document) => export_document(&mut store, document, args.format, &mut out),
+        None => export_store(&mut store, &mut out),
+    };
+    let finished = said.and_then(|said| {
+        let file = out.into_inner().map_err(|e| Failure::data(e.error()))?;
+        file.sync_all().map_err(Failure::data)?;
+        Ok(said)
+    });
+    match finished {
+        Ok(said) => {
+            println!("{said}, to {}", args.out.display());
+            Ok(())
+        }
+        Err(failure) => {
+            // Half a file is none.
+            let _ = fs::remove_file(&args.out);
+            Err(failure)
+        }
+    }
+}
+
+fn export_document(
+    store: &mut SqliteReader,
+    document: &DocumentName,
+    format: Format,
+    out: &mut BufWriter<File>,
+) -> Result<String, Failure> {
+    let mut changes = Vec::new();
+    let found = walk::read(store, document, false, |_, pack| {
+        changes.extend(pack.into_iter().map(Change::into_automerge));
+    });
+    let (record, _) = found
+        .map_err(|e| Failure::data(format!("{document}: {e}")))?
+        .ok_or_else(|| Failure::data(format!("{document}: no such document")))?;
+    let form = match format {
+        Format::Automerge => Form::Automerge,
+        Format::Json => Form::Json,
+    };
+    let bytes = materialise::apply(changes, form).map_err(|e| Failure::data(format!("{document}: {e}")))?;
+    out.write_all(&bytes).map_err(Failure::data)?;
+    Ok(format!("{document} with {} changes", record.head))
+}
+
+fn export_store(store: &mut SqliteReader, out: &mut BufWriter<File>) -> Result<String, Failure> {
+    out.write_all(MAGIC).map_err(Failure::data)?;
+    let (mut documents, mut packs) = (0, 0);
+    for name in store.names().map_err(Failure::data)? {
+        let document = DocumentName::parse(&name).map_err(|e| Failure::data(format!("{name:?}: {e}")))?;
+        let at = |e| Failure::data(format!("{document}: {e}"));
+        let mut loaded = store.load(&document, LogSeq(0), READ_BYTES).map_err(at)?;
+        let Some(record) = loaded.record.take() else { continue };
+        let head = record.head;
+        Item::Document(document.clone(), record).write(out).map_err(Failure::data)?;
+        documents += 1;
+        let mut last = LogSeq(0);
+        loop {
+            for pack in loaded.packs.drain(..).take_while(|p| p.last() <= head) {
+                last = pack.last();
+                packs += 1;
+                Item::Pack(pack).write(out).map_err(Failure::data)?;
+            }
+            if last >= head {
+                break;
+            }
+            // Appended to by a running server meanwhile, or longer than one read.
+            loaded = store.load(&document, last, READ_BYTES).map_err(at)?;
+            if loaded.packs.is_empty() {
+                return Err(Failure::data(format!("{document}: replaced while it was exported; try again")));
+            }
+        }
+    }
+    Item::End { documents, packs }.write(out).map_err(Failure::data)?;
+    Ok(format!("{documents} documents, {packs} packs"))
+}
+
+pub(super) fn import(args: &Import) -> Result<(), Failure> {
+    let bytes = fs::read(&args.file).map_err(|e| Failure::usage(format!("{}: {e}", args.file.display())))?;
+    if args.document.is_none() && !bytes.starts_with(MAGIC) {
+        let message = format!("{} is no exported store; for an automerge file say --document", args.file.display());
+        return Err(Failure::usage(message));
+    }
+    let mut store = SqliteStore::open(&args.data, Options::default()).map_err(|e| Failure::store(&args.data, e))?;
+    let said = match &args.document {
+        Some(document) => import_document(&mut store, document, &bytes)?,
+        None => import_store(&mut store, &args.data, &bytes[MAGIC.len()..])?,
+    };
+    println!("{said}, into {}", args.data.display());
+    Ok(())
+}
+
+fn import_document(store: &mut SqliteStore, document: &DocumentName, bytes: &[u8]) -> Result<String, Failure> {
+    let at = |e: String| Failure::data(format!("{document}: {e}"));
+    let loaded = automerge::Automerge::load(bytes).map_err(|e| at(e.to_string()))?;
+    let mut reader = store.reader().map_err(Failure::data)?;
+    let found = walk::read(&mut reader, document, true, |_, _| {}).map_err(|e| at(e.to_string()))?;
+    let mut walk = match found {
+        Some((_, walk)) => walk,
+        None => Walk::new(fresh_incarnation()?, true),
+    };
+    let mut fresh = Vec::new();
+    for change in loaded.get_changes(&[]) {
+        let change = Change::from_automerge(change).map_err(|e| at(e.to_string()))?;
+        if !walk.log().table().contains(&change.hash()) {
+            fresh.push(change);
+        }
+    }
+    let count = fresh.len();
+    for changes in fresh.chunks(PACK_CHANGES) {
+        let append = pack_up(document, &mut walk, changes).map_err(at)?;
+        commit(store, append)?;
+    }
+    Ok(format!("{document}: {count} changes"))
+}
+
+/// Validates changes, adds them to the log, and packs them relative to the log before.
+fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Result<Append, String> {
+    let (first, digest_before) = (walk.log().head().plus(1), walk.log().digest());
+    let base = walk.log().table().actor_count();
+    let bytes = pack::encode(changes, base, walk.log().table()).map_err(|e| e.to_string())?;
+    for change in changes {
+        walk.append(change).map_err(|e| e.to_string())?;
+    }
+    let pack = StoredPack { first, count: changes.len() as u32, digest: walk.log().digest(), bytes };
+    Ok(Append { document: document.clone(), incarnation: walk.log().incarnation(), digest_before, pack })
+}
+
+fn commit(store: &mut SqliteStore, append: Append) -> Result<(), Failure> {
+    let mut results = store.commit(&[append]).map_err(Failure::data)?;
+    results.remove(0).map(|_| ()).map_err(Failure::data)
+}
+
+fn fresh_incarnation() -> Result<Incarnation, Failure> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(Failure::data)?;
+    Ok(Incarnation(bytes))
+}
+
+fn import_store(store: &mut SqliteStore, data: &Path, bytes: &[u8]) -> Result<String, Failure> {
+    let held = store.reader().and_then(|mut r| r.names()).map_err(Failure::data)?;
+    if !held.is_empty() {
+        return Err(Failure::usage(format!("{} holds documents already: name a new folder", data.display())));
+    }
+    // All of it is read and checked before any of it is written.
+    let items = read_items(bytes)?;
+    check_items(&items)?;
+    let (mut documents, mut packs) = (0u64, 0u64);
+    let mut current: Option<(&DocumentName, &DocumentRecord, Digest)> = None;
+    for item in &items {
+        match item {
+            Item::Document(name, record) => {
+                if !record.deleted.is_empty() {
+                    store.restore_tombstones(name, record).map_err(Failure::data)?;
+                }
+                let start = record.incarnation.map_or(record.digest, sync_core::log::digest_start);
+                current = Some((name, record, start));
+                documents += 1;
+            }
+            Item::Pack(pack) => {
+                let Some((name, record, digest_before)) = current else { continue };
+                let Some(incarnation) = record.incarnation else { continue };
+                current = Some((name, record, pack.digest));
+                commit(store, Append { document: name.clone(), incarnation, digest_before, pack: pack.clone() })?;
+                packs += 1;
+            }
+            Item::End { .. } => {}
+        }
+    }
+    let id = store.renew_id().map_err(Failure::data)?;
+    Ok(format!("{documents} documents, {packs} packs, as the new store {id}"))
+}
+
+fn read_items(bytes: &[u8]) -> Result<Vec<Item>, Failure> {
+    let cut_off = || Failure::data("the file is cut off: it has no end");
+    let mut d = Decoder::new(bytes);
+    let mut items = Vec::new();
+    while d.position() < bytes.len() {
+        items.push(Item::read(&mut d).map_err(|e| if e.is_end_of_input() { cut_off() } else { Failure::data(e) })?);
+    }
+    let count = |f: fn(&Item) -> bool| items.iter().filter(|i| f(i)).count() as u64;
+    let (documents, packs) = (count(|i| matches!(i, Item::Document(..))), count(|i| matches!(i, Item::Pack(_))));
+    match items.last() {
+        Some(Item::End { documents: d, packs: p }) if (*d, *p) == (documents, packs) => Ok(items),
+        Some(Item::End { .. }) => Err(Failure::data("the file does not hold what its end says")),
+        _ => Err(cut_off()),
+    }
+}
+
+/// Takes every document apart, as `verify` does.
+fn check_items(items: &[Item]) -> Result<(), Failure> {
+    let mut current: Option<(&DocumentName, &DocumentRecord, Walk)> = None;
+    for item in items {
+        if let Item::Pack(pack) = item {
+            let (name, _, walk) = current.as_mut().ok_or_else(|| Failure::data("a pack belongs to no document"))?;
+            walk.pack(pack).map_err(|e| Failure::data(format!("{name}: {e}")))?;
+            continue;
+        }
+        if let Some((name, record, walk)) = current.take()
+            && record.incarnation.is_some()
+            && (walk.log().head(), walk.log().digest()) != (record.head, record.digest)
+        {
+            return Err(Failure::data(format!(
+                "{name}: its packs end at {}, not at {}",
+                walk.log().head(),
+                record.head
+            )));
+        }
+        if let Item::Document(name, record) = item {
+            let incarnation = record.incarnation.unwrap_or(Incarnation([0; 8]));
+            current = Some((name, record, Walk::new(incarnation, true)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+//! What a server is told: defaults, then a file, then `REJOIN_*` in the environment, then the command line.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use sync_core::storage::Durability;
+
+use crate::store;
+
+/// Read from the working folder if it is there and no other file is named.
+pub const FILE: &str = "rejoin.toml";
+
+/// What an acknowledgement promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum DurabilityMode {
+    /// Acknowledged changes survive a crash of the machine.
+    Durable,
+    /// Acknowledged changes survive a crash of the process; a crash of the machine may take the last moments.
+    Normal,
+}
+
+/// A server's configuration.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The folder that holds the store.
+    pub data: PathBuf,
+    /// Whether anybody may connect from beyond this machine.
+    pub allow_anonymous: bool,
+    /// What an acknowledgement promises.
+    pub durability: DurabilityMode,
+    /// Origins of web pages that may connect, beside the server's own; `*` for all.
+    pub allow_origin: Vec<String>,
+    /// Worker tasks that host rooms; one a core if 0.
+    pub workers: usize,
+    /// Seconds after which a document that nobody has open leaves memory.
+    pub room_idle_s: u64,
+    /// Most connections at a time; further ones are refused with 503.
+    pub connections_max: usize,
+    /// Seconds of silence, doubled, after which a client is taken for gone.
+    pub heartbeat_s: u64,
+    /// When the server stops, clients are told to spread their return over this many seconds.
+    pub reconnect_within_s: u64,
+    /// Most bytes of the store's file; pushes beyond are refused as on a full disk. No bound if 0.
+    pub store_bytes_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787),
+            data: PathBuf::from("./rejoin-data"),
+            allow_anonymous: false,
+            durability: DurabilityMode::Durable,
+            allow_origin: Vec::new(),
+            workers: 0,
+            room_idle_s: 60,
+            connections_max: 20_000,
+            heartbeat_s: 20,
+            reconnect_within_s: 5,
+            store_bytes_max: 0,
+        }
+    }
+}
+
+/// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
+const KEYS: [&str; 11] = [
+    "listen",
+    "data",
+    "allow_anonymous",
+    "durability",
+    "allow_origin",
+    "workers",
+    "room_idle_s",
+    "connections_max",
+    "heartbeat_s",
+    "reconnect_within_s",
+    "store_bytes_max",
+];
+
+impl Config {
+    /// Gathers the configuration; `over` are the values given on the command line.
+    pub fn gather(file: Option<&Path>, over: impl Serialize) -> Result<Self, String> {
+        let mut sources = Figment::from(Serialized::defaults(Self::default()));
+        sources = match file {
+            Some(path) => sources.merge(Toml::file_exact(path)),
+            None => sources.merge(Toml::file(FILE)),
+        };
+        let sources = sources.merge(Env::prefixed("REJOIN_").only(&KEYS)).merge(Serialized::defaults(over));
+        sources.extract().map_err(|e| e.to_string())
+    }
+
+    pub(crate) fn store(&self) -> store::Options {
+        let durability = match self.durability {
+            DurabilityMode::Durable => Durability::Durable,
+            DurabilityMode::Normal => Durability::Stored,
+        };
+        store::Options { durability, bytes_max: (self.store_bytes_max > 0).then_some(self.store_bytes_max) }
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        match self.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        }
+    }
+
+    pub(crate) fn room_idle(&self) -> Duration {
+        Duration::from_secs(self.room_idle_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Over {
+        listen: &'static str,
+    }
+
+    #[test]
+    fn the_command_line_wins_over_a_file_and_unknown_keys_are_refused() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let path = dir.path().join("some.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:1\"\nworkers = 3\ndurability = \"normal\"\n").expect("writes");
+        let config = Config::gather(Some(&path), Over { listen: "127.0.0.1:2" }).expect("fits");
+        assert_eq!((config.listen.port(), config.workers), (2, 3));
+        assert_eq!(config.store().durability, Durability::Stored);
+        std::fs::write(&path, "lissten = \"127.0.0.1:1\"\n").expect("writes");
+        let refused = Config::gather(Some(&path), Over { listen: "127.0.0.1:2" }).expect_err("a typo");
+        assert!(refused.contains("lissten"), "{refused}");
+    }
+}

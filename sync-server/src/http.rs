@@ -1,0 +1,93 @@
+//! HTTP: the way into the WebSocket, documents for reading, health and metrics.
+//!
+//! Owns paths, status codes and JSON shapes. Errors are `{"error": {"code", "message"}}`.
+
+mod documents;
+mod health;
+mod upgrade;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use axum::Router;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use crate::health::Health;
+use crate::materialise::Materialiser;
+use crate::rooms::Rooms;
+use crate::socket::Surroundings;
+use crate::writer::StoreThreads;
+
+/// What requests need.
+pub(crate) struct App {
+    pub(crate) surroundings: Surroundings,
+    pub(crate) rooms: Rooms,
+    pub(crate) store: StoreThreads,
+    pub(crate) materialiser: Materialiser,
+    pub(crate) health: Arc<Health>,
+    pub(crate) metrics: Option<PrometheusHandle>,
+    pub(crate) allow_origin: Vec<String>,
+    pub(crate) connections_max: usize,
+    pub(crate) connections: Arc<AtomicUsize>,
+    pub(crate) sessions: AtomicU64,
+    /// Held by each connection while it lives.
+    pub(crate) alive: mpsc::Sender<()>,
+}
+
+/// All paths.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/sync", get(upgrade::upgrade))
+        .route("/v1/documents", get(documents::list))
+        .route("/v1/documents/{name}", get(documents::read).delete(documents::delete))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(|| async { error(StatusCode::NOT_FOUND, "not-found", "no such path") })
+        .with_state(app)
+}
+
+/// An error as JSON.
+fn error(status: StatusCode, code: &str, message: impl AsRef<str>) -> Response {
+    (status, axum::Json(json!({"error": {"code": code, "message": message.as_ref()}}))).into_response()
+}
+
+/// Whether a browser's page may do this: requests without an `Origin` come from no page.
+fn origin_allowed(headers: &HeaderMap, allowed: &[String]) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    if allowed.iter().any(|a| a == "*" || a.eq_ignore_ascii_case(origin)) {
+        return true;
+    }
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    let page = origin.split_once("://").map(|(_, rest)| rest);
+    matches!((host, page), (Some(host), Some(page)) if host.eq_ignore_ascii_case(page))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_connect_from_its_own_server_or_where_allowed() {
+        let check = |origin: Option<&str>, allowed: &[&str]| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, "sync.example.org:8787".parse().expect("a value"));
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().expect("a value"));
+            }
+            origin_allowed(&headers, &allowed.iter().map(|s| s.to_string()).collect::<Vec<_>>())
+        };
+        assert!(check(None, &[]));
+        assert!(check(Some("https://sync.example.org:8787"), &[]));
+        assert!(!check(Some("https://evil.example"), &[]));
+        assert!(!check(Some("null"), &[]));
+        assert!(check(Some("https://app.example"), &["https://app.example"]));
+        assert!(check(Some("https://evil.example"), &["*"]));
+    }
+}

@@ -1,0 +1,94 @@
+//! What `/metrics` shows: the names of all metrics in one place.
+//!
+//! The recorder is one per process, as the `metrics` crate has it; several servers in one process count together.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use metrics::{counter, gauge, histogram};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use sync_core::storage::StoreError;
+
+static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+
+const SECONDS: [f64; 12] = [0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 1.0, 5.0];
+const SIZES: [f64; 10] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 65536.0, 1048576.0, 16777216.0];
+
+/// Installs the recorder, once per process; another one that is installed already is left in place.
+pub(crate) fn install() -> Option<PrometheusHandle> {
+    HANDLE
+        .get_or_init(|| {
+            PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+                .and_then(|b| b.set_buckets(&SIZES))
+                .and_then(PrometheusBuilder::install_recorder)
+                .ok()
+        })
+        .clone()
+}
+
+/// A connection was accepted (1) or has ended (-1).
+pub(crate) fn connections(by: f64) {
+    gauge!("rejoin_connections").increment(by);
+}
+
+/// A room was opened (1) or dropped (-1).
+pub(crate) fn rooms(by: f64) {
+    gauge!("rejoin_rooms").increment(by);
+}
+
+/// A document's room fails (1), or such a room was dropped (-1).
+pub(crate) fn quarantined(by: f64) {
+    gauge!("rejoin_rooms_quarantined").increment(by);
+}
+
+/// A client was sent a reject.
+pub(crate) fn reject() {
+    counter!("rejoin_rejects_total").increment(1);
+}
+
+/// Bytes of frames came in.
+pub(crate) fn received(bytes: usize) {
+    counter!("rejoin_received_bytes_total").increment(bytes as u64);
+}
+
+/// Bytes of frames went out.
+pub(crate) fn sent(bytes: usize) {
+    counter!("rejoin_sent_bytes_total").increment(bytes as u64);
+}
+
+/// A connection was closed because too much was queued for it.
+pub(crate) fn overflow() {
+    counter!("rejoin_connections_overflowed_total").increment(1);
+}
+
+/// A commit went through.
+pub(crate) fn commit(took: Duration, appends: usize, changes: u64, bytes: usize) {
+    histogram!("rejoin_commit_seconds").record(took.as_secs_f64());
+    histogram!("rejoin_commit_documents").record(appends as f64);
+    histogram!("rejoin_commit_bytes").record(bytes as f64);
+    counter!("rejoin_changes_accepted_total").increment(changes);
+}
+
+/// A store call failed.
+pub(crate) fn store_error(error: &StoreError) {
+    let kind = match error {
+        StoreError::HeadMoved { .. } => "head-moved",
+        StoreError::Full => "full",
+        StoreError::ReadOnly => "read-only",
+        StoreError::Io(_) => "io",
+        StoreError::Corrupt(_) => "corrupt",
+        _ => "other",
+    };
+    counter!("rejoin_store_errors_total", "kind" => kind).increment(1);
+}
+
+/// Tasks waiting for the writer.
+pub(crate) fn writer_queue(length: usize) {
+    gauge!("rejoin_writer_queue").set(length as f64);
+}
+
+/// A document was materialised for a reader.
+pub(crate) fn materialised(took: Duration) {
+    histogram!("rejoin_materialise_seconds").record(took.as_secs_f64());
+}

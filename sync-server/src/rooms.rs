@@ -1,0 +1,281 @@
+//! The workers that host rooms: each owns the rooms whose names fall to it, turns them, and unloads them when idle.
+//!
+//! A connection may wait for a worker and a worker for the store's threads, never the other way round, so nothing can wait in a circle.
+
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{Hash as _, Hasher as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
+use sync_core::room::{self, Input, Output, Request, Room, Then};
+use sync_core::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::backplane::{Announcement, Backplane};
+use crate::clock::Clock;
+use crate::mailbox::Mailbox;
+use crate::meter;
+use crate::server::stopped;
+use crate::writer::{Done, Reply, StoreThreads};
+
+/// Most requests waiting for one worker; connections wait beyond.
+const REQUESTS_QUEUED_MAX: usize = 1_024;
+
+/// The kind of a `Reject` on the wire, for counting.
+const REJECT_KIND: u8 = 5;
+
+#[derive(Debug)]
+enum ToWorker {
+    Request { session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox },
+    Replaced(DocumentName),
+}
+
+/// What all workers share.
+pub(crate) struct Shared {
+    pub(crate) config: room::Config,
+    pub(crate) idle: Duration,
+    pub(crate) clock: Clock,
+    pub(crate) store: StoreThreads,
+    pub(crate) backplane: Arc<dyn Backplane>,
+}
+
+/// The way to the rooms.
+#[derive(Clone, Debug)]
+pub(crate) struct Rooms {
+    workers: Arc<[mpsc::Sender<ToWorker>]>,
+}
+
+impl Rooms {
+    /// Starts `count` workers, which end when `stop` turns true.
+    pub(crate) fn start(count: usize, shared: Shared, stop: &watch::Receiver<bool>) -> (Self, Vec<JoinHandle<()>>) {
+        let shared = Arc::new(shared);
+        let numbers = Arc::new(AtomicU32::new(1));
+        let mut tasks = Vec::new();
+        let mut workers = Vec::new();
+        for _ in 0..count.max(1) {
+            let (requests, queue) = mpsc::channel(REQUESTS_QUEUED_MAX);
+            let (results, done) = mpsc::unbounded_channel();
+            let worker = Worker {
+                shared: shared.clone(),
+                numbers: numbers.clone(),
+                results,
+                rooms: HashMap::new(),
+                timers: BTreeSet::new(),
+            };
+            tasks.push(tokio::spawn(worker.run(queue, done, stop.clone())));
+            workers.push(requests);
+        }
+        (Self { workers: workers.into() }, tasks)
+    }
+
+    fn worker(&self, document: &DocumentName) -> &mpsc::Sender<ToWorker> {
+        let mut hasher = DefaultHasher::new();
+        document.hash(&mut hasher);
+        let index = hasher.finish() % self.workers.len() as u64;
+        &self.workers[index as usize]
+    }
+
+    /// Hands a session's request to a document's room; waits while its worker is busy.
+    pub(crate) async fn request(
+        &self,
+        session: SessionId,
+        document: DocumentName,
+        request: Request,
+        mailbox: &Mailbox,
+    ) {
+        let message = ToWorker::Request { session, document: document.clone(), request, mailbox: mailbox.clone() };
+        // Workers that have stopped want nothing.
+        let _ = self.worker(&document).send(message).await;
+    }
+
+    /// Says that a document was deleted: its room, if there is one, ends all subscriptions.
+    pub(crate) async fn replaced(&self, document: DocumentName) {
+        let _ = self.worker(&document.clone()).send(ToWorker::Replaced(document)).await;
+    }
+}
+
+struct Hosted {
+    room: Room,
+    mailboxes: HashMap<SessionId, Mailbox>,
+    /// When the room, or its being idle, is due.
+    due: Option<Instant>,
+    idle_since: Option<Instant>,
+    failed: bool,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    numbers: Arc<AtomicU32>,
+    results: mpsc::UnboundedSender<Done>,
+    rooms: HashMap<DocumentName, Hosted>,
+    timers: BTreeSet<(Instant, DocumentName)>,
+}
+
+impl Worker {
+    async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<ToWorker>,
+        mut done: mpsc::UnboundedReceiver<Done>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let due = self.timers.first().map(|(at, _)| self.shared.clock.timer(*at));
+            let timer = async {
+                match due {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stopped(&mut stop) => return,
+                Some(done) = done.recv() => self.done(done).await,
+                () = timer => self.fire().await,
+                message = queue.recv() => match message {
+                    Some(ToWorker::Request { session, document, request, mailbox }) => {
+                        self.request(session, document, request, mailbox).await;
+                    }
+                    Some(ToWorker::Replaced(document)) => {
+                        self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
+                        self.turn(&document, |room, now| room.handle_input(now, Input::Replaced)).await;
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox) {
+        let joins = matches!(request, Request::Join { .. });
+        let leaves = matches!(request, Request::Leave);
+        if joins {
+            self.host(&document).mailboxes.insert(session, mailbox);
+        }
+        self.turn(&document, |room, now| room.handle_input(now, Input::Session(session, request))).await;
+        if leaves && let Some(hosted) = self.rooms.get_mut(&document) {
+            hosted.mailboxes.remove(&session);
+        }
+    }
+
+    fn host(&mut self, document: &DocumentName) -> &mut Hosted {
+        match self.rooms.entry(document.clone()) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let number = RoomNumber(self.numbers.fetch_add(1, Ordering::Relaxed));
+                let room = Room::new(self.shared.config.clone(), document.clone(), number, seed());
+                meter::rooms(1.0);
+                let mailboxes = HashMap::new();
+                entry.insert(Hosted { room, mailboxes, due: None, idle_since: None, failed: false })
+            }
+        }
+    }
+
+    async fn done(&mut self, done: Done) {
+        let Done { document, task, done, head } = done;
+        if let Some(head) = head {
+            self.shared.backplane.publish(Announcement { document: document.clone(), head });
+        }
+        self.turn(&document, |room, now| room.handle_input(now, Input::StoreDone(task, done))).await;
+    }
+
+    async fn fire(&mut self) {
+        let now = self.shared.clock.now();
+        let Some((at, document)) = self.timers.first().cloned() else { return };
+        if at > now {
+            return;
+        }
+        self.timers.pop_first();
+        let Some(hosted) = self.rooms.get_mut(&document) else { return };
+        hosted.due = None;
+        if hosted.idle_since.is_some_and(|since| since + self.shared.idle <= now) && hosted.room.is_idle() {
+            self.drop_room(&document);
+            return;
+        }
+        self.turn(&document, Room::handle_timeout).await;
+    }
+
+    fn drop_room(&mut self, document: &DocumentName) {
+        let Some(hosted) = self.rooms.remove(document) else { return };
+        if let Some(at) = hosted.due {
+            self.timers.remove(&(at, document.clone()));
+        }
+        meter::rooms(-1.0);
+        if hosted.failed {
+            meter::quarantined(-1.0);
+        }
+    }
+
+    /// Feeds a room and drains it. A room that panics is dropped and its sessions are closed; the others go on.
+    async fn turn(&mut self, document: &DocumentName, feed: impl FnOnce(&mut Room, Instant)) {
+        let now = self.shared.clock.now();
+        let Some(hosted) = self.rooms.get_mut(document) else { return };
+        let drained = catch_unwind(AssertUnwindSafe(|| {
+            feed(&mut hosted.room, now);
+            std::iter::from_fn(|| hosted.room.poll_output()).collect::<Vec<_>>()
+        }));
+        let Ok(outputs) = drained else {
+            tracing::error!(%document, "a room panicked; its sessions are closed");
+            hosted.mailboxes.values().for_each(Mailbox::room_lost);
+            self.drop_room(document);
+            return;
+        };
+        for output in outputs {
+            match output {
+                Output::Deliver(session, message) => deliver(hosted, document, session, message),
+                Output::Store(task, work) => {
+                    let reply = Reply { to: self.results.clone(), document: document.clone(), task };
+                    self.shared.store.submit(work, reply).await;
+                }
+            }
+        }
+        self.settle(document, now);
+    }
+
+    /// Notes when the room is due next, whether it is idle, and whether it fails.
+    fn settle(&mut self, document: &DocumentName, now: Instant) {
+        let Some(hosted) = self.rooms.get_mut(document) else { return };
+        let failure = hosted.room.failure();
+        if failure.is_some() != hosted.failed {
+            hosted.failed = failure.is_some();
+            meter::quarantined(if hosted.failed { 1.0 } else { -1.0 });
+            if let Some(reason) = failure {
+                tracing::warn!(%document, reason, "the document is quarantined");
+            }
+        }
+        hosted.idle_since = hosted.room.is_idle().then(|| hosted.idle_since.unwrap_or(now));
+        let idle = hosted.idle_since.map(|since| since + self.shared.idle);
+        let due = [idle, hosted.room.poll_timeout()].into_iter().flatten().min();
+        if due != hosted.due {
+            if let Some(at) = hosted.due {
+                self.timers.remove(&(at, document.clone()));
+            }
+            if let Some(at) = due {
+                self.timers.insert((at, document.clone()));
+            }
+            hosted.due = due;
+        }
+    }
+}
+
+fn deliver(hosted: &mut Hosted, document: &DocumentName, session: SessionId, message: room::ToSession) {
+    if message.message.get(1) == Some(&REJECT_KIND) {
+        meter::reject();
+    }
+    let ended = message.then != Then::Continue;
+    let Some(mailbox) = hosted.mailboxes.get(&session) else { return };
+    mailbox.deliver(document, message);
+    if ended {
+        hosted.mailboxes.remove(&session);
+    }
+}
+
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).expect("the operating system gives random bytes");
+    seed
+}

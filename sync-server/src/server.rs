@@ -1,0 +1,230 @@
+//! A running server: starts its threads, tasks and listener in order, and stops them in order.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::thread;
+use std::time::Duration;
+
+use axum::serve::ListenerExt as _;
+use sync_core::storage::{Store as _, StoreError};
+use sync_core::{room, session};
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::backplane::{Backplane, LocalBackplane};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::health::Health;
+use crate::http::{App, router};
+use crate::materialise::Materialiser;
+use crate::meter;
+use crate::rooms::{Rooms, Shared};
+use crate::socket::Surroundings;
+use crate::store::SqliteStore;
+use crate::writer::StoreThreads;
+
+/// Threads that materialise documents.
+const MATERIALISERS: usize = 2;
+
+/// How often a store that failed is tried again.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
+
+/// How often metrics are tidied.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Patience with connections, requests and threads when stopping, each; together well below ten seconds.
+const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(3);
+const REQUESTS_END_WITHIN: Duration = Duration::from_secs(1);
+const THREADS_END_WITHIN: Duration = Duration::from_secs(4);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Anybody could reach it, and it asks nobody who they are.
+    #[error(
+        "without authentication the server does not listen beyond this machine ({0}): listen on 127.0.0.1, or say --allow-anonymous"
+    )]
+    Exposed(SocketAddr),
+    /// It can't listen there.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// It can't use the store.
+    #[error("cannot use the data folder {0:?}: {1}")]
+    Store(PathBuf, StoreError),
+    /// It can't start threads.
+    #[error("cannot start: {0}")]
+    Threads(std::io::Error),
+}
+
+impl StartError {
+    /// 2 where whoever started it can put it right by starting it differently, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exposed(_) | Self::Listen(..) | Self::Store(_, StoreError::Locked | StoreError::Newer { .. }) => 2,
+            Self::Store(..) | Self::Threads(_) => 1,
+        }
+    }
+}
+
+/// A running server.
+pub struct Server {
+    address: SocketAddr,
+    health: Arc<Health>,
+    store: StoreThreads,
+    stop_connections: watch::Sender<bool>,
+    stop_workers: watch::Sender<bool>,
+    alive: mpsc::Receiver<()>,
+    serving: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    threads: Vec<thread::JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens the store and listens. Connections are accepted once this returns.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        if !config.listen.ip().is_loopback() && !config.allow_anonymous {
+            return Err(StartError::Exposed(config.listen));
+        }
+        // Before the store, so that a taken port leaves nothing behind.
+        let listener = TcpListener::bind(config.listen).await.map_err(|e| StartError::Listen(config.listen, e))?;
+        let address = listener.local_addr().map_err(|e| StartError::Listen(config.listen, e))?;
+        let failed = |e| StartError::Store(config.data.clone(), e);
+        let store = SqliteStore::open(&config.data, config.store()).map_err(failed)?;
+        let store_id = store.store_id();
+        let reader = store.reader().map_err(failed)?;
+        let readers = (0..MATERIALISERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+
+        let metrics = meter::install();
+        let health = Arc::new(Health::default());
+        let clock = Clock::start();
+        let backplane: Arc<dyn Backplane> = Arc::new(LocalBackplane::default());
+        let (stop_workers, workers_stop) = watch::channel(false);
+        let (stop_connections, stop) = watch::channel(false);
+        let (store, mut threads) = StoreThreads::start(store, reader, health.clone()).map_err(StartError::Threads)?;
+        let (materialiser, more) = Materialiser::start(readers, &*backplane).map_err(StartError::Threads)?;
+        threads.extend(more);
+        let shared = Shared {
+            config: room::Config::new(store_id),
+            idle: config.room_idle(),
+            clock,
+            store: store.clone(),
+            backplane,
+        };
+        let (rooms, workers) = Rooms::start(config.workers(), shared, &workers_stop);
+        let mut session = session::Config::new(store_id);
+        session.heartbeat = Duration::from_secs(config.heartbeat_s.max(1));
+        let surroundings = Surroundings {
+            rooms: rooms.clone(),
+            session,
+            clock,
+            reconnect_within: Duration::from_secs(config.reconnect_within_s),
+            stop: stop.clone(),
+        };
+        let (alive_held, alive) = mpsc::channel(1);
+        let background = background(store.clone(), health.clone(), metrics.clone());
+        let app = App {
+            surroundings,
+            rooms,
+            store: store.clone(),
+            materialiser,
+            health: health.clone(),
+            metrics,
+            allow_origin: config.allow_origin.clone(),
+            connections_max: config.connections_max,
+            connections: Arc::new(AtomicUsize::new(0)),
+            sessions: AtomicU64::new(1),
+            alive: alive_held,
+        };
+        let serving = tokio::spawn(serve(listener, app, stop));
+        let server = Self {
+            address,
+            health,
+            store,
+            stop_connections,
+            stop_workers,
+            alive,
+            serving,
+            background,
+            workers,
+            threads,
+        };
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops accepting, tells sessions to come back later, commits what is queued, and ends. Within ten seconds.
+    pub async fn stop(mut self) {
+        self.health.stopping();
+        self.stop_connections.send_replace(true);
+        if tokio::time::timeout(REQUESTS_END_WITHIN, &mut self.serving).await.is_err() {
+            self.serving.abort();
+        }
+        // Each connection holds a sender; none is left once all have ended.
+        let _ = tokio::time::timeout(CONNECTIONS_END_WITHIN, self.alive.recv()).await;
+        self.background.iter().for_each(JoinHandle::abort);
+        self.stop_workers.send_replace(true);
+        for worker in self.workers {
+            let _ = tokio::time::timeout(REQUESTS_END_WITHIN, worker).await;
+        }
+        self.store.stop().await;
+        let threads = self.threads;
+        let ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
+        if tokio::time::timeout(THREADS_END_WITHIN, ended).await.is_err() {
+            tracing::warn!("a thread is still busy; what it has acknowledged is safe");
+        }
+    }
+}
+
+/// Resolves once a stop is asked for, or nobody could ask any more.
+pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) {
+    let listener = listener.tap_io(|stream| {
+        // Without it the first update after the handshake waits 40 ms for an acknowledgement.
+        if let Err(e) = stream.set_nodelay(true) {
+            tracing::debug!(error = %e, "cannot set TCP_NODELAY");
+        }
+    });
+    let stopped = async move { stopped(&mut stop).await };
+    let serving = axum::serve(listener, router(Arc::new(app))).with_graceful_shutdown(stopped);
+    if let Err(e) = serving.await {
+        tracing::error!(error = %e, "serving has ended");
+    }
+}
+
+fn background(
+    store: StoreThreads,
+    health: Arc<Health>,
+    metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+) -> Vec<JoinHandle<()>> {
+    let probing = tokio::spawn(async move {
+        let mut every = tokio::time::interval(PROBE_EVERY);
+        loop {
+            every.tick().await;
+            if health.store_failed() {
+                store.probe();
+            }
+        }
+    });
+    let upkeep = tokio::spawn(async move {
+        let mut every = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            every.tick().await;
+            if let Some(metrics) = &metrics {
+                metrics.run_upkeep();
+            }
+        }
+    });
+    vec![probing, upkeep]
+}

@@ -1,0 +1,324 @@
+//! One WebSocket connection: a task that owns its session, reads while there is room to answer, and writes all that is ready at once.
+//!
+//! Reading pauses while much is queued for writing, so a client that does not read can't make the server buffer without bound; a
+//! client that takes nothing for [`WRITE_WITHIN`] is dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use bytes::Bytes;
+use futures_util::{Sink as _, Stream as _};
+use sync_core::id::{DocumentName, SessionId};
+use sync_core::protocol::CloseCode;
+use sync_core::scope::Scope;
+use sync_core::session::{self, Grant, Input, Output, Session};
+use sync_core::time::Instant;
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite;
+
+use crate::clock::Clock;
+use crate::mailbox::{Letter, Mailbox};
+use crate::meter;
+use crate::rooms::Rooms;
+use crate::server::stopped;
+
+/// With this many bytes queued for writing, nothing more is read from the client or taken from rooms.
+const QUEUED_BYTES_HIGH: usize = 256 << 10;
+
+/// A client that takes nothing for this long while something is queued is dropped.
+const WRITE_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a close may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Longest reason that fits a close frame.
+const CLOSE_REASON_BYTES_MAX: usize = 123;
+
+/// Letters taken from the mailbox at a time.
+const LETTERS_MAX: usize = 256;
+
+/// What a connection needs of its server.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) rooms: Rooms,
+    pub(crate) session: session::Config,
+    pub(crate) clock: Clock,
+    pub(crate) reconnect_within: Duration,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn serve(socket: WebSocket, id: SessionId, surroundings: Surroundings) {
+    meter::connections(1.0);
+    let (mailbox, inbox) = Mailbox::new();
+    let now = surroundings.clock.now();
+    let connection = Connection {
+        session: Session::new(surroundings.session.clone(), id),
+        io: Io { socket, queue: VecDeque::new(), queued: 0, handed: BTreeMap::new(), dirty: false, progress: false },
+        id,
+        mailbox,
+        inbox,
+        progress_at: now,
+        closing: None,
+        surroundings,
+    };
+    connection.run().await;
+    meter::connections(-1.0);
+}
+
+enum Event {
+    Read(Message),
+    ReadFailed(axum::Error),
+    Gone,
+    Flushed,
+}
+
+/// A message to write, and whose room's bytes it carries.
+struct Queued {
+    bytes: Bytes,
+    from: Option<(DocumentName, usize)>,
+}
+
+struct Io {
+    socket: WebSocket,
+    queue: VecDeque<Queued>,
+    queued: usize,
+    /// Given to the socket and not yet flushed.
+    handed: BTreeMap<DocumentName, usize>,
+    dirty: bool,
+    progress: bool,
+}
+
+impl Io {
+    fn push(&mut self, message: Queued) {
+        self.queued += message.bytes.len();
+        self.queue.push_back(message);
+    }
+
+    /// Writes what it can and reads if allowed, whichever gets on first. Dropping the future in between loses nothing.
+    fn poll(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Event> {
+        match self.poll_write(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
+            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
+            Poll::Pending => {}
+        }
+        if !reading {
+            return Poll::Pending;
+        }
+        match Pin::new(&mut self.socket).poll_next(cx) {
+            Poll::Ready(Some(Ok(message))) => Poll::Ready(Event::Read(message)),
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Event::ReadFailed(e)),
+            Poll::Ready(None) => Poll::Ready(Event::Gone),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Ready once everything queued has been flushed; pending if there was nothing to do.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        while !self.queue.is_empty() {
+            match Pin::new(&mut self.socket).poll_ready(cx) {
+                Poll::Ready(Ok(())) => {}
+                other => return other,
+            }
+            let Some(Queued { bytes, from }) = self.queue.pop_front() else { break };
+            self.queued -= bytes.len();
+            meter::sent(bytes.len());
+            if let Some((document, count)) = from {
+                *self.handed.entry(document).or_default() += count;
+            }
+            self.dirty = true;
+            self.progress = true;
+            if let Err(e) = Pin::new(&mut self.socket).start_send(Message::Binary(bytes)) {
+                return Poll::Ready(Err(e));
+            }
+        }
+        if !self.dirty {
+            return Poll::Pending;
+        }
+        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
+        if let Poll::Ready(Ok(())) = flushed {
+            self.dirty = false;
+            self.progress = true;
+        }
+        flushed
+    }
+
+    fn is_writing(&self) -> bool {
+        self.dirty || !self.queue.is_empty()
+    }
+}
+
+struct Connection {
+    session: Session,
+    io: Io,
+    id: SessionId,
+    mailbox: Mailbox,
+    inbox: mpsc::UnboundedReceiver<Letter>,
+    /// When the client last took something.
+    progress_at: Instant,
+    closing: Option<(CloseCode, String)>,
+    surroundings: Surroundings,
+}
+
+impl Connection {
+    async fn run(mut self) {
+        let mut stop = self.surroundings.stop.clone();
+        while self.closing.is_none() {
+            let roomy = self.io.queued < QUEUED_BYTES_HIGH;
+            let due = self.surroundings.clock.timer(self.due());
+            let io = &mut self.io;
+            tokio::select! {
+                event = poll_fn(|cx| io.poll(cx, roomy)) => {
+                    if !self.event(event).await {
+                        break;
+                    }
+                }
+                Some(letter) = self.inbox.recv(), if roomy => self.letters(letter).await,
+                () = tokio::time::sleep_until(due) => {
+                    if self.is_stuck() {
+                        break;
+                    }
+                    self.session.handle_timeout(self.surroundings.clock.now());
+                    self.drain().await;
+                }
+                () = stopped(&mut stop) => {
+                    let reconnect_within = self.surroundings.reconnect_within;
+                    self.feed(Input::Shutdown { reason: "the server is stopping".into(), reconnect_within }).await;
+                }
+            }
+            if std::mem::take(&mut self.io.progress) || !self.io.is_writing() {
+                self.progress_at = self.surroundings.clock.now();
+            }
+        }
+        self.end().await;
+    }
+
+    /// The session's next timeout, or the end of patience with a client that takes nothing.
+    fn due(&self) -> Instant {
+        let write = self.progress_at + WRITE_WITHIN;
+        self.session.poll_timeout().map_or(write, |at| if self.io.is_writing() { at.min(write) } else { at })
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.io.is_writing() && self.progress_at + WRITE_WITHIN <= self.surroundings.clock.now()
+    }
+
+    /// Whether the connection goes on.
+    async fn event(&mut self, event: Event) -> bool {
+        match event {
+            Event::Read(Message::Binary(bytes)) => {
+                meter::received(bytes.len());
+                self.feed(Input::Frame(bytes)).await;
+            }
+            Event::Read(Message::Text(_)) => self.refuse(CloseCode::Malformed, "frames are binary"),
+            Event::Read(Message::Ping(_) | Message::Pong(_)) => {}
+            Event::Read(Message::Close(_)) | Event::Gone => return false,
+            Event::ReadFailed(error) => match refusal(error) {
+                Some((code, reason)) => self.refuse(code, reason),
+                None => return false,
+            },
+            Event::Flushed => {
+                for (document, bytes) in std::mem::take(&mut self.io.handed) {
+                    self.feed(Input::Written(document, bytes)).await;
+                }
+            }
+        }
+        true
+    }
+
+    fn refuse(&mut self, code: CloseCode, reason: &str) {
+        self.closing = Some((code, reason.to_owned()));
+    }
+
+    async fn letters(&mut self, first: Letter) {
+        let mut next = Some(first);
+        for _ in 0..LETTERS_MAX {
+            let Some(letter) = next else { return };
+            match letter {
+                Letter::Room(document, message) => {
+                    self.mailbox.taken(&message);
+                    self.feed(Input::Room(document, message)).await;
+                }
+                Letter::Overflow => self.refuse(CloseCode::Overloaded, "too much was waiting for this connection"),
+                Letter::RoomLost => {
+                    self.refuse(CloseCode::Overloaded, "a document was lost to a defect; open it again")
+                }
+            }
+            if self.mailbox.is_overflowed() {
+                self.refuse(CloseCode::Overloaded, "too much was waiting for this connection");
+            }
+            let roomy = self.closing.is_none() && self.io.queued < QUEUED_BYTES_HIGH;
+            next = if roomy { self.inbox.try_recv().ok() } else { None };
+        }
+        if let Some(Letter::Room(document, message)) = next {
+            self.mailbox.taken(&message);
+            self.feed(Input::Room(document, message)).await;
+        }
+    }
+
+    async fn feed(&mut self, input: Input) {
+        self.session.handle_input(self.surroundings.clock.now(), input);
+        self.drain().await;
+    }
+
+    async fn drain(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send { bytes, from } => self.io.push(Queued { bytes, from }),
+                // Without authentication everybody may do everything.
+                Output::Authenticate(_) => {
+                    let grant = Grant { scopes: vec![Scope::everything()], expires_at: None };
+                    let input = Input::Authenticated(Some(grant), Clock::wall());
+                    self.session.handle_input(self.surroundings.clock.now(), input);
+                }
+                Output::Room(document, request) => {
+                    self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
+                }
+                Output::Close(code, reason) => self.closing = Some((code, reason)),
+            }
+        }
+    }
+
+    /// Leaves all rooms, then writes what is queued and the close frame, as far as the client takes it in time.
+    async fn end(mut self) {
+        self.session.handle_input(self.surroundings.clock.now(), Input::Disconnected);
+        while let Some(output) = self.session.poll_output() {
+            if let Output::Room(document, request) = output {
+                self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
+            }
+        }
+        let Some((code, reason)) = self.closing.take() else { return };
+        let _ = tokio::time::timeout(CLOSE_WITHIN, close(self.io, code, reason)).await;
+    }
+}
+
+async fn close(mut io: Io, code: CloseCode, reason: String) {
+    if io.is_writing() && poll_fn(|cx| io.poll_write(cx)).await.is_err() {
+        return;
+    }
+    let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    let frame = CloseFrame { code: code as u16, reason: reason[..end].into() };
+    if io.socket.send(Message::Close(Some(frame))).await.is_err() {
+        return;
+    }
+    // The client's own close frame ends it; what it sends before is not wanted any more.
+    while let Some(Ok(_)) = io.socket.recv().await {}
+}
+
+/// How a failed read is answered, if the client is still there.
+fn refusal(error: axum::Error) -> Option<(CloseCode, &'static str)> {
+    match error.into_inner().downcast_ref::<tungstenite::Error>()? {
+        tungstenite::Error::Capacity(_) => Some((CloseCode::TooLarge, "the frame is larger than negotiated")),
+        tungstenite::Error::Utf8(_) => Some((CloseCode::Malformed, "frames are binary")),
+        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
+        tungstenite::Error::Protocol(_) => Some((CloseCode::Malformed, "no well-formed frame")),
+        _ => None,
+    }
+}
