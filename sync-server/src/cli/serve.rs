@@ -1,6 +1,6 @@
 //! `serve`: runs the server until it is told to stop.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -68,7 +68,8 @@ pub(super) struct Serve {
 pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     let config = Config::gather(args.config.as_deref(), args).map_err(Failure::usage)?;
     let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::data)?;
     let result = runtime.block_on(serve(&config));
     // What still runs has been given its time.

@@ -1,0 +1,74 @@
+//! The program as whoever starts it sees it: exit codes, clear lines, signals.
+
+mod common;
+
+use std::time::Instant;
+
+use common::{Process, run, text};
+use rusqlite::Connection;
+
+#[test]
+fn it_says_where_it_listens_and_where_its_data_is_and_stops_when_told() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Process::start(dir.path(), &[]);
+    assert!(server.line.starts_with("listening on http://127.0.0.1:"), "{}", server.line);
+    assert!(server.line.contains(dir.path().to_str().expect("a plain path")), "{}", server.line);
+    assert_eq!(server.get("/healthz").0, 200);
+    assert_eq!(server.get("/readyz").0, 200);
+    assert_eq!(server.get("/nowhere").0, 404);
+    let start = Instant::now();
+    assert_eq!(server.terminate().code(), Some(0));
+    assert!(start.elapsed().as_secs() < 10);
+}
+
+#[test]
+fn a_taken_port_and_a_locked_folder_are_said_in_one_line_with_code_2() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let other = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let (data, other) = (dir.path().to_str().expect("plain"), other.path().to_str().expect("plain"));
+    let port = server.address.to_string();
+    let check = |args: &[&str], word: &str| {
+        let output = run(args);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(word), "{said}");
+    };
+    check(&["serve", "--listen", &port, "--data", other], &port);
+    check(&["serve", "--listen", "127.0.0.1:0", "--data", data], "in use");
+    check(&["compact", "--data", data], "in use");
+}
+
+#[test]
+fn it_refuses_to_be_reachable_by_anybody_unless_told_so() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = dir.path().to_str().expect("plain");
+    let output = run(&["serve", "--listen", "0.0.0.0:0", "--data", data]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("--allow-anonymous"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_store_of_a_newer_version_is_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = dir.path().to_str().expect("plain");
+    Process::start(dir.path(), &[]).terminate();
+    let store = Connection::open(dir.path().join("store.sqlite")).expect("opens");
+    store.pragma_update(None, "user_version", 99).expect("writes");
+    drop(store);
+    let output = run(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("use the newer version"), "{}", text(&output.stderr));
+    assert_eq!(run(&["stats", "--data", data]).status.code(), Some(2));
+}
+
+#[test]
+fn a_wrong_setting_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("rejoin.toml");
+    std::fs::write(&path, "listten = \"127.0.0.1:0\"").expect("writes");
+    let output = run(&["serve", "--config", path.to_str().expect("plain")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("listten"), "{}", text(&output.stderr));
+}

@@ -1,0 +1,135 @@
+//! The protocol over a real socket, and what HTTP shows of what came in by it.
+
+mod common;
+
+use common::{Client, Process, change, request};
+use serde_json::Value;
+use sync_core::protocol::{Mode, ServerMessage};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+fn json(body: &str) -> Value {
+    serde_json::from_str(body).expect("is JSON")
+}
+
+#[tokio::test]
+async fn a_push_is_acknowledged_shown_to_others_and_there_after_a_kill() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Process::start(dir.path(), &[]);
+    let (mut writer, opened) = Client::open(server.address, "todos/groceries").await;
+    assert_eq!((opened.mode, opened.head.0), (Mode::New, 0));
+    let (mut reader, _) = Client::open(server.address, "todos/groceries").await;
+    let one = change(1, "milk");
+    writer.push(1, std::slice::from_ref(&one)).await;
+    let ack = writer.ack().await;
+    assert_eq!((ack.batch.0, ack.first.0, ack.count, ack.durable), (1, 1, 1, true));
+    let seen = reader.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+    assert_eq!(seen.first.0, 1);
+    server.kill();
+
+    let server = Process::start(dir.path(), &[]);
+    let (mut late, opened) = Client::open(server.address, "todos/groceries").await;
+    assert_eq!((opened.head.0, opened.digest), (1, ack.digest));
+    let seen = late.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+    assert_eq!(seen.first.0, 1);
+    // The same change again is held, not doubled.
+    late.push(1, &[one]).await;
+    assert_eq!(late.ack().await.held, Some(vec![0]));
+    let (status, body) = server.get("/v1/documents/todos%2Fgroceries");
+    assert_eq!((status, json(&body)["text"].as_str()), (200, Some("milk")), "{body}");
+}
+
+#[tokio::test]
+async fn documents_are_listed_read_and_deleted_over_http() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    for name in ["a", "b/c", "d"] {
+        let (mut client, _) = Client::open(server.address, name).await;
+        client.push(1, &[change(1, name)]).await;
+        client.ack().await;
+    }
+    let (_, body) = server.get("/v1/documents?limit=2");
+    let page = json(&body);
+    assert_eq!(page["documents"].as_array().map(Vec::len), Some(2));
+    assert_eq!((page["documents"][1]["name"].as_str(), page["next"].as_str()), (Some("b/c"), Some("b/c")));
+    let (_, body) = server.get("/v1/documents?limit=2&after=b%2Fc");
+    assert_eq!((json(&body)["documents"][0]["name"].as_str(), &json(&body)["next"]), (Some("d"), &Value::Null));
+
+    let (status, bytes) = server.http("GET", "/v1/documents/b%2Fc", "Accept: application/octet-stream\r\n");
+    assert_eq!(status, 200);
+    automerge::Automerge::load(&bytes).expect("is a saved document");
+    assert_eq!(server.get("/v1/documents/none").0, 404);
+    assert_eq!(server.get("/v1/documents/a%2F%2Fb").0, 400);
+    assert_eq!(server.get("/v1/documents/a?format=xml").0, 400);
+
+    assert_eq!(server.http("DELETE", "/v1/documents/a", "Origin: https://evil.example\r\n").0, 403);
+    assert_eq!(server.http("DELETE", "/v1/documents/a", "").0, 204);
+    assert_eq!(server.http("DELETE", "/v1/documents/a", "").0, 404);
+    assert_eq!(server.get("/v1/documents/a").0, 404);
+    let (_, opened) = Client::open(server.address, "a").await;
+    assert_eq!(opened.head.0, 0);
+    let (_, metrics) = server.get("/metrics");
+    assert!(metrics.contains("rejoin_changes_accepted_total 3"), "{metrics}");
+    assert!(metrics.contains("rejoin_commit_seconds_bucket"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_ours_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &["--allow-origin", "https://app.example"]);
+    let status = async |change: fn(&mut tungstenite::http::HeaderMap)| {
+        let mut request = request(server.address);
+        change(request.headers_mut());
+        match connect_async(request).await {
+            Ok(_) => 101,
+            Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+            Err(e) => panic!("{e}"),
+        }
+    };
+    assert_eq!(status(|_| {}).await, 101);
+    assert_eq!(status(|h| drop(h.remove("sec-websocket-protocol"))).await, 400);
+    let other = |h: &mut tungstenite::http::HeaderMap| {
+        h.insert("sec-websocket-protocol", "other.v1".parse().expect("a value"));
+    };
+    assert_eq!(status(other).await, 400);
+    let evil = |h: &mut tungstenite::http::HeaderMap| {
+        h.insert("origin", "https://evil.example".parse().expect("a value"));
+    };
+    assert_eq!(status(evil).await, 403);
+    let app = |h: &mut tungstenite::http::HeaderMap| {
+        h.insert("origin", "https://app.example".parse().expect("a value"));
+    };
+    assert_eq!(status(app).await, 101);
+    assert_eq!(server.get("/sync").0, 400);
+}
+
+#[tokio::test]
+async fn what_is_no_frame_closes_the_connection_with_the_stated_code() {
+    use futures_util::SinkExt as _;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let check = async |message: Message, code: u16| {
+        let mut client = Client::connect(server.address).await;
+        client.hello().await;
+        client.socket.send(message).await.expect("sends");
+        let frame = client.closed().await;
+        assert_eq!(u16::from(frame.code), code, "{}", frame.reason);
+    };
+    check(Message::text("hello"), 4400).await;
+    check(Message::binary(vec![0xff; 10]), 4400).await;
+    check(Message::binary(vec![0; 70_000]), 4413).await;
+    check(Message::binary(vec![0; 1_000_000]), 4413).await;
+}
+
+#[tokio::test]
+async fn a_stopping_server_says_when_to_come_back() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Process::start(dir.path(), &["--reconnect-within-s", "7"]);
+    let (mut client, _) = Client::open(server.address, "a").await;
+    let ended = tokio::task::spawn_blocking(move || server.terminate());
+    let away = client.until(|m| if let ServerMessage::GoAway(g) = m { Some(g) } else { None }).await;
+    assert_eq!(away.reconnect_within_ms, 7_000);
+    assert_eq!(u16::from(client.closed().await.code), 1012);
+    let status = ended.await.expect("ends");
+    assert_eq!(status.code(), Some(0));
+}
