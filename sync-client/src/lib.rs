@@ -46,3 +46,8 @@ pub use sync_core::id::{ActorId, ChangeHash, NameError, SessionId};
 pub use sync_core::protocol::RejectCode;
 pub use sync_core::replica::{ChangeId, EditError, OutboxEntry, OutboxState, State};
 pub use sync_core::storage::StoreError;
+
+/// The README's example, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
