@@ -277,16 +277,13 @@ impl Replica {
         self.outputs.push_back(Output::Event(event));
     }
 
-    /// Reads a document's rows, once what is on its way to them is there: the store does its tasks in order.
+    /// Loads a document from the local store, the first time or again.
     fn reload(&mut self, id: DocumentId) {
         self.leave(id);
-        let Some(doc) = self.documents.get_mut(&id) else { return };
-        doc.phase = DocPhase::Loading;
-        let prefix = rows::prefix(&doc.name);
-        // What failed to be written must come first, or it would be missing from what is read.
-        self.push_saves();
-        let tables = vec![Table::Document, Table::Chunk, Table::Outbox];
-        self.task(Task::Load(id), LocalTask::Read { tables, prefix });
+        if let Some(doc) = self.documents.get_mut(&id) {
+            doc.phase = DocPhase::Loading;
+        }
+        self.read_rows(id);
     }
 
     fn store_done(&mut self, now: Instant, task: TaskId, done: LocalDone) {
@@ -326,8 +323,9 @@ impl Replica {
         let actor = identity.actor.0.clone();
         let Some(doc) = self.documents.get_mut(&id) else { return };
         match result.and_then(|tables| Local::load(doc.name.clone(), actor, &tables)) {
-            Ok(local) => {
+            Ok((local, writes)) => {
                 doc.phase = DocPhase::Ready(Box::new(local));
+                self.save_writes(now, id, writes, Vec::new());
                 self.event(Event::Ready(id));
                 self.event(Event::Changed { document: id, local: false });
                 self.join(now, id);

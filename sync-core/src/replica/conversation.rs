@@ -284,10 +284,8 @@ impl Replica {
         let planted = self.config.planted(Planted::DropOutboxOnReject);
         let Some(local) = self.local_mut(id) else { return };
         let mut done = local.reject(hash, code, reason, &fresh_actor);
-        if planted {
-            if let (Ok(delta), Ok(Some(dropped))) = (&mut done, local.discard(hash, &fresh_actor)) {
-                delta.writes.extend(dropped.writes);
-            }
+        if planted && let (Ok(delta), Ok(Some(dropped))) = (&mut done, local.discard(hash, &fresh_actor)) {
+            delta.writes.extend(dropped.writes);
         }
         self.take(now, id, done);
         self.event(Event::Rejected { document: id, change: hash, code, reason: reason.into() });
@@ -425,10 +423,10 @@ fn take_ack(local: &mut Local, batch: &Batch, ack: &Ack, planted: bool) -> Resul
     if !taken.is_empty() {
         let end = LogSeq(ack.first.0 + taken.len() as u64 - 1);
         local.fill(ack.first, taken, ack.digest)?;
-        if let (true, Some(cursor)) = (planted, &mut local.cursor) {
-            if cursor.seq < end {
-                (cursor.seq, cursor.digest) = (end, ack.digest);
-            }
+        if let (true, Some(cursor)) = (planted, &mut local.cursor)
+            && cursor.seq < end
+        {
+            (cursor.seq, cursor.digest) = (end, ack.digest);
         }
     }
     delta.writes.push(local.row_write());

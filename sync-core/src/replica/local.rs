@@ -15,6 +15,9 @@ use crate::storage::{Row, StoreError, Table, Write};
 use crate::table::ChangeTable;
 use crate::validator::{self, Refusal};
 
+/// Chunk rows of a document, beyond the full ones, before they are written together when it is opened.
+const CHUNKS_MAX: usize = 64;
+
 /// A change that is not known to be in the log.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -128,8 +131,13 @@ impl Local {
         }
     }
 
-    /// Loads what the local store has: rows of the document, its chunks and its outbox, each in key order.
-    pub(super) fn load(name: DocumentName, actor: ActorId, tables: &[Vec<Row>]) -> Result<Self, StoreError> {
+    /// Loads what the local store has: rows of the document, its chunks and its outbox, each in key order. Where there are many chunks,
+    /// gives the writes that make few of them.
+    pub(super) fn load(
+        name: DocumentName,
+        actor: ActorId,
+        tables: &[Vec<Row>],
+    ) -> Result<(Self, Vec<Write>), StoreError> {
         let [document, chunks, outbox] = tables else {
             return Err(StoreError::Corrupt("three tables were asked for".into()));
         };
@@ -149,12 +157,16 @@ impl Local {
             changes.extend(unpacked.changes);
             local.next_chunk = rows::number(key).map_or(local.next_chunk, |n| n + 1);
         }
+        let mut delta = Delta::default();
+        if chunks.len() > CHUNKS_MAX + changes.len() / super::position::CHUNK_CHANGES_MAX {
+            local.rewrite_chunks(changes.clone(), &mut delta).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        }
         local.load_outbox(outbox, &mut changes)?;
         for change in &changes {
             local.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         }
         local.document = Document::from_changes(changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        Ok(local)
+        Ok((local, delta.writes))
     }
 
     fn load_row(&mut self, row: DocumentRow) {

@@ -138,11 +138,9 @@ impl Local {
     }
 
     fn move_cursor(&mut self, seq: LogSeq, digest: Digest) {
-        if let Some(cursor) = &mut self.cursor {
-            if cursor.seq < seq {
-                cursor.seq = seq;
-                cursor.digest = digest;
-            }
+        if let Some(cursor) = self.cursor.as_mut().filter(|cursor| cursor.seq < seq) {
+            cursor.seq = seq;
+            cursor.digest = digest;
         }
     }
 
@@ -153,11 +151,8 @@ impl Local {
         for hash in hashes.iter().skip(skip) {
             cursor.seq = cursor.seq.plus(1);
             cursor.digest = digest_next(cursor.digest, hash);
-            if let Some((actor, _)) = crate::pack::PackContext::locate(&self.acked, hash) {
-                if !self.actors.contains(&actor) {
-                    self.actors.push(actor);
-                }
-            }
+            let author = self.acked.place(hash).and_then(|place| self.acked.actor(place.actor));
+            self.actors.extend(author.filter(|actor| !self.actors.contains(actor)).cloned());
         }
         self.cursor = Some(cursor);
     }
@@ -171,11 +166,8 @@ impl Local {
             let (first, hashes) = self.ranges.remove(0);
             self.walk(first, &hashes);
         }
-        if let (Some(cursor), Some(highest)) = (self.cursor, self.highest) {
-            if highest.seq <= cursor.seq {
-                self.highest = None;
-            }
-        }
+        let reached = self.cursor.map_or(LogSeq(0), |cursor| cursor.seq);
+        self.highest = self.highest.filter(|highest| highest.seq > reached);
     }
 
     /// The server's log is not the one the cursor counts in: what it lacks goes back to the outbox; what is held of it is said by the
@@ -273,4 +265,4 @@ impl Local {
 }
 
 /// Most changes in one chunk row.
-const CHUNK_CHANGES_MAX: usize = 10_000;
+pub(super) const CHUNK_CHANGES_MAX: usize = 10_000;

@@ -200,10 +200,11 @@ impl Replica {
     fn check_head(&mut self, now: Instant, id: DocumentId) {
         let Some(doc) = self.documents.get(&id) else { return };
         let super::DocPhase::Ready(local) = &doc.phase else { return };
-        if let (Some(cursor), Some((head, digest))) = (local.cursor, doc.conversation.head) {
-            if cursor.seq == head && cursor.digest != digest {
-                self.resync(now, id);
-            }
+        if let (Some(cursor), Some((head, digest))) = (local.cursor, doc.conversation.head)
+            && cursor.seq == head
+            && cursor.digest != digest
+        {
+            self.resync(now, id);
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use crate::id::ChangeHash;
-use crate::replica::{DocumentId, Event, Replica, Task};
-use crate::storage::{LocalTask, StoreError, Write};
+use crate::id::{ChangeHash, DocumentName};
+use crate::replica::{DocumentId, Event, Replica, Task, rows};
+use crate::storage::{LocalTask, StoreError, Table, Write};
 use crate::time::Instant;
 
 /// After a failed commit the same writes are tried again after this time.
@@ -15,6 +15,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 struct WriteSet {
     document: DocumentId,
+    /// Its name, which outlives the id when the document is closed and opened again.
+    name: Option<DocumentName>,
     writes: Vec<Write>,
     /// Changes that are safe once this is committed.
     changes: Vec<ChangeHash>,
@@ -27,6 +29,14 @@ pub(super) struct Saves {
     flight: VecDeque<WriteSet>,
     pub(super) retry_at: Option<Instant>,
     pub(super) failing: Option<StoreError>,
+    /// Documents that are to be read once their writes are there.
+    reads: Vec<DocumentId>,
+}
+
+impl Saves {
+    fn concerns(&self, document: &DocumentName) -> bool {
+        self.waiting.iter().chain(&self.flight).any(|set| set.name.as_ref() == Some(document))
+    }
 }
 
 impl Replica {
@@ -38,7 +48,8 @@ impl Replica {
         changes: Vec<ChangeHash>,
     ) {
         if !writes.is_empty() {
-            self.saves.waiting.push_back(WriteSet { document, writes, changes });
+            let name = self.documents.get(&document).map(|doc| doc.name.clone());
+            self.saves.waiting.push_back(WriteSet { document, name, writes, changes });
         }
         if self.saves.retry_at.is_none_or(|at| at <= now) {
             self.push_saves();
@@ -54,6 +65,18 @@ impl Replica {
         self.saves.flight = std::mem::take(&mut self.saves.waiting);
         let writes = self.saves.flight.iter().flat_map(|set| set.writes.iter().cloned()).collect();
         self.task(Task::Commit, LocalTask::Commit(writes));
+    }
+
+    /// Reads a document's rows, as soon as what is on its way to them is there.
+    pub(super) fn read_rows(&mut self, id: DocumentId) {
+        let Some(doc) = self.documents.get(&id) else { return };
+        if self.saves.concerns(&doc.name) {
+            self.saves.reads.push(id);
+            return;
+        }
+        let prefix = rows::prefix(&doc.name);
+        let tables = vec![Table::Document, Table::Chunk, Table::Outbox];
+        self.task(Task::Load(id), LocalTask::Read { tables, prefix });
     }
 
     pub(super) fn committed(&mut self, now: Instant, result: Result<(), StoreError>) {
@@ -79,6 +102,9 @@ impl Replica {
             self.report_edits(document);
             self.event(Event::Status(document));
             self.flush(now, document);
+        }
+        for id in std::mem::take(&mut self.saves.reads) {
+            self.read_rows(id);
         }
     }
 

@@ -68,8 +68,10 @@ impl Room {
                 subscriber.position = pack.last();
             }
         }
-        // Who reconciled up to the last commit, or waits for nothing in flight, goes on from the log.
-        let idle = |s: &super::Subscriber| s.position < pack.last() && s.in_flight == 0 && !s.loading && !s.awaits_have;
+        // Who reconciled up to the last commit, or did not fit a moment ago, goes on from the log.
+        let idle = |s: &super::Subscriber| {
+            s.position < pack.last() && s.in_flight <= bound / 2 && !s.loading && !s.awaits_have
+        };
         let behind: Vec<_> = self.subscribers.iter().filter(|(_, s)| idle(s)).map(|(session, _)| *session).collect();
         for session in behind {
             self.catch_up(session);

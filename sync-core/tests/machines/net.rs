@@ -38,9 +38,9 @@ struct Client {
 }
 
 enum Step {
-    ToServer(SessionId, session::Input),
-    ToRoom(DocumentName, room::Input),
-    ToClient(usize, replica::Input),
+    Server(SessionId, session::Input),
+    Room(DocumentName, room::Input),
+    Client(usize, replica::Input),
 }
 
 pub(crate) struct Net {
@@ -117,7 +117,7 @@ impl Net {
         self.steps.clear();
         for client in 0..self.clients.len() {
             self.clients[client].session = None;
-            self.steps.push_back(Step::ToClient(client, replica::Input::Disconnected));
+            self.steps.push_back(Step::Client(client, replica::Input::Disconnected));
         }
         self.settle();
     }
@@ -153,7 +153,9 @@ impl Net {
         let mut table = ChangeTable::new();
         for stored in loaded.packs {
             let unpacked = pack::decode(&stored.bytes, &table, &Default::default()).expect("a pack");
-            unpacked.changes.iter().for_each(|c| drop(table.insert(c).expect("in order")));
+            for change in &unpacked.changes {
+                table.insert(change).expect("in order");
+            }
         }
         table.len()
     }
@@ -195,18 +197,18 @@ impl Net {
 
     fn step(&mut self, step: Step) {
         match step {
-            Step::ToServer(id, input) => {
+            Step::Server(id, input) => {
                 if let Some((session, _)) = self.server.sessions.get_mut(&id) {
                     session.handle_input(self.now, input);
                     self.drain_session(id);
                 }
             }
-            Step::ToRoom(name, input) => {
+            Step::Room(name, input) => {
                 let now = self.now;
                 self.room(&name).handle_input(now, input);
                 self.drain_room(&name);
             }
-            Step::ToClient(client, input) => {
+            Step::Client(client, input) => {
                 self.clients[client].replica.handle_input(self.now, input);
                 self.drain_client(client);
             }
@@ -232,22 +234,22 @@ impl Net {
                     let config = session::Config::new(self.server.store.store_id());
                     self.server.sessions.insert(id, (Session::new(config, id), index));
                     self.clients[index].session = Some(id);
-                    self.steps.push_back(Step::ToClient(index, replica::Input::Connected));
+                    self.steps.push_back(Step::Client(index, replica::Input::Connected));
                 }
                 replica::Output::Send(bytes) => {
                     let session = self.clients[index].session.expect("connected");
-                    self.steps.push_back(Step::ToServer(session, session::Input::Frame(bytes)));
+                    self.steps.push_back(Step::Server(session, session::Input::Frame(bytes)));
                 }
                 replica::Output::Disconnect => self.drop_link(index),
                 replica::Output::Store(task, LocalTask::Read { tables, prefix }) => {
                     let store = &mut self.clients[index].store;
                     let rows = tables.into_iter().map(|t| store.read(t, &prefix)).collect();
                     let done = replica::Input::StoreDone(task, LocalDone::Read(rows));
-                    self.steps.push_back(Step::ToClient(index, done));
+                    self.steps.push_back(Step::Client(index, done));
                 }
                 replica::Output::Store(task, LocalTask::Commit(writes)) => {
                     let done = LocalDone::Committed(self.clients[index].store.commit(&writes));
-                    self.steps.push_back(Step::ToClient(index, replica::Input::StoreDone(task, done)));
+                    self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Event(_) => {}
             }
@@ -256,9 +258,9 @@ impl Net {
 
     fn drop_link(&mut self, index: usize) {
         if let Some(session) = self.clients[index].session.take() {
-            self.steps.push_back(Step::ToServer(session, session::Input::Disconnected));
+            self.steps.push_back(Step::Server(session, session::Input::Disconnected));
         }
-        self.steps.retain(|s| !matches!(s, Step::ToClient(i, replica::Input::Frame(_)) if *i == index));
+        self.steps.retain(|s| !matches!(s, Step::Client(i, replica::Input::Frame(_)) if *i == index));
     }
 
     fn drain_session(&mut self, id: SessionId) {
@@ -270,17 +272,17 @@ impl Net {
                 Some(session::Output::Authenticate(_)) => {
                     let grant = Grant { scopes: vec![sync_core::scope::Scope::everything()], expires_at: None };
                     let input = session::Input::Authenticated(Some(grant), WallTime(0));
-                    self.steps.push_back(Step::ToServer(id, input));
+                    self.steps.push_back(Step::Server(id, input));
                 }
                 Some(session::Output::Room(name, request)) => {
-                    self.steps.push_back(Step::ToRoom(name, room::Input::Session(id, request)));
+                    self.steps.push_back(Step::Room(name, room::Input::Session(id, request)));
                 }
                 Some(session::Output::Send { bytes, from }) => {
                     if let Some((name, bytes)) = from {
-                        self.steps.push_back(Step::ToServer(id, session::Input::Written(name, bytes)));
+                        self.steps.push_back(Step::Server(id, session::Input::Written(name, bytes)));
                     }
                     if self.clients[client].session == Some(id) {
-                        self.steps.push_back(Step::ToClient(client, replica::Input::Frame(bytes)));
+                        self.steps.push_back(Step::Client(client, replica::Input::Frame(bytes)));
                     }
                 }
                 Some(session::Output::Close(code, reason)) => {
@@ -294,7 +296,7 @@ impl Net {
         while let Some(output) = self.room(name).poll_output() {
             match output {
                 room::Output::Deliver(session, message) => {
-                    self.steps.push_back(Step::ToServer(session, session::Input::Room(name.clone(), message)));
+                    self.steps.push_back(Step::Server(session, session::Input::Room(name.clone(), message)));
                 }
                 room::Output::Store(task, work) => {
                     let done = match work {
@@ -307,7 +309,7 @@ impl Net {
                             StoreDone::Appended(result.and_then(|r| r))
                         }
                     };
-                    self.steps.push_back(Step::ToRoom(name.clone(), room::Input::StoreDone(task, done)));
+                    self.steps.push_back(Step::Room(name.clone(), room::Input::StoreDone(task, done)));
                 }
             }
         }
