@@ -227,6 +227,10 @@ fn make_store_id(connection: &Connection) -> Result<StoreId, StoreError> {
 fn expected(append: &Append, found: Option<DocumentRow>) -> Result<Option<DocumentRow>, StoreError> {
     let pack = &append.pack;
     let begins = pack.first == LogSeq(1) && append.digest_before == digest_start(append.incarnation);
+    if pack.count == 0 {
+        let head = found.map_or(LogSeq(0), |row| row.record.head);
+        return Err(StoreError::HeadMoved { head });
+    }
     let Some(row) = found else {
         return if begins { Ok(None) } else { Err(StoreError::HeadMoved { head: LogSeq(0) }) };
     };
