@@ -5,5 +5,6 @@ pub mod cddl;
 pub mod contract;
 pub mod proxy;
 pub mod server;
+pub mod sim;
 pub mod tight_store;
 pub mod traces;

@@ -1,0 +1,401 @@
+//! A simulated client: a replica of the real engine, its disk, an application that edits, crashes and restarts.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use automerge::ReadDoc;
+use sync_core::id::{ChangeHash, DocumentName, TaskId};
+use sync_core::protocol::{ClientMessage, ServerMessage};
+use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState, Output, Replica};
+use sync_core::storage::{LocalDone, LocalStore, LocalTask};
+use sync_core::time::{Instant, WallTime};
+
+use crate::sim::disk::{ClientDisk, encode_writes};
+use crate::sim::ledger::{Token, tokens_in, tokens_of};
+use crate::sim::net::Travelling;
+use crate::sim::world::{Event, World};
+
+/// A document in one life of a client.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) id: DocumentId,
+    pub(crate) ready: bool,
+    /// Edits of this life, oldest first.
+    edits: Vec<(ChangeId, Token)>,
+}
+
+/// What is said on the wire while the final checks watch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    /// Bytes of everything but heartbeats.
+    pub(crate) bytes: usize,
+    /// Messages but heartbeats.
+    pub(crate) messages: usize,
+    /// Changes received.
+    pub(crate) changes: usize,
+    /// The client had to say what it holds, or was not resumed.
+    pub(crate) reconciled: bool,
+}
+
+/// A client's process and its disk.
+pub(crate) struct Client {
+    pub(crate) replica: Option<Replica>,
+    pub(crate) epoch: u64,
+    pub(crate) disk: ClientDisk,
+    /// Older images, each with the tokens that were saved when it was taken.
+    pub(crate) images: Vec<(ClientDisk, BTreeSet<Token>)>,
+    pub(crate) names: Vec<DocumentName>,
+    pub(crate) documents: BTreeMap<DocumentName, Opened>,
+    pub(crate) connection: Option<u64>,
+    pub(crate) wall_offset_ms: i64,
+    /// Ends the process after so many further outputs.
+    pub(crate) crash_after: Option<u64>,
+    pub(crate) heard: Heard,
+    pub(crate) refuse_next: bool,
+    tasks: VecDeque<(TaskId, LocalTask)>,
+    busy: bool,
+    armed: Option<Instant>,
+}
+
+impl Client {
+    pub(crate) fn new(names: Vec<DocumentName>, disk: ClientDisk) -> Self {
+        Self {
+            replica: None,
+            epoch: 0,
+            disk,
+            images: Vec::new(),
+            names,
+            documents: BTreeMap::new(),
+            connection: None,
+            wall_offset_ms: 0,
+            crash_after: None,
+            heard: Heard::default(),
+            refuse_next: false,
+            tasks: VecDeque::new(),
+            busy: false,
+            armed: None,
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.replica.is_some() && self.tasks.is_empty()
+    }
+}
+
+impl World {
+    pub(crate) fn start_client(&mut self, index: usize) {
+        if self.clients[index].replica.is_some() {
+            return;
+        }
+        let mut config = replica::Config { backoff_max: Duration::from_secs(5), ..replica::Config::default() };
+        config.planted = self.options.planted;
+        let seed = self.rng.bytes();
+        let client = &mut self.clients[index];
+        let mut replica = Replica::new(config, seed);
+        client.documents.clear();
+        for name in client.names.clone() {
+            let id = replica.open(self.now, name.clone());
+            client.documents.insert(name, Opened { id, ready: false, edits: Vec::new() });
+        }
+        client.replica = Some(replica);
+        self.drain_client(index);
+    }
+
+    pub(crate) fn client_input(&mut self, index: usize, input: replica::Input) {
+        self.inputs += 1;
+        let Some(replica) = self.clients[index].replica.as_mut() else { return };
+        replica.handle_input(self.now, input);
+        self.drain_client(index);
+    }
+
+    pub(crate) fn client_timer(&mut self, index: usize) {
+        self.clients[index].armed = None;
+        let now = self.now;
+        let Some(replica) = self.clients[index].replica.as_mut() else { return };
+        if replica.poll_timeout().is_some_and(|at| at <= now) {
+            self.inputs += 1;
+            replica.handle_timeout(now);
+        }
+        self.drain_client(index);
+    }
+
+    pub(crate) fn drain_client(&mut self, index: usize) {
+        while let Some(output) = self.clients[index].replica.as_mut().and_then(Replica::poll_output) {
+            let client = &mut self.clients[index];
+            match &mut client.crash_after {
+                Some(0) => return self.crash_client(index),
+                Some(left) => *left -= 1,
+                None => {}
+            }
+            match output {
+                Output::Connect => self.dial(index),
+                Output::Send(bytes) => {
+                    self.trace(b'c', &bytes);
+                    self.snoop_client(index, &bytes);
+                    if let Some(id) = self.clients[index].connection {
+                        self.transmit(id, true, Travelling { frame: Some(bytes), from: None });
+                    }
+                }
+                Output::Disconnect => self.hang_up(index),
+                Output::Store(task, what) => {
+                    if let LocalTask::Commit(writes) = &what {
+                        self.trace(b'w', &encode_writes(writes));
+                    }
+                    self.clients[index].tasks.push_back((task, what));
+                    self.client_store_begins(index);
+                }
+                Output::Event(told) => self.told(index, told),
+            }
+        }
+        self.arm_client(index);
+    }
+
+    fn arm_client(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        let Some(next) = client.replica.as_ref().and_then(Replica::poll_timeout) else { return };
+        if client.armed.is_none_or(|armed| next < armed) {
+            client.armed = Some(next);
+            self.at(next, Event::ClientTimer(index));
+        }
+    }
+
+    fn hang_up(&mut self, index: usize) {
+        let Some(id) = self.clients[index].connection.take() else { return };
+        self.transmit(id, true, Travelling { frame: None, from: None });
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.client_open = false;
+        }
+        self.sweep(id);
+    }
+
+    /// Tasks are done one at a time, in order.
+    fn client_store_begins(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if client.busy || client.tasks.is_empty() {
+            return;
+        }
+        client.busy = true;
+        let (epoch, time) = (client.epoch, self.sync_time());
+        let failed = match &self.clients[index].tasks[0].1 {
+            LocalTask::Read { .. } => None,
+            LocalTask::Commit(writes) => {
+                let writes = writes.clone();
+                self.clients[index].disk.write(&writes).err()
+            }
+        };
+        if failed.is_some() {
+            self.count("failed client write");
+        }
+        self.after(time, Event::ClientStored(index, epoch, failed));
+    }
+
+    pub(crate) fn client_stored(&mut self, index: usize, epoch: u64, failed: Option<sync_core::storage::StoreError>) {
+        let client = &mut self.clients[index];
+        if client.epoch != epoch {
+            return;
+        }
+        client.busy = false;
+        let Some((task, what)) = client.tasks.pop_front() else { return };
+        let done = match (what, failed) {
+            (LocalTask::Read { tables, prefix }, _) => {
+                LocalDone::Read(tables.iter().map(|table| client.disk.read(*table, &prefix)).collect())
+            }
+            (LocalTask::Commit(_), Some(e)) => LocalDone::Committed(Err(e)),
+            (LocalTask::Commit(_), None) => {
+                client.disk.sync();
+                LocalDone::Committed(Ok(()))
+            }
+        };
+        self.client_input(index, replica::Input::StoreDone(task, done));
+        self.client_store_begins(index);
+    }
+
+    fn name_of(&self, index: usize, id: DocumentId) -> Option<DocumentName> {
+        self.clients[index].documents.iter().find(|(_, d)| d.id == id).map(|(name, _)| name.clone())
+    }
+
+    fn told(&mut self, index: usize, told: Told) {
+        match told {
+            Told::Ready(id) => self.ready(index, id),
+            Told::Failed(id, e) => self.fail(format!("P2: client {index} can't open document {id:?}: {e}")),
+            Told::Saved(id, change) => {
+                self.scan(index, id);
+                for token in self.edits_until(index, id, change) {
+                    self.ledger.fates.get_mut(&token).expect("a token has a fate").saved = true;
+                }
+            }
+            Told::Acknowledged(id, change) => {
+                self.scan(index, id);
+                for token in self.edits_until(index, id, change) {
+                    self.acknowledged(index, id, token);
+                }
+            }
+            Told::Changed { document, .. } => {
+                let missing =
+                    self.clients[index].replica.as_ref().and_then(|r| r.read(document, |d| d.get_missing_deps(&[])));
+                if missing.is_some_and(|m| !m.is_empty()) {
+                    self.fail(format!("P4: client {index} holds changes whose deps it lacks"));
+                }
+            }
+            Told::Rejected { .. } => self.count("rejected change"),
+            Told::Status(id) => self.scan(index, id),
+            _ => {}
+        }
+    }
+
+    fn edits_until(&self, index: usize, id: DocumentId, change: ChangeId) -> Vec<Token> {
+        let Some(opened) = self.clients[index].documents.values().find(|d| d.id == id) else { return Vec::new() };
+        opened.edits.iter().filter(|(c, _)| *c <= change).map(|(_, t)| *t).collect()
+    }
+
+    /// Acknowledged: it was in the log on the server's disk, or is visible as rejected (P1, P2).
+    fn acknowledged(&mut self, index: usize, id: DocumentId, token: Token) {
+        let fate = &self.ledger.fates[&token];
+        if fate.acknowledged {
+            return;
+        }
+        let fine =
+            fate.excused || self.ledger.ever_logged.contains(&token) || self.rejected(index, id).contains(&token);
+        if !fine {
+            self.fail(format!("P1: edit {token} of client {index} was acknowledged, and no log ever held it"));
+        }
+        let logged = self.ledger.ever_logged.contains(&token);
+        self.ledger.fates.get_mut(&token).expect("a token has a fate").acknowledged = logged;
+    }
+
+    /// The tokens of what a client shows as rejected.
+    pub(crate) fn rejected(&self, index: usize, id: DocumentId) -> BTreeSet<Token> {
+        let Some(replica) = &self.clients[index].replica else { return BTreeSet::new() };
+        let outbox = replica.outbox(id);
+        let rejected = outbox.iter().filter(|e| matches!(e.state, OutboxState::Rejected { .. }));
+        rejected.filter_map(|e| self.ledger.contents.get(&e.change)).flatten().copied().collect()
+    }
+
+    /// Writes down what the changes that a client holds contain.
+    pub(crate) fn scan(&mut self, index: usize, id: DocumentId) {
+        let Some(replica) = &self.clients[index].replica else { return };
+        let contents = &mut self.ledger.contents;
+        let fresh = replica.outbox(id).into_iter().map(|e| e.change).filter(|hash| !contents.contains_key(hash));
+        let fresh: Vec<ChangeHash> = fresh.collect();
+        if fresh.is_empty() {
+            return;
+        }
+        replica.read(id, |document| {
+            for hash in fresh {
+                if let Some(change) = document.get_change_by_hash(&hash) {
+                    contents.insert(hash, tokens_of(&change));
+                }
+            }
+        });
+    }
+
+    /// Loaded: all that this disk was told to be saved is visible, or visible as rejected (P2, P4).
+    fn ready(&mut self, index: usize, id: DocumentId) {
+        let Some(name) = self.name_of(index, id) else { return };
+        self.scan(index, id);
+        let shown = self.clients[index].replica.as_ref().and_then(|r| r.read(id, tokens_in)).unwrap_or_default();
+        let rejected = self.rejected(index, id);
+        if let Some(opened) = self.clients[index].documents.get_mut(&name) {
+            opened.ready = true;
+        }
+        let own =
+            self.ledger.fates.iter().filter(|(_, f)| f.client == index && f.document == name && f.saved && !f.excused);
+        let lost = own.map(|(t, _)| *t).find(|t| !shown.contains(t) && !rejected.contains(t));
+        if let Some(token) = lost {
+            self.fail(format!("P2: edit {token} of client {index} was saved, and is not there after the restart"));
+        }
+    }
+
+    pub(crate) fn crash_client(&mut self, index: usize) {
+        let client = &mut self.clients[index];
+        if client.replica.take().is_none() {
+            return;
+        }
+        client.epoch += 1;
+        client.crash_after = None;
+        client.tasks.clear();
+        client.busy = false;
+        client.armed = None;
+        let connection = client.connection.take();
+        let torn = client.disk.crash(&mut self.rng);
+        self.count("client crash");
+        if torn {
+            self.count("client tail lost or torn");
+        }
+        if let Some(id) = connection {
+            let notices = self.rng.chance(700);
+            if let Some(connection) = self.connections.get_mut(&id) {
+                connection.client_open = false;
+            }
+            self.cut(id, false, notices);
+        }
+        let down = Duration::from_millis(self.rng.below(5_000));
+        self.after(down, Event::StartClient(index));
+    }
+
+    /// The application edits a document.
+    pub(crate) fn edit(&mut self, index: usize) {
+        let wall = WallTime(1_700_000_000_000 + (self.now.0 / 1000) as i64 + self.clients[index].wall_offset_ms);
+        let ready: Vec<_> =
+            self.clients[index].documents.iter().filter(|(_, d)| d.ready).map(|(n, d)| (n.clone(), d.id)).collect();
+        if ready.is_empty() {
+            return;
+        }
+        let (name, id) = ready[self.rng.below(ready.len() as u64) as usize].clone();
+        self.next_token += 1;
+        let token = self.next_token;
+        let refuse = std::mem::take(&mut self.clients[index].refuse_next);
+        let mut rng = self.rng.fork();
+        let Some(replica) = self.clients[index].replica.as_mut() else { return };
+        self.inputs += 1;
+        let edited = replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse));
+        let change = match edited {
+            Ok(((), change)) => change,
+            Err(e) => return self.fail(format!("P2: client {index} could not edit: {e}")),
+        };
+        let shown = self.clients[index].replica.as_ref().and_then(|r| r.read(id, tokens_in)).unwrap_or_default();
+        if !shown.contains(&token) {
+            self.fail(format!("P4: client {index} does not see its own edit {token}"));
+        }
+        self.ledger.write(token, name.clone(), index);
+        if let Some(opened) = self.clients[index].documents.get_mut(&name) {
+            opened.edits.push((change, token));
+        }
+        self.drain_client(index);
+    }
+
+    /// A client said something.
+    fn snoop_client(&mut self, index: usize, bytes: &[u8]) {
+        let Ok(messages) = ClientMessage::decode_all(bytes) else {
+            return self.fail(format!("client {index} sent what does not decode"));
+        };
+        let heard = &mut self.clients[index].heard;
+        for message in messages {
+            match message {
+                ClientMessage::Ping(_) => continue,
+                ClientMessage::Have(_) => heard.reconciled = true,
+                ClientMessage::Open(open) if open.cursor.is_none() => heard.reconciled = true,
+                _ => {}
+            }
+            heard.messages += 1;
+            heard.bytes += bytes.len();
+        }
+    }
+
+    /// The server said something to a client.
+    pub(crate) fn heard_server(&mut self, connection: u64, message: &ServerMessage, bytes: usize) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        let heard = &mut self.clients[connection.client].heard;
+        match message {
+            ServerMessage::Pong(_) => return,
+            ServerMessage::Changes(changes) => {
+                heard.changes +=
+                    changes.pack.as_ref().and_then(|p| sync_core::pack::count(&p.0).ok()).unwrap_or(0) as usize;
+            }
+            ServerMessage::Opened(opened) => heard.reconciled |= opened.mode != sync_core::protocol::Mode::Resume,
+            _ => {}
+        }
+        heard.messages += 1;
+        heard.bytes += bytes;
+    }
+}

@@ -1,0 +1,281 @@
+//! One simulated world: virtual time, the event queue, and the phases of a run.
+//!
+//! Owns the order of events and every draw of chance; a seed decides all of it. Knows nothing of what machines say to each other.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sync_core::id::{DocumentName, SessionId};
+use sync_core::planted::Planted;
+use sync_core::rng::Rng;
+use sync_core::storage::StoreError;
+use sync_core::time::Instant;
+
+use crate::sim::client::Client;
+use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
+use crate::sim::ledger::Ledger;
+use crate::sim::net::Connection;
+use crate::sim::options::{Fault, Options};
+use crate::sim::server::Server;
+
+/// How long a healed world may take to settle.
+const SETTLE_WITHIN: Duration = Duration::from_secs(180);
+/// Most events at one instant before the run counts as spinning.
+const EVENTS_AT_ONCE_MAX: u64 = 20_000;
+
+/// What happens at a time.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Dialled(u64),
+    Deliver(u64, bool),
+    Notice(u64, bool),
+    Authenticated(SessionId),
+    StoreBegins(u64),
+    StoreSyncs(u64),
+    ServerTimer,
+    StartServer,
+    ClientTimer(usize),
+    ClientStored(usize, u64, Option<StoreError>),
+    StartClient(usize),
+    Edit(usize),
+    Fault,
+    Images,
+    DiskHeals(Option<usize>),
+    Online(usize),
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// The first check that failed, if one did.
+    pub failure: Option<String>,
+    /// Inputs given to the machines.
+    pub inputs: u64,
+    /// Edits made.
+    pub edits: u64,
+    /// Faults injected and things seen, by name.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// A hash over all that the machines put out.
+    pub trace: u64,
+}
+
+/// A world under one seed.
+pub struct World {
+    pub(crate) now: Instant,
+    pub(crate) rng: Rng,
+    pub(crate) options: Options,
+    pub(crate) chaos: bool,
+    pub(crate) server: Server,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) connections: BTreeMap<u64, Connection>,
+    pub(crate) next_connection: u64,
+    pub(crate) next_token: u64,
+    pub(crate) ledger: Ledger,
+    pub(crate) inputs: u64,
+    /// The server's disk holds another image since it went down.
+    pub(crate) restored: bool,
+    queue: BTreeMap<(Instant, u64), Event>,
+    next_event: u64,
+    at_once: u64,
+    counts: BTreeMap<&'static str, u64>,
+    trace: u64,
+    failure: Option<String>,
+}
+
+impl World {
+    /// The world of a seed.
+    pub fn new(seed: u64, planted: Option<Planted>) -> Self {
+        let mut rng = Rng::from_number(seed);
+        let options = Options::draw(&mut rng, planted);
+        Self::with(rng, options)
+    }
+
+    /// A world with options of the caller's choice.
+    pub fn with(mut rng: Rng, options: Options) -> Self {
+        let name = |i: usize| DocumentName::parse(&format!("sim/{i}")).expect("a valid name");
+        let mut clients = Vec::new();
+        for _ in 0..options.clients {
+            let names = (0..options.documents).filter(|i| *i == 0 || rng.chance(600)).map(name).collect();
+            clients.push(Client::new(names, ClientDisk::new()));
+        }
+        let disk = ServerDisk::new(rng.store_id());
+        Self {
+            now: Instant(1_000_000),
+            rng,
+            options,
+            chaos: true,
+            server: Server::new(disk),
+            clients,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            next_token: 0,
+            ledger: Ledger::default(),
+            inputs: 0,
+            restored: false,
+            queue: BTreeMap::new(),
+            next_event: 0,
+            at_once: 0,
+            counts: BTreeMap::new(),
+            trace: CHECKSUM_START,
+            failure: None,
+        }
+    }
+
+    /// Runs the phases: chaos, heal, settle, check.
+    pub fn run(mut self, seed: u64) -> Report {
+        self.live_through_chaos();
+        if self.failure.is_none() {
+            self.heal();
+            self.settle();
+        }
+        if self.failure.is_none() {
+            self.check_all();
+        }
+        Report {
+            seed,
+            failure: self.failure,
+            inputs: self.inputs,
+            edits: self.next_token,
+            counts: self.counts,
+            trace: self.trace,
+        }
+    }
+
+    fn live_through_chaos(&mut self) {
+        for client in 0..self.clients.len() {
+            self.start_client(client);
+            self.schedule_edit(client);
+        }
+        self.after(Duration::from_secs(2), Event::Fault);
+        self.after(Duration::from_secs(5), Event::Images);
+        let end = self.now + self.options.chaos;
+        self.run_until(end);
+    }
+
+    fn heal(&mut self) {
+        self.chaos = false;
+        self.server.disk.trouble = None;
+        self.server.crash_after = None;
+        self.start_server();
+        for index in 0..self.clients.len() {
+            self.clients[index].disk.trouble = None;
+            self.clients[index].crash_after = None;
+            self.start_client(index);
+            self.set_online(index, true);
+        }
+        let now = self.now;
+        for connection in self.connections.values_mut() {
+            for pipe in [&mut connection.up, &mut connection.down] {
+                pipe.stalled_until = now;
+                pipe.slow_until = now;
+            }
+        }
+    }
+
+    /// Runs until all is in sync, within a budget.
+    pub(crate) fn settle(&mut self) {
+        let end = self.now + SETTLE_WITHIN;
+        while self.failure.is_none() && self.now < end {
+            self.run_until(self.now + Duration::from_secs(1));
+            if self.is_settled() {
+                return;
+            }
+        }
+        let why = self.unsettled();
+        self.fail(format!("settle: not in sync {} s after the world healed: {why}", SETTLE_WITHIN.as_secs()));
+    }
+
+    /// Handles events up to a time.
+    pub(crate) fn run_until(&mut self, end: Instant) {
+        while self.failure.is_none() {
+            let Some(entry) = self.queue.first_entry().filter(|e| e.key().0 <= end) else { break };
+            let ((at, _), event) = entry.remove_entry();
+            self.at_once = if at > self.now { 0 } else { self.at_once + 1 };
+            if self.at_once > EVENTS_AT_ONCE_MAX {
+                self.fail(format!("P7: {EVENTS_AT_ONCE_MAX} events at one instant, the last {event:?}"));
+            }
+            self.now = self.now.max(at);
+            self.handle(event);
+        }
+        self.now = self.now.max(end);
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Dialled(id) => self.dialled(id),
+            Event::Deliver(id, up) => self.deliver(id, up),
+            Event::Notice(id, client_side) => self.notice(id, client_side),
+            Event::Authenticated(session) => self.authenticated(session),
+            Event::StoreBegins(epoch) => self.store_begins(epoch),
+            Event::StoreSyncs(epoch) => self.store_syncs(epoch),
+            Event::ServerTimer => self.server_timer(),
+            Event::StartServer => self.start_server(),
+            Event::ClientTimer(client) => self.client_timer(client),
+            Event::ClientStored(client, epoch, failed) => self.client_stored(client, epoch, failed),
+            Event::StartClient(client) => self.start_client(client),
+            Event::Edit(client) if self.chaos => {
+                for _ in 0..1 + self.rng.below(3) {
+                    self.edit(client);
+                }
+                self.schedule_edit(client);
+            }
+            Event::Fault if self.chaos => {
+                self.fault();
+                let gap = Duration::from_micros(self.rng.below(2 * self.options.fault_gap_us));
+                self.after(gap, Event::Fault);
+            }
+            Event::Images if self.chaos => {
+                self.take_images();
+                self.after(Duration::from_secs(4), Event::Images);
+            }
+            Event::DiskHeals(Some(client)) => self.clients[client].disk.trouble = None,
+            Event::DiskHeals(None) => self.server.disk.trouble = None,
+            Event::Online(client) => self.set_online(client, true),
+            Event::Edit(_) | Event::Fault | Event::Images => {}
+        }
+    }
+
+    pub(crate) fn schedule_edit(&mut self, client: usize) {
+        let gap = Duration::from_micros(1_000 + self.rng.below(2 * self.options.edit_gap_us));
+        self.after(gap, Event::Edit(client));
+    }
+
+    pub(crate) fn at(&mut self, at: Instant, event: Event) {
+        self.next_event += 1;
+        self.queue.insert((at.max(self.now), self.next_event), event);
+    }
+
+    pub(crate) fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub(crate) fn sync_time(&mut self) -> Duration {
+        Duration::from_micros(self.options.sync_us / 2 + self.rng.below(self.options.sync_us + 1))
+    }
+
+    /// Whether a fault exists in this run.
+    pub fn has(&self, fault: Fault) -> bool {
+        self.options.has(fault)
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
+    pub(crate) fn trace(&mut self, kind: u8, bytes: &[u8]) {
+        self.trace = checksum(checksum(self.trace, &[kind]), &self.now.0.to_le_bytes());
+        self.trace = checksum(self.trace, bytes);
+    }
+
+    /// Notes the first failing check; the run ends there.
+    pub(crate) fn fail(&mut self, what: String) {
+        let at = self.now.0 as f64 / 1e6;
+        self.failure.get_or_insert_with(|| format!("{what} (at {at:.3} s)"));
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+}
