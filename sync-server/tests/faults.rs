@@ -184,3 +184,20 @@ async fn a_store_and_a_document_leave_and_come_back() {
     let output = run(&["import", "--data", plain(&dir.path().join("other")), plain(&cut)]);
     assert_eq!(output.status.code(), Some(1), "half a file is none");
 }
+
+/// A store as format 1 wrote it: `made/of/parts` in two packs, `plain`, and the tombstone of `gone`.
+const STORE_V1: &str = include_str!("golden/store-v1.sql");
+
+#[tokio::test]
+async fn a_store_of_the_first_format_still_opens_with_everything_in_it() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let store = Connection::open(dir.path().join("store.sqlite")).expect("opens");
+    store.execute_batch(STORE_V1).expect("is made");
+    drop(store);
+    let server = Process::start(dir.path(), &[]);
+    assert!(server.get("/v1/documents/plain").1.contains("milk"));
+    assert!(server.get("/v1/documents/made%2Fof%2Fparts").1.contains("\"size\":5"));
+    assert_eq!(server.get("/v1/documents/gone").0, 404);
+    let output = run(&["verify", "--data", plain(dir.path())]);
+    assert!(text(&output.stdout).contains("2 documents, 3 changes"), "{}", text(&output.stdout));
+}
