@@ -219,6 +219,14 @@ pub fn change(actor: u8, content: &str) -> Change {
     Change::from_automerge(change).expect("fits")
 }
 
+/// One change that puts this content as a single value, cheap to make and to check however long it is.
+pub fn blob(actor: u8, content: &str) -> Change {
+    let mut document = AutoCommit::new().with_actor(automerge::ActorId::from([actor; 16]));
+    document.put(ROOT, "blob", content).expect("puts");
+    let change = document.get_last_local_change().expect("has a change").clone();
+    Change::from_automerge(change).expect("fits")
+}
+
 /// Text that does not deflate.
 pub fn noise(bytes: usize) -> String {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
