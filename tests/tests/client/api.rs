@@ -157,3 +157,44 @@ async fn a_server_that_is_not_there_is_reported_and_editing_goes_on() {
     document.saved(edit).await.expect("saved");
     assert_eq!(document.status().state, State::Offline);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_that_is_reopened_while_it_is_still_being_saved_holds_every_edit() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path()).offline();
+    let client = Client::open(config).await.expect("opens");
+    let mut written = 0;
+    for _ in 0..5 {
+        let document = client.document("reopened").await.expect("opens");
+        document.init("text", InitValue::Text).expect("made");
+        assert_eq!(text_of(&document).len(), written);
+        for _ in 0..50 {
+            write(&document, "x");
+            written += 1;
+        }
+    }
+    client.close().await.expect("everything is saved, closed documents too");
+    drop(client);
+    let client = self::client(server.address(), dir.path()).await;
+    let document = client.document("reopened").await.expect("opens");
+    assert_eq!(text_of(&document).len(), written);
+    until(&document, |d| d.status().state == State::Synced).await;
+    assert_eq!(server.log_length("reopened"), written as u64 + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_edit_that_edits_nothing_is_saved_as_soon_as_what_came_before() {
+    let server = Server::start().await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let client = client(server.address(), dir.path()).await;
+    let (one, two) = (client.document("one").await.expect("opens"), client.document("two").await.expect("opens"));
+    one.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
+    let ((), nothing) = two.change(|_| Ok(())).expect("made");
+    two.saved(nothing).await.expect("there is nothing to save");
+    two.acknowledged(nothing).await.expect("there is nothing to send");
+    let ((), last) = two.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
+    let ((), nothing) = two.change(|_| Ok(())).expect("made");
+    assert_eq!(nothing, last);
+    two.acknowledged(nothing).await.expect("answered");
+}
