@@ -194,7 +194,7 @@ impl Replica {
         };
         let edit = match hash {
             Some(hash) => self.track(id, hash),
-            None => ChangeId(self.next_edit),
+            None => self.documents.get(&id).map_or(ChangeId::default(), |doc| doc.edits.last()),
         };
         self.save(now, id, delta, true);
         Ok((result, edit))

@@ -28,6 +28,11 @@ impl Edits {
         self.open.push_back(Edit { id, hash: Some(hash), saved: false });
     }
 
+    /// The last edit, whatever has become of it.
+    pub(super) fn last(&self) -> ChangeId {
+        self.open.back().map_or(self.saved.max(self.settled), |edit| edit.id)
+    }
+
     pub(super) fn replace(&mut self, replaced: &[(ChangeHash, Option<ChangeHash>)]) {
         for (old, new) in replaced {
             for edit in self.open.iter_mut().filter(|edit| edit.hash == Some(*old)) {
