@@ -43,158 +43,183 @@ async fn until(document: &Document, mut reached: impl FnMut(&Document) -> bool) 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clients_that_edited_apart_agree() {
-    let server = Server::start().await;
-    let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-    let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-    let (left, right) = (ann.document("shared").await.expect("opens"), bob.document("shared").await.expect("opens"));
-    ann.go_offline().expect("it is open");
-    bob.go_offline().expect("it is open");
-    let mut edits = Vec::new();
-    for document in [&left, &right] {
-        document.init("text", InitValue::Text).expect("made");
-        edits.push(write(document, if std::ptr::eq(document, &left) { "left " } else { "right " }));
-    }
-    assert_eq!(left.status().state, State::Offline);
-    ann.go_online().expect("it is open");
-    bob.go_online().expect("it is open");
-    left.acknowledged(edits[0]).await.expect("answered");
-    right.acknowledged(edits[1]).await.expect("answered");
-    let all = "left right ".len();
-    until(&left, |d| text_of(d).len() == all).await;
-    until(&right, |d| text_of(d).len() == all).await;
-    assert_eq!(text_of(&left), text_of(&right));
-    until(&left, |d| d.status().state == State::Synced).await;
-    assert_eq!((left.status().pending, left.status().unsaved, left.outbox().len()), (0, 0, 0));
-    assert!(left.status().since_sync.is_some());
+    crate::in_time(async {
+        let server = Server::start().await;
+        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
+        let (left, right) =
+            (ann.document("shared").await.expect("opens"), bob.document("shared").await.expect("opens"));
+        ann.go_offline().expect("it is open");
+        bob.go_offline().expect("it is open");
+        let mut edits = Vec::new();
+        for document in [&left, &right] {
+            document.init("text", InitValue::Text).expect("made");
+            edits.push(write(document, if std::ptr::eq(document, &left) { "left " } else { "right " }));
+        }
+        assert_eq!(left.status().state, State::Offline);
+        ann.go_online().expect("it is open");
+        bob.go_online().expect("it is open");
+        left.acknowledged(edits[0]).await.expect("answered");
+        right.acknowledged(edits[1]).await.expect("answered");
+        let all = "left right ".len();
+        until(&left, |d| text_of(d).len() == all).await;
+        until(&right, |d| text_of(d).len() == all).await;
+        assert_eq!(text_of(&left), text_of(&right));
+        until(&left, |d| d.status().state == State::Synced).await;
+        assert_eq!((left.status().pending, left.status().unsaved, left.outbox().len()), (0, 0, 0));
+        assert!(left.status().since_sync.is_some());
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn edits_are_there_after_reopening_and_the_pending_count_with_them() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path());
-    let first = Client::open(config.clone().offline()).await.expect("opens");
-    let document = first.document("notes/one").await.expect("opens");
-    document.init("text", InitValue::Text).expect("made");
-    write(&document, "kept");
-    write(&document, " too");
-    first.close().await.expect("everything is saved");
-    let (pending, outbox) = (document.status().pending, document.outbox().len());
-    assert_eq!(pending, outbox, "after closing, all that is pending is in the outbox");
-    drop((document, first));
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path());
+        let first = Client::open(config.clone().offline()).await.expect("opens");
+        let document = first.document("notes/one").await.expect("opens");
+        document.init("text", InitValue::Text).expect("made");
+        write(&document, "kept");
+        write(&document, " too");
+        first.close().await.expect("everything is saved");
+        let (pending, outbox) = (document.status().pending, document.outbox().len());
+        assert_eq!(pending, outbox, "after closing, all that is pending is in the outbox");
+        drop((document, first));
 
-    let second = Client::open(config).await.expect("the store is free again");
-    let document = second.document("notes/one").await.expect("opens");
-    assert_eq!(text_of(&document), "kept too");
-    assert!(!document.export().is_empty() || document.status().pending == 0);
-    until(&document, |d| d.status().pending == 0).await;
-    assert_eq!(server.log_length("notes/one"), pending as u64);
+        let second = Client::open(config).await.expect("the store is free again");
+        let document = second.document("notes/one").await.expect("opens");
+        assert_eq!(text_of(&document), "kept too");
+        assert!(!document.export().is_empty() || document.status().pending == 0);
+        until(&document, |d| d.status().pending == 0).await;
+        assert_eq!(server.log_length("notes/one"), pending as u64);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_whose_handles_are_gone_is_closed_and_opens_again() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let client = client(server.address(), dir.path()).await;
-    for round in 0..3 {
-        let document = client.document("again").await.expect("opens");
-        let other = client.document("again").await.expect("opens twice");
-        document.init("text", InitValue::Text).expect("made");
-        let edit = write(&document, "x");
-        other.saved(edit).await.expect("saved");
-        assert_eq!(text_of(&other).len(), round + 1);
-    }
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let client = client(server.address(), dir.path()).await;
+        for round in 0..3 {
+            let document = client.document("again").await.expect("opens");
+            let other = client.document("again").await.expect("opens twice");
+            document.init("text", InitValue::Text).expect("made");
+            let edit = write(&document, "x");
+            other.saved(edit).await.expect("saved");
+            assert_eq!(text_of(&other).len(), round + 1);
+        }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_subscriber_is_told_that_it_lagged_and_holds_nobody_up() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let client = client(server.address(), dir.path()).await;
-    let document = client.document("busy").await.expect("opens");
-    let mut events = document.subscribe();
-    let list = document.change(|tx| tx.put_object(ROOT, "list", ObjType::List)).expect("made").0;
-    let push = |list: &ObjId, n: u64| document.change(|tx| tx.insert(list, 0, n)).expect("made").1;
-    let mut last = None;
-    for n in 0..600 {
-        last = Some(push(&list, n));
-    }
-    document.saved(last.expect("there were edits")).await.expect("saved");
-    assert_eq!(events.next().await, Some(DocumentEvent::Lagged));
-    assert_eq!(document.read(|d| d.length(&list)), Ok(600));
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let client = client(server.address(), dir.path()).await;
+        let document = client.document("busy").await.expect("opens");
+        let mut events = document.subscribe();
+        let list = document.change(|tx| tx.put_object(ROOT, "list", ObjType::List)).expect("made").0;
+        let push = |list: &ObjId, n: u64| document.change(|tx| tx.insert(list, 0, n)).expect("made").1;
+        let mut last = None;
+        for n in 0..600 {
+            last = Some(push(&list, n));
+        }
+        document.saved(last.expect("there were edits")).await.expect("saved");
+        assert_eq!(events.next().await, Some(DocumentEvent::Lagged));
+        assert_eq!(document.read(|d| d.length(&list)), Ok(600));
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_closed_client_refuses_edits_and_ends_subscriptions() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let client = client(server.address(), dir.path()).await;
-    let document = client.document("ends").await.expect("opens");
-    let (mut events, mut client_events) = (document.subscribe(), client.subscribe());
-    client.close().await.expect("everything is saved");
-    client.close().await.expect("closing twice does nothing");
-    while events.next().await.is_some() {}
-    while let Some(event) = client_events.next().await {
-        assert!(matches!(event, ClientEvent::Connected | ClientEvent::Disconnected { .. }), "{event:?}");
-    }
-    assert!(document.change(|tx| tx.put(ROOT, "late", 1)).is_err());
-    assert_eq!(client.go_online(), Err(Closed));
-    assert!(client.document("other").await.is_err());
-    assert_eq!(document.subscribe().next().await, None);
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let client = client(server.address(), dir.path()).await;
+        let document = client.document("ends").await.expect("opens");
+        let (mut events, mut client_events) = (document.subscribe(), client.subscribe());
+        client.close().await.expect("everything is saved");
+        client.close().await.expect("closing twice does nothing");
+        while events.next().await.is_some() {}
+        while let Some(event) = client_events.next().await {
+            assert!(matches!(event, ClientEvent::Connected | ClientEvent::Disconnected { .. }), "{event:?}");
+        }
+        assert!(document.change(|tx| tx.put(ROOT, "late", 1)).is_err());
+        assert_eq!(client.go_online(), Err(Closed));
+        assert!(client.document("other").await.is_err());
+        assert_eq!(document.subscribe().next().await, None);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_reported_and_editing_goes_on() {
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one");
-    let dir = tempfile::tempdir().expect("a folder");
-    let config = ClientConfig::new(format!("ws://{nobody}/sync"), dir.path()).offline();
-    let client = Client::open(config).await.expect("opens");
-    let mut events = client.subscribe();
-    client.go_online().expect("it is open");
-    assert!(matches!(events.next().await, Some(ClientEvent::Disconnected { connected: false, .. })));
-    let document = client.document("alone").await.expect("opens");
-    let ((), edit) = document.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
-    document.saved(edit).await.expect("saved");
-    assert_eq!(document.status().state, State::Offline);
+    crate::in_time(async {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it has one");
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = ClientConfig::new(format!("ws://{nobody}/sync"), dir.path()).offline();
+        let client = Client::open(config).await.expect("opens");
+        let mut events = client.subscribe();
+        client.go_online().expect("it is open");
+        assert!(matches!(events.next().await, Some(ClientEvent::Disconnected { connected: false, .. })));
+        let document = client.document("alone").await.expect("opens");
+        let ((), edit) = document.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
+        document.saved(edit).await.expect("saved");
+        assert_eq!(document.status().state, State::Offline);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_that_is_reopened_while_it_is_still_being_saved_holds_every_edit() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path()).offline();
-    let client = Client::open(config).await.expect("opens");
-    let mut written = 0;
-    for _ in 0..5 {
-        let document = client.document("reopened").await.expect("opens");
-        document.init("text", InitValue::Text).expect("made");
-        assert_eq!(text_of(&document).len(), written);
-        for _ in 0..50 {
-            write(&document, "x");
-            written += 1;
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path()).offline();
+        let client = Client::open(config).await.expect("opens");
+        let mut written = 0;
+        for _ in 0..5 {
+            let document = client.document("reopened").await.expect("opens");
+            document.init("text", InitValue::Text).expect("made");
+            assert_eq!(text_of(&document).len(), written);
+            for _ in 0..50 {
+                write(&document, "x");
+                written += 1;
+            }
         }
-    }
-    client.close().await.expect("everything is saved, closed documents too");
-    drop(client);
-    let client = self::client(server.address(), dir.path()).await;
-    let document = client.document("reopened").await.expect("opens");
-    assert_eq!(text_of(&document).len(), written);
-    until(&document, |d| d.status().state == State::Synced).await;
-    assert_eq!(server.log_length("reopened"), written as u64 + 1);
+        client.close().await.expect("everything is saved, closed documents too");
+        drop(client);
+        let client = self::client(server.address(), dir.path()).await;
+        let document = client.document("reopened").await.expect("opens");
+        assert_eq!(text_of(&document).len(), written);
+        until(&document, |d| d.status().state == State::Synced).await;
+        assert_eq!(server.log_length("reopened"), written as u64 + 1);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_edits_nothing_is_saved_as_soon_as_what_came_before() {
-    let server = Server::start().await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let client = client(server.address(), dir.path()).await;
-    let (one, two) = (client.document("one").await.expect("opens"), client.document("two").await.expect("opens"));
-    one.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
-    let ((), nothing) = two.change(|_| Ok(())).expect("made");
-    two.saved(nothing).await.expect("there is nothing to save");
-    two.acknowledged(nothing).await.expect("there is nothing to send");
-    let ((), last) = two.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
-    let ((), nothing) = two.change(|_| Ok(())).expect("made");
-    assert_eq!(nothing, last);
-    two.acknowledged(nothing).await.expect("answered");
+    crate::in_time(async {
+        let server = Server::start().await;
+        let dir = tempfile::tempdir().expect("a folder");
+        let client = client(server.address(), dir.path()).await;
+        let (one, two) = (client.document("one").await.expect("opens"), client.document("two").await.expect("opens"));
+        one.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
+        let ((), nothing) = two.change(|_| Ok(())).expect("made");
+        two.saved(nothing).await.expect("there is nothing to save");
+        two.acknowledged(nothing).await.expect("there is nothing to send");
+        let ((), last) = two.change(|tx| tx.put(ROOT, "k", 1)).expect("made");
+        let ((), nothing) = two.change(|_| Ok(())).expect("made");
+        assert_eq!(nothing, last);
+        two.acknowledged(nothing).await.expect("answered");
+    })
+    .await;
 }
