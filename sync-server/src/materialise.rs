@@ -161,8 +161,7 @@ fn read(
         return known;
     }
     let start = Instant::now();
-    let result = catch_unwind(AssertUnwindSafe(|| materialise(store, document, form)))
-        .unwrap_or_else(|_| Err(ReadError::Quarantined("applying its changes panics".into())));
+    let result = materialise(store, document, form);
     meter::materialised(start.elapsed());
     match &result {
         Ok(value) => lock(kept).keep(document, form, value.clone()),
@@ -197,8 +196,13 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
     Ok(Materialised { incarnation, head: record.head, digest: record.digest, bytes })
 }
 
-/// Applies changes to the empty document and gives it in a form.
+/// Applies changes to the empty document and gives it in a form, or says why that can't be done.
 pub(crate) fn apply(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
+    catch_unwind(AssertUnwindSafe(|| apply_unguarded(changes, form)))
+        .unwrap_or_else(|_| Err("applying its changes panics".into()))
+}
+
+fn apply_unguarded(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
     let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
     document.apply_changes(changes).map_err(|e| e.to_string())?;
     match form {

@@ -176,11 +176,13 @@ impl Worker {
     }
 
     async fn done(&mut self, done: Done) {
-        let Done { document, task, done, head } = done;
+        let Done { document, room: number, task, done, head } = done;
         if let Some(head) = head {
             self.shared.backplane.publish(Announcement { document: document.clone(), head });
         }
-        self.turn(&document, |room, now| room.handle_input(now, Input::StoreDone(task, done))).await;
+        if self.rooms.get(&document).is_some_and(|hosted| hosted.room.number() == number) {
+            self.turn(&document, |room, now| room.handle_input(now, Input::StoreDone(task, done))).await;
+        }
     }
 
     async fn fire(&mut self) {
@@ -228,7 +230,12 @@ impl Worker {
             match output {
                 Output::Deliver(session, message) => deliver(hosted, document, session, message),
                 Output::Store(task, work) => {
-                    let reply = Reply { to: self.results.clone(), document: document.clone(), task };
+                    let reply = Reply {
+                        to: self.results.clone(),
+                        document: document.clone(),
+                        room: hosted.room.number(),
+                        task,
+                    };
                     self.shared.store.submit(work, reply).await;
                 }
             }

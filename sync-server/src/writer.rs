@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use sync_core::id::{DocumentName, LogSeq, TaskId};
+use sync_core::id::{DocumentName, LogSeq, RoomNumber, TaskId};
 use sync_core::storage::{Append, Durability, Store, StoreDone, StoreError, StoreTask};
 use tokio::sync::{mpsc, oneshot};
 
@@ -32,6 +32,8 @@ const COMMIT_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) document: DocumentName,
+    /// The room that asked; a later room of the same document counts its tasks anew.
+    pub(crate) room: RoomNumber,
     pub(crate) task: TaskId,
     pub(crate) done: StoreDone,
     /// Where the log ends now, if the task moved it.
@@ -43,14 +45,15 @@ pub(crate) struct Done {
 pub(crate) struct Reply {
     pub(crate) to: mpsc::UnboundedSender<Done>,
     pub(crate) document: DocumentName,
+    pub(crate) room: RoomNumber,
     pub(crate) task: TaskId,
 }
 
 impl Reply {
     fn send(self, done: StoreDone, head: Option<LogSeq>) {
-        let Self { to, document, task } = self;
+        let Self { to, document, room, task } = self;
         // A worker that is gone wants no result.
-        let _ = to.send(Done { document, task, done, head });
+        let _ = to.send(Done { document, room, task, done, head });
     }
 }
 
