@@ -3,6 +3,7 @@
 pub mod cbor;
 pub mod cddl;
 pub mod contract;
+pub mod demo;
 pub mod proxy;
 pub mod server;
 pub mod sim;
