@@ -19,7 +19,8 @@ use sync_core::id::{ChangeHash, Digest, Incarnation};
 use sync_core::limits::{ChangeLimits, PackLimits};
 use sync_core::log::{digest_next, digest_start};
 use sync_core::pack;
-use sync_core::protocol::{ClientMessage, ServerMessage};
+use sync_core::protocol::{ClientMessage, Mode, RejectCode, ServerMessage};
+use sync_core::scope::Access;
 use sync_core::table::ChangeTable;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -149,6 +150,31 @@ fn cddl_and_code_agree_on_which_keys_are_needed_and_ignore_unknown_ones() {
         more.push((Value::Int(99), Value::Text("from a newer version".into())));
         check(more, "with a key 99".into());
     }
+}
+
+#[test]
+fn the_cddl_has_every_kind_and_code_that_the_code_reads() {
+    let numbers = cddl().numbers();
+    let said = |rule: &str| -> Vec<u8> { (0..200).filter(|n| numbers.contains(&(rule.into(), (*n).into()))).collect() };
+    let read = |takes: &dyn Fn(&[u8]) -> bool| -> Vec<u8> {
+        (0..200).filter(|n| takes(&Value::Int((*n).into()).to_bytes())).collect()
+    };
+    assert_eq!(said("reject-code"), read(&|b| minicbor::decode::<RejectCode>(b).is_ok()));
+    assert_eq!(said("mode"), read(&|b| minicbor::decode::<Mode>(b).is_ok()));
+    assert_eq!(said("access"), read(&|b| minicbor::decode::<Access>(b).is_ok()));
+    // A message of an unknown kind is skipped; one of a known kind misses its fields.
+    let message = |kind: u8| Value::Array(vec![Value::Int(kind.into()), Value::Map(Vec::new())]).to_bytes();
+    let kinds = |names: &[&str], refuses: &dyn Fn(&[u8]) -> bool| {
+        let mut said: Vec<u8> = names.iter().flat_map(|name| said(name)).collect();
+        said.sort_unstable();
+        assert_eq!(said, (0..200).filter(|kind| refuses(&message(*kind))).collect::<Vec<_>>());
+    };
+    let client = ["hello", "auth", "open", "push", "have", "emit", "close", "ping", "client-part"];
+    kinds(&client, &|b| ClientMessage::decode_all(b).is_err());
+    let server =
+        ["welcome", "granted", "expiring", "opened", "ack", "reject", "changes", "emitted", "pong", "throttle"];
+    let server = [&server[..], &["go-away", "server-part"]].concat();
+    kinds(&server, &|b| ServerMessage::decode_all(b).is_err());
 }
 
 #[derive(Deserialize)]

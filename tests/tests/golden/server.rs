@@ -129,6 +129,7 @@ fn rejections() -> Vec<(&'static str, ServerMessage)> {
     vec![
         ("reject-open", reject(None, RejectCode::BadName, "a document name has no empty segment", None, None)),
         ("reject-open-forbidden", reject(None, RejectCode::Forbidden, "no scope allows it", None, None)),
+        ("reject-deleted", reject(Some(5), RejectCode::Deleted, "the document was deleted", None, None)),
         ("reject-quarantined", reject(None, RejectCode::Quarantined, "quarantined", None, Some(60_000))),
         ("reject-batch", reject(Some(2), RejectCode::Unavailable, "the disk is full", None, Some(1_000))),
         ("reject-batch-mismatch", reject(Some(3), RejectCode::Mismatch, "a dep is not held", None, None)),
