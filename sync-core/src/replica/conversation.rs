@@ -124,6 +124,18 @@ impl Replica {
         self.join(now, id);
     }
 
+    /// What was said does not fit, and the copy in memory may hold a part of it that the store lacks: load it again, then open by the clock.
+    pub(super) fn resync_from_store(&mut self, now: Instant, id: DocumentId) {
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        let failed = doc.conversation.failures > 0;
+        doc.conversation.by_clock = true;
+        doc.conversation.failures += 1;
+        self.reload(id);
+        if let Some(doc) = self.documents.get_mut(&id).filter(|_| failed) {
+            doc.conversation.reopen_later(now);
+        }
+    }
+
     /// Pushes what is saved and not sent, as far as the bounds on unanswered pushes allow.
     pub(super) fn flush(&mut self, now: Instant, id: DocumentId) {
         loop {
@@ -185,7 +197,7 @@ impl Replica {
                 self.note_synced(now, id);
                 self.flush(now, id);
             }
-            Err(LocalError::Mismatch(_)) => self.resync(now, id),
+            Err(LocalError::Mismatch(_)) => self.resync_from_store(now, id),
             Err(LocalError::Damaged(_)) => self.reload(id),
         }
     }
@@ -295,7 +307,7 @@ impl Replica {
     pub(super) fn take(&mut self, now: Instant, id: DocumentId, done: Result<super::Delta, LocalError>) {
         match done {
             Ok(delta) => self.save(now, id, delta, false),
-            Err(LocalError::Mismatch(_)) => self.resync(now, id),
+            Err(LocalError::Mismatch(_)) => self.resync_from_store(now, id),
             Err(LocalError::Damaged(_)) => self.reload(id),
         }
     }
