@@ -24,7 +24,16 @@ pub const GATE_SEEDS: u64 = 300;
 
 /// Runs the world of a seed. A panic of a machine is a failed check like others.
 pub fn run(seed: u64, planted: Option<Planted>) -> Report {
-    let outcome = catch_unwind(AssertUnwindSafe(|| World::new(seed, planted).run(seed)));
+    run_aloud(seed, planted, false)
+}
+
+/// Like [`run`], printing what is said if `verbose`.
+pub fn run_aloud(seed: u64, planted: Option<Planted>, verbose: bool) -> Report {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(seed, planted);
+        world.verbose = verbose;
+        world.run(seed)
+    }));
     outcome.unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         Report {

@@ -112,8 +112,9 @@ impl Replica {
         let saved: BTreeSet<_> = changes.iter().copied().collect();
         if let Some(local) = self.local_mut(document) {
             let first = local.outbox.len() - local.unsaved();
-            for pending in &mut local.outbox[first..] {
-                pending.saved = saved.contains(&pending.change.hash());
+            // What is not saved is the outbox's end. A row that was written anew since, before others, waits for its own transaction.
+            for pending in local.outbox[first..].iter_mut().take_while(|p| saved.contains(&p.change.hash())) {
+                pending.saved = true;
             }
         }
         if let Some(doc) = self.documents.get_mut(&document) {

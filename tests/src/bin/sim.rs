@@ -23,6 +23,9 @@ struct Options {
     /// Stop at the first failing seed.
     #[arg(long)]
     stop: bool,
+    /// Print what is said and injected.
+    #[arg(long)]
+    verbose: bool,
 }
 
 fn main() -> ExitCode {
@@ -46,7 +49,7 @@ fn main() -> ExitCode {
     let mut reports: Vec<Report> = Vec::new();
     let mut failed = 0;
     for seed in options.from..options.from.saturating_add(options.seeds) {
-        let report = sim::run(seed, planted);
+        let report = sim::run_aloud(seed, planted, options.verbose);
         if let Some(failure) = &report.failure {
             failed += 1;
             println!("seed {seed}: {failure}\n  {}", sim::replay(seed, options.planted.as_deref()));

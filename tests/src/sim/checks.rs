@@ -32,7 +32,8 @@ impl World {
                 let Some(status) = replica.status(document.id) else { return format!("client {index} lacks {name}") };
                 if !matches!(status.state, State::Synced | State::Rejected) || status.pending > 0 || status.unsaved > 0
                 {
-                    return format!("client {index}, {name}: {status:?}");
+                    let first = replica.outbox(document.id).first().map(|e| e.state.clone());
+                    return format!("client {index}, {name}: {status:?}, first in the outbox {first:?}");
                 }
                 if let Some(mirror) = self.ledger.logs.get(name) {
                     let shown = replica.read(document.id, tokens_in).unwrap_or_default();

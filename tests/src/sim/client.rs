@@ -20,7 +20,7 @@ use crate::sim::world::{Event, World};
 pub(crate) struct Opened {
     pub(crate) id: DocumentId,
     pub(crate) ready: bool,
-    /// Edits of this life, oldest first.
+    /// Edits of this life that are not settled, oldest first.
     edits: Vec<(ChangeId, Token)>,
 }
 
@@ -215,6 +215,9 @@ impl World {
     }
 
     fn told(&mut self, index: usize, told: Told) {
+        if self.verbose && !matches!(told, Told::Status(_) | Told::Changed { .. }) {
+            eprintln!("{:>12} client {index} tells {told:?}", self.now.0);
+        }
         match told {
             Told::Ready(id) => self.ready(index, id),
             Told::Failed(id, e) => self.fail(format!("P2: client {index} can't open document {id:?}: {e}")),
@@ -229,6 +232,9 @@ impl World {
                 for token in self.edits_until(index, id, change) {
                     self.acknowledged(index, id, token);
                 }
+                // What is settled once may be tried again later: it is looked at once.
+                let opened = self.clients[index].documents.values_mut().find(|d| d.id == id);
+                opened.into_iter().for_each(|d| d.edits.retain(|(c, _)| *c > change));
             }
             Told::Changed { document, .. } => {
                 let missing =
@@ -351,6 +357,8 @@ impl World {
         let edited = replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse));
         let change = match edited {
             Ok(((), change)) => change,
+            // The replica loads the document again.
+            Err(replica::EditError::NotReady) => return,
             Err(e) => return self.fail(format!("P2: client {index} could not edit: {e}")),
         };
         let shown = self.clients[index].replica.as_ref().and_then(|r| r.read(id, tokens_in)).unwrap_or_default();
@@ -371,6 +379,9 @@ impl World {
         };
         let heard = &mut self.clients[index].heard;
         for message in messages {
+            if self.verbose {
+                eprintln!("{:>12} client {index}: {message:?}", self.now.0);
+            }
             match message {
                 ClientMessage::Ping(_) => continue,
                 ClientMessage::Have(_) => heard.reconciled = true,
@@ -385,6 +396,9 @@ impl World {
     /// The server said something to a client.
     pub(crate) fn heard_server(&mut self, connection: u64, message: &ServerMessage, bytes: usize) {
         let Some(connection) = self.connections.get(&connection) else { return };
+        if self.verbose {
+            eprintln!("{:>12}   to client {}: {message:?}", self.now.0, connection.client);
+        }
         let heard = &mut self.clients[connection.client].heard;
         match message {
             ServerMessage::Pong(_) => return,

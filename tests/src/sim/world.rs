@@ -76,6 +76,8 @@ pub struct World {
     pub(crate) inputs: u64,
     /// The server's disk holds another image since it went down.
     pub(crate) restored: bool,
+    /// Prints what is said.
+    pub verbose: bool,
     queue: BTreeMap<(Instant, u64), Event>,
     next_event: u64,
     at_once: u64,
@@ -114,6 +116,7 @@ impl World {
             ledger: Ledger::default(),
             inputs: 0,
             restored: false,
+            verbose: false,
             queue: BTreeMap::new(),
             next_event: 0,
             at_once: 0,
@@ -261,6 +264,9 @@ impl World {
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {
+        if self.verbose {
+            eprintln!("{:>12} {what}", self.now.0);
+        }
         *self.counts.entry(what).or_default() += 1;
     }
 
