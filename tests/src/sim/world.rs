@@ -20,6 +20,8 @@ use crate::sim::server::Server;
 
 /// How long a healed world may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(180);
+/// By then both sides have noticed that a connection is dead, and the client has come back.
+const SILENCE_NOTICED: Duration = Duration::from_secs(25);
 /// Most events at one instant before the run counts as spinning.
 const EVENTS_AT_ONCE_MAX: u64 = 20_000;
 
@@ -175,6 +177,8 @@ impl World {
                 pipe.slow_until = now;
             }
         }
+        // Whoever holds one end of a dead connection finds out by its own timeout.
+        self.run_until(now + SILENCE_NOTICED);
     }
 
     /// Runs until all is in sync, within a budget.
