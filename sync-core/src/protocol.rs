@@ -50,7 +50,7 @@ pub enum CloseCode {
 }
 
 /// Why a document can't be opened, or a push or one of its changes was not taken. Grouped by blame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode, minicbor::Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, minicbor::Encode)]
 #[cbor(index_only)]
 #[non_exhaustive]
 pub enum RejectCode {
@@ -90,6 +90,24 @@ impl RejectCode {
     /// Whether the same change may be taken later as it is.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Mismatch | Self::Unavailable | Self::Quarantined)
+    }
+}
+
+/// A code that a newer peer has made up counts as the general one of its range.
+impl<'b, C> minicbor::Decode<'b, C> for RejectCode {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        Ok(match d.u32()? {
+            2 => Self::Equivocation,
+            3 => Self::TooLarge,
+            4 => Self::Forbidden,
+            5 => Self::BadName,
+            6 => Self::Deleted,
+            0..=9 => Self::Invalid,
+            11 => Self::Blocked,
+            10..=19 => Self::Mismatch,
+            21 => Self::Quarantined,
+            _ => Self::Unavailable,
+        })
     }
 }
 
@@ -192,6 +210,20 @@ mod tests {
             ClientMessage::decode_all(&bytes).expect("well-formed"),
             vec![ping, ClientMessage::Ping(Ping { nonce: 8 })]
         );
+    }
+
+    #[test]
+    fn unknown_reject_codes_count_as_the_general_one_of_their_range() {
+        for (code, want) in [(1, RejectCode::Invalid), (9, RejectCode::Invalid), (10, RejectCode::Mismatch)] {
+            assert_eq!(minicbor::decode::<RejectCode>(&[code]).expect("a code"), want);
+        }
+        for (code, want) in [(15, RejectCode::Mismatch), (20, RejectCode::Unavailable), (23, RejectCode::Unavailable)] {
+            assert_eq!(minicbor::decode::<RejectCode>(&[code]).expect("a code"), want);
+        }
+        for known in [RejectCode::Equivocation, RejectCode::Deleted, RejectCode::Blocked, RejectCode::Quarantined] {
+            let bytes = minicbor::to_vec(known).expect("a vector takes any bytes");
+            assert_eq!(minicbor::decode::<RejectCode>(&bytes).expect("own bytes"), known);
+        }
     }
 
     #[test]

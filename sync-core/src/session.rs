@@ -246,6 +246,8 @@ impl Session {
             Ok(messages) => messages,
             Err(e) => return self.close(CloseCode::Malformed, e.to_string()),
         };
+        // What waits for the token is charged by frames: the first message of one stands for all of it.
+        let mut size = bytes.len();
         for message in messages {
             match (self.stage, message) {
                 (Stage::Closed, _) => return,
@@ -254,7 +256,7 @@ impl Session {
                 (Stage::AwaitHello, ClientMessage::Hello(hello)) => self.hello(hello),
                 (Stage::AwaitHello, _) => self.close(CloseCode::Malformed, "the first message is a hello".into()),
                 (_, ClientMessage::Hello(_)) => self.close(CloseCode::Malformed, "a second hello".into()),
-                (Stage::Authenticating, message) => self.early(message, bytes.len()),
+                (Stage::Authenticating, message) => self.early(message, std::mem::take(&mut size)),
                 (Stage::Live, message) => self.message(message),
             }
         }

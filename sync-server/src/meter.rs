@@ -22,9 +22,23 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
                 .and_then(|b| b.set_buckets(&SIZES))
                 .and_then(PrometheusBuilder::install_recorder)
+                .inspect(|_| start_at_zero())
                 .ok()
         })
         .clone()
+}
+
+/// Shows what can be counted from the first request on, not from the first event.
+fn start_at_zero() {
+    connections(0.0);
+    rooms(0.0);
+    quarantined(0.0);
+    received(0);
+    sent(0);
+    writer_queue(0);
+    for name in ["rejoin_rejects_total", "rejoin_connections_overflowed_total", "rejoin_changes_accepted_total"] {
+        counter!(name).increment(0);
+    }
 }
 
 /// A connection was accepted (1) or has ended (-1).
