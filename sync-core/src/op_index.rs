@@ -14,7 +14,7 @@ pub(crate) use runs::{Element, Kind, OpId, Operation, Run, Runs, Slot};
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ObjectKind {
-    /// A map or a table: keys.
+    /// A map: keys.
     Map,
     /// A list: elements.
     List,

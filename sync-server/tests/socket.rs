@@ -118,7 +118,21 @@ async fn what_is_no_frame_closes_the_connection_with_the_stated_code() {
     check(Message::text("hello"), 4400).await;
     check(Message::binary(vec![0xff; 10]), 4400).await;
     check(Message::binary(vec![0; 70_000]), 4413).await;
-    check(Message::binary(vec![0; 1_000_000]), 4413).await;
+}
+
+/// Far beyond the bound the server does not read to the end: the writer finds the connection reset while it still sends, or the close.
+#[tokio::test]
+async fn a_frame_far_beyond_the_bound_ends_the_connection_unread() {
+    use futures_util::SinkExt as _;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let mut client = Client::connect(server.address).await;
+    client.hello().await;
+    if client.socket.send(Message::binary(vec![0; 8_000_000])).await.is_ok() {
+        assert_eq!(u16::from(client.closed().await.code), 4413);
+    }
+    let (mut beside, _) = Client::open(server.address, "a").await;
+    beside.socket.close(None).await.expect("an honest client is not disturbed");
 }
 
 #[tokio::test]

@@ -197,8 +197,7 @@ impl Replica {
                 self.note_synced(now, id);
                 self.flush(now, id);
             }
-            Err(LocalError::Mismatch(_)) => self.resync_from_store(now, id),
-            Err(LocalError::Damaged(_)) => self.reload(id),
+            Err(_) => self.resync_from_store(now, id),
         }
     }
 
@@ -307,8 +306,7 @@ impl Replica {
     pub(super) fn take(&mut self, now: Instant, id: DocumentId, done: Result<super::Delta, LocalError>) {
         match done {
             Ok(delta) => self.save(now, id, delta, false),
-            Err(LocalError::Mismatch(_)) => self.resync_from_store(now, id),
-            Err(LocalError::Damaged(_)) => self.reload(id),
+            Err(_) => self.resync_from_store(now, id),
         }
     }
 

@@ -171,7 +171,7 @@ impl Local {
     }
 
     /// The server's log is not the one the cursor counts in: what it lacks goes back to the outbox; what is held of it is said by the
-    /// clock that this gives. Actors whose changes differ are left out of it, so that the server sends all of theirs.
+    /// clock that this gives. Of actors whose changes differ nothing counts as held, so that the server sends all of theirs.
     pub(super) fn reconcile(
         &mut self,
         store_id: StoreId,
@@ -179,31 +179,38 @@ impl Local {
         log: &[(ActorId, ClockEntry)],
     ) -> Result<(VectorClock, Delta), LocalError> {
         let theirs: VectorClock = log.iter().cloned().collect();
-        let mut have = VectorClock::new();
-        for (actor, entry) in self.acked.clock().iter() {
-            let differs = theirs
-                .entry(actor)
-                .filter(|t| t.seq <= entry.seq)
-                .is_some_and(|t| self.acked.hash(actor, t.seq).is_some_and(|h| t.hash != h.into()));
-            if !differs {
-                have.observe(actor, entry);
-            }
-        }
+        let differs = |actor: &ActorId, entry: ClockEntry| {
+            let common = theirs.entry(actor).filter(|t| t.seq <= entry.seq);
+            common.is_some_and(|t| self.acked.hash(actor, t.seq).is_some_and(|h| t.hash != h.into()))
+        };
+        let held = self.acked.clock();
+        let shared: VectorClock = theirs
+            .iter()
+            .filter(|(actor, _)| held.entry(actor).is_none_or(|entry| !differs(actor, entry)))
+            .map(|(actor, entry)| (actor.clone(), entry))
+            .collect();
         let mut delta = Delta::default();
-        if self.acked.clock().iter().any(|(actor, entry)| theirs.seq(actor) < entry.seq) {
-            self.give_back(&theirs, &mut delta)?;
+        if held.iter().any(|(actor, entry)| shared.seq(actor) < entry.seq) {
+            self.give_back(&shared, &mut delta)?;
         }
         self.start(store_id, incarnation);
         self.actors = log.iter().map(|(actor, _)| actor.clone()).collect();
         delta.writes.push(self.row_write());
-        Ok((have, delta))
+        Ok((self.acked.clock(), delta))
     }
 
-    /// Moves what a log lacks from the chunks to the front of the outbox.
-    fn give_back(&mut self, theirs: &VectorClock, delta: &mut Delta) -> Result<(), LocalError> {
+    /// Moves what a log is not known to have from the chunks to the front of the outbox, and with it all that depends on it.
+    fn give_back(&mut self, shared: &VectorClock, delta: &mut Delta) -> Result<(), LocalError> {
         let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
-        let acked: Vec<_> = all.into_iter().filter(|c| self.acked.contains(&c.hash())).collect();
-        let (kept, lost): (Vec<_>, Vec<_>) = acked.into_iter().partition(|c| c.seq() <= theirs.seq(c.actor()));
+        let (mut kept, mut lost, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for change in all.into_iter().filter(|c| self.acked.contains(&c.hash())) {
+            if change.seq() > shared.seq(change.actor()) || change.deps().iter().any(|dep| gone.contains(dep)) {
+                gone.insert(change.hash());
+                lost.push(change);
+            } else {
+                kept.push(change);
+            }
+        }
         let pending = std::mem::take(&mut self.outbox);
         delta.writes.push(Write::DeletePrefix { table: Table::Outbox, prefix: rows::prefix(&self.name) });
         for change in lost.into_iter().chain(pending.into_iter().map(|p| p.change)) {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::{ClockEntry, VectorClock};
+use crate::id::{ActorId, DocumentHandle};
 use crate::limits::PackLimits;
 use crate::pack::{self, PackError};
 use crate::planted::Planted;
@@ -88,7 +90,7 @@ impl Replica {
                 match local.reconcile(store_id, opened.incarnation, &actors) {
                     Ok((have, delta)) => {
                         self.save(now, id, delta, false);
-                        if !self.say_have(now, id, &opened.handle, said, have) {
+                        if !self.say_have(now, id, opened.handle, said, have, &actors) {
                             return;
                         }
                     }
@@ -102,37 +104,31 @@ impl Replica {
         self.flush(now, id);
     }
 
-    /// Answers a reconcile with what is held. Where `Open` has said it already but differently, opens again. False if so.
+    /// Answers a reconcile with what is held. Where `Open` has said more, which the log has but not alike, opens again by what is left of
+    /// it, so that all of that comes. False if so.
     fn say_have(
         &mut self,
         now: Instant,
         id: DocumentId,
-        handle: &crate::id::DocumentHandle,
-        said: Option<crate::clock::VectorClock>,
-        have: crate::clock::VectorClock,
+        handle: DocumentHandle,
+        said: Option<VectorClock>,
+        have: VectorClock,
+        log: &[(ActorId, ClockEntry)],
     ) -> bool {
-        match said {
-            None => {
-                self.send(&ClientMessage::Have(Have { handle: *handle, clock: have }));
-                true
-            }
-            // Saying less than was said: where hashes differ, all of that actor's changes are to come.
-            Some(said) if said.iter().any(|(actor, entry)| have.seq(actor) < entry.seq && self.differs(id, actor)) => {
-                self.leave(id);
-                if let Some(doc) = self.documents.get_mut(&id) {
-                    doc.conversation.by_clock = true;
-                    doc.conversation.clock_next = Some(have);
-                }
-                self.join(now, id);
-                false
-            }
-            Some(_) => true,
+        let Some(said) = said else {
+            self.send(&ClientMessage::Have(Have { handle, clock: have }));
+            return true;
+        };
+        if log.iter().all(|(actor, entry)| have.seq(actor) >= said.seq(actor).min(entry.seq)) {
+            return true;
         }
-    }
-
-    /// Whether an actor's changes are still held as known to be in a log.
-    fn differs(&self, id: DocumentId, actor: &crate::id::ActorId) -> bool {
-        self.local(id).is_some_and(|local| local.acked.seq(actor) > 0)
+        self.leave(id);
+        if let Some(doc) = self.documents.get_mut(&id) {
+            doc.conversation.by_clock = true;
+            doc.conversation.clock_next = Some(have);
+        }
+        self.join(now, id);
+        false
     }
 
     fn changes(&mut self, now: Instant, changes: Changes) {

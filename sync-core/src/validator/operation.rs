@@ -77,7 +77,9 @@ fn makes(action: &OpType, parent: Object, depth_max: u32) -> Result<Option<Objec
         return Err(Wrong::TooDeep { depth, max: depth_max });
     }
     let kind = match made {
-        ObjType::Map | ObjType::Table => ObjectKind::Map,
+        ObjType::Map => ObjectKind::Map,
+        // automerge 0.12 panics when it applies an operation within one.
+        ObjType::Table => return Err(Wrong::MakesTable),
         ObjType::List => ObjectKind::List,
         ObjType::Text => ObjectKind::Text,
     };

@@ -180,6 +180,9 @@ pub enum Wrong {
     /// A counter or an increment is further from zero than JavaScript can count.
     #[error("counts with {0}, which is out of range")]
     CounterRange(i64),
+    /// It makes a table, a kind of map that automerge keeps for old documents and can't apply changes to.
+    #[error("makes a table")]
+    MakesTable,
     /// Its object would be nested too deep.
     #[error("nested {depth} deep, at most {max} allowed")]
     TooDeep {

@@ -148,7 +148,7 @@ mod tests {
         assert_eq!(thousands(7), "7");
         assert_eq!(thousands(26_078), "26,078");
         assert_eq!(thousands(1_000_000), "1,000,000");
-        assert_eq!(sparkline(&[0, 1, 7, 0], 4), " ▁█ ");
+        assert_eq!(sparkline(&[0, 1, 8, 0], 4), " ▁█ ");
         assert_eq!(sparkline(&[0, 0, 3, 0], 2), " █");
     }
 }

@@ -377,6 +377,15 @@ impl World {
         let Ok(messages) = ClientMessage::decode_all(bytes) else {
             return self.fail(format!("client {index} sent what does not decode"));
         };
+        for open in messages.iter().filter_map(|m| if let ClientMessage::Open(open) = m { Some(open) } else { None }) {
+            let opened = self.clients[index].documents.iter().find(|(n, _)| n.as_str() == open.document);
+            let id = opened.map(|(_, d)| d.id);
+            let replica = self.clients[index].replica.as_ref();
+            let shown = id.and_then(|id| replica?.read(id, tokens_in)).unwrap_or_default();
+            if let Some(Err(e)) = open.cursor.map(|cursor| self.ledger.holds(&open.document, &cursor, &shown)) {
+                self.fail(format!("{e} by client {index}"));
+            }
+        }
         let heard = &mut self.clients[index].heard;
         for message in messages {
             if self.verbose {

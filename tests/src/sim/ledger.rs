@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, Value};
 use sync_core::change::Change;
-use sync_core::id::{ActorId, ChangeHash, Digest, DocumentName, LogSeq};
+use sync_core::id::{ActorId, ChangeHash, Cursor, Digest, DocumentName, LogSeq};
 use sync_core::limits::PackLimits;
 use sync_core::log::Log;
 use sync_core::pack::{self, PackContext};
@@ -48,6 +48,8 @@ pub(crate) struct LogMirror {
     pub(crate) log: Log,
     /// The changes.
     pub(crate) changes: Vec<Change>,
+    /// The tokens of each of them.
+    pub(crate) tokens_at: Vec<Vec<Token>>,
     /// The tokens in it.
     pub(crate) tokens: BTreeSet<Token>,
 }
@@ -114,6 +116,7 @@ impl Ledger {
             let mirror = self.logs.entry(name.clone()).or_insert_with(|| LogMirror {
                 log: Log::new(incarnation),
                 changes: Vec::new(),
+                tokens_at: Vec::new(),
                 tokens: BTreeSet::new(),
             });
             if mirror.log.incarnation() != incarnation {
@@ -170,6 +173,19 @@ impl Ledger {
         }
     }
 
+    /// A client says that it holds all up to a cursor: it must show that (P4). Cursors of other logs say nothing here.
+    pub(crate) fn holds(&self, name: &str, cursor: &Cursor, shown: &BTreeSet<Token>) -> Result<(), String> {
+        let mirror = self.logs.iter().find(|(n, _)| n.as_str() == name).map(|(_, m)| m);
+        let Some(mirror) = mirror.filter(|m| m.log.digest_at(cursor.seq) == Some(cursor.digest)) else { return Ok(()) };
+        let claimed = mirror.tokens_at.iter().take(cursor.seq.0 as usize).flatten();
+        match claimed.into_iter().find(|token| !shown.contains(token)) {
+            Some(token) => {
+                Err(format!("P4: the cursor {} of {name} covers edit {token}, which is not shown", cursor.seq))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether the server's log of its document holds a token.
     pub(crate) fn in_log(&self, token: Token) -> bool {
         let fate = &self.fates[&token];
@@ -186,7 +202,9 @@ impl LogMirror {
         let unpacked = pack::decode(bytes, &Context(&self.log), &PackLimits::default());
         for change in unpacked.map_err(|e| format!("P4: a stored pack does not unpack: {e}"))?.changes {
             self.log.append(&change).map_err(|e| format!("P4: the log holds a change out of order: {e}"))?;
-            fresh.extend(tokens_of(change.automerge()));
+            let tokens = tokens_of(change.automerge());
+            fresh.extend(tokens.iter().copied());
+            self.tokens_at.push(tokens);
             self.changes.push(change);
         }
         self.tokens.extend(fresh.iter().copied());

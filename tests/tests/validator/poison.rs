@@ -112,6 +112,12 @@ fn objects_are_made_in_the_past() {
     ]));
 }
 
+/// Found by mutation: a table is made without complaint, and the first change within it makes `apply_changes` panic.
+#[test]
+fn tables_are_not_made() {
+    refused(json!([{"action": "makeTable", "obj": "_root", "key": "t", "pred": []}]), 0, Wrong::MakesTable);
+}
+
 #[test]
 fn elements_are_inserts_of_that_object() {
     refused(json!([element("set", "1@aa", "99@aa", true, &[])]), 0, Wrong::NotPast(name("99@aa")));
