@@ -105,6 +105,38 @@ fn a_cloned_store_is_noticed_and_nothing_is_lost() {
     assert_eq!(net.outbox(0, a) + net.outbox(1, b), 0);
 }
 
+/// Seed 266. The server was restored to before both branches of a cloned store. The copy came first, so that the log has another second
+/// change of their actor; the original's own stood on a change that the log lacked. Both had counted as held, by seq alone: the copy in
+/// memory no longer closed under its deps was loaded again and again.
+#[test]
+fn a_restored_log_with_the_other_branch_of_a_clone_is_healed() {
+    let mut net = Net::new(3);
+    let (a, c) = (net.open(0, "doc"), net.open(2, "doc"));
+    net.change(0, a, |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    let image = net.server_image();
+    net.clone_client(0, 1);
+    let b = net.open(1, "doc");
+    net.change(2, c, |tx| tx.put(ROOT, "by c", 1));
+    net.settle();
+    net.change(0, a, |tx| tx.put(ROOT, "by a, on c", 1));
+    net.settle();
+    net.set_online(0, false);
+    net.set_online(2, false);
+    net.restore_server(image);
+    net.change(1, b, |tx| tx.put(ROOT, "by b", 1));
+    net.set_online(1, true);
+    net.settle();
+    net.set_online(0, true);
+    net.settle();
+    net.set_online(2, true);
+    net.settle();
+    assert_eq!(net.value(0, a), r#"{"by a, on c":1,"by b":1,"by c":1,"first":1}"#);
+    assert_eq!(net.value(1, b), net.value(0, a));
+    assert_eq!(net.value(2, c), net.value(0, a));
+    assert_eq!(net.outbox(0, a) + net.outbox(1, b) + net.outbox(2, c), 0);
+}
+
 #[test]
 fn a_refused_change_stays_visible_and_later_edits_go_on() {
     let mut net = Net::new(2);

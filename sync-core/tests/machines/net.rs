@@ -127,6 +127,18 @@ impl Net {
         self.restart_server();
     }
 
+    /// What the server's store holds now.
+    pub(crate) fn server_image(&self) -> MemoryStore {
+        self.server.store.clone()
+    }
+
+    /// Goes back to an image, as a restore from backup does.
+    pub(crate) fn restore_server(&mut self, mut image: MemoryStore) {
+        image.set_store_id(self.rng.store_id());
+        self.server.store = image;
+        self.restart_server();
+    }
+
     pub(crate) fn discard_rejected(&mut self, client: usize, id: DocumentId) {
         let outbox = self.clients[client].replica.outbox(id);
         for entry in outbox.iter().filter(|e| matches!(e.state, OutboxState::Rejected { .. })) {
