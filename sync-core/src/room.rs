@@ -182,6 +182,8 @@ struct Reconcile {
     actors: u32,
     /// Positions up to here may be left out of packs.
     until: LogSeq,
+    /// The end of the last range sent: what is left out whole is sent with the next.
+    told: LogSeq,
 }
 
 /// The machine of one document.

@@ -43,6 +43,8 @@ pub(super) struct Conversation {
     reopen_at: Option<Instant>,
     /// Push nothing before this time.
     hold_until: Option<Instant>,
+    /// A push did not fit a log of which not all is here: push nothing before it is.
+    hold_until_current: bool,
     /// A batch was refused as a whole: push changes one by one until one is named.
     singly: bool,
     /// Openings and pushes that failed since the last that did not.
@@ -150,6 +152,10 @@ impl Replica {
             let early = !conversation.opened && conversation.clock.is_some();
             let in_flight: usize = conversation.in_flight.values().map(|b| b.bytes).sum();
             let full = in_flight >= bytes_max || conversation.in_flight.len() >= batches_max;
+            if conversation.hold_until_current && !conversation.is_current(local) {
+                return;
+            }
+            conversation.hold_until_current = false;
             if early || full || quiet || conversation.hold_until.is_some_and(|at| at > now) {
                 return;
             }
@@ -233,6 +239,8 @@ impl Replica {
         let super::DocPhase::Ready(local) = &mut doc.phase else { return };
         unsend(local, batch);
         match reject.code {
+            // What has not come yet may hold the other branch: it comes first, and then the push is another.
+            RejectCode::Mismatch if !doc.conversation.is_current(local) => doc.conversation.hold_until_current = true,
             RejectCode::Mismatch => return self.resync(now, id),
             code if code.is_retryable() => {
                 let after = Duration::from_millis(reject.retry_after_ms.unwrap_or(1_000).into());
@@ -280,6 +288,7 @@ impl Replica {
         match code {
             // It goes with the change it stands on.
             RejectCode::Blocked => {}
+            RejectCode::Mismatch if !doc.conversation.is_current(local) => doc.conversation.hold_until_current = true,
             RejectCode::Mismatch => self.resync(now, id),
             RejectCode::Equivocation => {
                 let mut delta = super::Delta::default();

@@ -182,12 +182,23 @@ impl Room {
         let frame = match &subscriber.reconcile {
             None if first == pack.first => Ok(self.changes(first, Some(pack.bytes.clone()), None)),
             None => self.sliced(pack, first),
-            Some(reconcile) => self.sparse(pack, first, reconcile),
+            Some(reconcile) => match self.sparse(pack, first, reconcile) {
+                Ok(None) => {
+                    let Some(subscriber) = self.subscribers.get_mut(&session) else { return false };
+                    subscriber.position = pack.last();
+                    return true;
+                }
+                Ok(Some(frame)) => Ok(frame),
+                Err(error) => Err(error),
+            },
         };
         match frame {
             Ok(frame) => {
                 let Some(subscriber) = self.subscribers.get_mut(&session) else { return false };
                 subscriber.position = pack.last();
+                if let Some(reconcile) = &mut subscriber.reconcile {
+                    reconcile.told = pack.last();
+                }
                 subscriber.in_flight += frame.len();
                 let message = ToSession { message: frame, then: Then::Continue };
                 self.outputs.push_back(Output::Deliver(session, message));
@@ -219,12 +230,21 @@ impl Room {
         Ok(self.changes(first, Some(bytes), None))
     }
 
-    /// What a reconciling subscriber lacks of a pack.
-    fn sparse(&self, pack: &StoredPack, first: LogSeq, reconcile: &super::Reconcile) -> Result<Bytes, PackError> {
+    /// What a reconciling subscriber lacks of a pack, behind all that it lacked nothing of. `None` if that is nothing, and more is to come.
+    fn sparse(
+        &self,
+        pack: &StoredPack,
+        first: LogSeq,
+        reconcile: &super::Reconcile,
+    ) -> Result<Option<Bytes>, PackError> {
         let mut changes = self.unpack(pack)?.changes;
         changes.drain(..(first.0 - pack.first.0) as usize);
         changes.retain(|c| reconcile.held.get(c.actor()).is_none_or(|seq| *seq < c.seq()));
+        if changes.is_empty() && pack.last() < reconcile.until {
+            return Ok(None);
+        }
         let bytes = if changes.is_empty() { None } else { Some(self.repack(&changes, reconcile.actors)?) };
-        Ok(self.changes(first, bytes, Some(SparseEnd { last: pack.last(), digest: pack.digest })))
+        let end = SparseEnd { last: pack.last(), digest: pack.digest };
+        Ok(Some(self.changes(reconcile.told.plus(1), bytes, Some(end))))
     }
 }

@@ -33,6 +33,7 @@ impl Room {
             held: open.clock.as_ref().map(|clock| held(&body.log, clock)).unwrap_or_default(),
             actors: known,
             until: body.durable,
+            told: LogSeq(0),
         });
         let subscriber = Subscriber {
             handle: open.handle,

@@ -133,7 +133,8 @@ impl World {
 
     /// P5: once converged, nothing is sent but heartbeats.
     fn check_silence(&mut self) {
-        self.run_until(self.now + Duration::from_secs(5));
+        // Longer than it takes to find out that a connection is dead: to come back then is no noise.
+        self.run_until(self.now + Duration::from_secs(30));
         self.forget_heard();
         self.run_until(self.now + Duration::from_secs(60));
         let loud = self.clients.iter().position(|c| c.heard.messages > 0);
