@@ -8,8 +8,8 @@
 pub enum Planted {
     /// The room acknowledges before the store has committed.
     AckBeforeCommit,
-    /// The room takes changes whose deps it lacks.
-    SkipDepCheck,
+    /// The room acknowledges what the validator refused, as if it were held.
+    AckRefused,
     /// The replica saves a cursor before the changes it stands for.
     CursorBeforeApply,
     /// The replica drops a rejected change from its outbox.
@@ -36,7 +36,7 @@ impl Planted {
     /// All of them, with the names used on the command line.
     pub const ALL: [(Planted, &'static str); 12] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
-        (Planted::SkipDepCheck, "skip-dep-check"),
+        (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
         (Planted::DropOutboxOnReject, "drop-outbox-on-reject"),
         (Planted::ReuseActorAfterRollback, "reuse-actor-after-rollback"),

@@ -159,7 +159,10 @@ fn the_cddl_has_every_kind_and_code_that_the_code_reads() {
     let read = |takes: &dyn Fn(&[u8]) -> bool| -> Vec<u8> {
         (0..200).filter(|n| takes(&Value::Int((*n).into()).to_bytes())).collect()
     };
-    assert_eq!(said("reject-code"), read(&|b| minicbor::decode::<RejectCode>(b).is_ok()));
+    // A code that the reader does not know is read as another.
+    let known =
+        |b: &[u8]| minicbor::decode::<RejectCode>(b).is_ok_and(|c| minicbor::to_vec(c).is_ok_and(|own| own == b));
+    assert_eq!(said("reject-code"), read(&known));
     assert_eq!(said("mode"), read(&|b| minicbor::decode::<Mode>(b).is_ok()));
     assert_eq!(said("access"), read(&|b| minicbor::decode::<Access>(b).is_ok()));
     // A message of an unknown kind is skipped; one of a known kind misses its fields.

@@ -137,7 +137,7 @@ impl Room {
     /// Takes what may enter of a batch into the log, in memory only.
     fn stage(&mut self, session: SessionId, changes: Vec<Change>) -> Batch {
         let mut batch = Batch::default();
-        let skip_deps = self.config.planted(Planted::SkipDepCheck);
+        let acks_refused = self.config.planted(Planted::AckRefused);
         for (index, change) in changes.into_iter().enumerate() {
             let Some(body) = self.phase.body_mut() else { return batch };
             let admitted = validator::admit(&change, body.log.table(), &mut body.index, &self.config.pack.change);
@@ -148,13 +148,16 @@ impl Room {
                     batch.needs = batch.needs.max(body.position_bound(&change.hash()));
                     continue;
                 }
-                Err(refusal) if !skip_deps || !matches!(refusal, Refusal::Place(TableError::MissingDep(_))) => {
+                Err(_) if acks_refused => {
+                    batch.held.push(index as u32);
+                    continue;
+                }
+                Err(refusal) => {
                     let code = verdict_code(&refusal, &change, &batch.refused);
                     batch.refused.insert(change.hash());
                     batch.verdicts.push(Verdict { hash: Hash(change.hash()), code, reason: refusal.to_string() });
                     continue;
                 }
-                Err(_) => {}
             }
             let Ok(seq) = body.log.append(&change) else { continue };
             batch.first.get_or_insert(seq);
