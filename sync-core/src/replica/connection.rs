@@ -83,6 +83,12 @@ impl Connection {
 impl Replica {
     /// Tries at once, if a connection is wanted and there is none.
     pub(super) fn connect_soon(&mut self, now: Instant) {
+        if self.saves.bytes() > self.config.unsaved_bytes_max {
+            let down = matches!(self.connection.stage, Stage::Down { .. }) && self.connection.wanted;
+            self.connection.stage =
+                if down { Stage::Down { at: Some(now + self.config.backoff_min) } } else { self.connection.stage };
+            return;
+        }
         if self.connection.wanted && self.identity.is_some() && matches!(self.connection.stage, Stage::Down { .. }) {
             self.connection.stage = Stage::Connecting { since: now };
             self.outputs.push_back(Output::Connect);
@@ -157,8 +163,9 @@ impl Replica {
         }
     }
 
+    /// Whatever is heard meanwhile: a reader of a busy document hears all the time, and the server must hear from it.
     fn ping_due(&self) -> Instant {
-        self.connection.pinged.max(self.connection.heard) + self.connection.heartbeat
+        self.connection.pinged + self.connection.heartbeat
     }
 
     fn silence_ends(&self) -> Instant {

@@ -167,6 +167,9 @@ impl Replica {
         }
         let ok = done.is_ok();
         self.take_range(now, id, done);
+        if self.saves.bytes() > self.config.unsaved_bytes_max {
+            return self.hang_up(now);
+        }
         if ok {
             self.check_head(now, id);
             self.note_synced(now, id);

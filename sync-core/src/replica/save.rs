@@ -22,10 +22,12 @@ struct WriteSet {
     changes: Vec<ChangeHash>,
 }
 
-/// What is on its way to the local store. Bounded by the outbox and by what the server may send at once.
+/// What is on its way to the local store. Local edits are bounded by the outbox; beyond `unsaved_bytes_max` nothing more is received.
 #[derive(Debug, Default)]
 pub(super) struct Saves {
     waiting: VecDeque<WriteSet>,
+    /// Bytes of all that waits or is on its way.
+    bytes: usize,
     flight: VecDeque<WriteSet>,
     pub(super) retry_at: Option<Instant>,
     pub(super) failing: Option<StoreError>,
@@ -33,7 +35,22 @@ pub(super) struct Saves {
     reads: Vec<DocumentId>,
 }
 
+impl WriteSet {
+    fn bytes(&self) -> usize {
+        let size = |write: &Write| match write {
+            Write::Put { key, value, .. } => key.len() + value.len(),
+            Write::Delete { key, .. } | Write::DeletePrefix { prefix: key, .. } => key.len(),
+        };
+        self.writes.iter().map(size).sum()
+    }
+}
+
 impl Saves {
+    /// Bytes not yet in the local store.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn concerns(&self, document: &DocumentName) -> bool {
         self.waiting.iter().chain(&self.flight).any(|set| set.name.as_ref() == Some(document))
     }
@@ -49,7 +66,9 @@ impl Replica {
     ) {
         if !writes.is_empty() {
             let name = self.documents.get(&document).map(|doc| doc.name.clone());
-            self.saves.waiting.push_back(WriteSet { document, name, writes, changes });
+            let set = WriteSet { document, name, writes, changes };
+            self.saves.bytes += set.bytes();
+            self.saves.waiting.push_back(set);
         }
         if self.saves.retry_at.is_none_or(|at| at <= now) {
             self.push_saves();
@@ -93,6 +112,7 @@ impl Replica {
         }
         let mut touched = Vec::new();
         for set in flight {
+            self.saves.bytes -= set.bytes();
             self.mark_saved(set.document, &set.changes);
             touched.push(set.document);
         }

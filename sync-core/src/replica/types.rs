@@ -25,6 +25,8 @@ pub struct Config {
     pub connect_within: Duration,
     /// Most changes in one document's outbox; an edit beyond is refused.
     pub outbox_changes_max: usize,
+    /// Bytes not yet in the local store, beyond which the connection is dropped until they are fewer: what can't be kept is not fetched.
+    pub unsaved_bytes_max: usize,
     /// Most bytes of pushes on their way and unanswered, per document.
     pub in_flight_bytes_max: usize,
     /// Bounds on single changes.
@@ -55,6 +57,7 @@ impl Default for Config {
             backoff_max: Duration::from_secs(30),
             connect_within: Duration::from_secs(10),
             outbox_changes_max: 100_000,
+            unsaved_bytes_max: 64 << 20,
             in_flight_bytes_max: 1 << 20,
             change: ChangeLimits::default(),
             #[cfg(feature = "planted")]

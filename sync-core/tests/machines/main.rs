@@ -198,6 +198,44 @@ fn a_full_disk_on_the_server_refuses_and_recovers() {
     assert_eq!(net.outbox(0, a), 0);
 }
 
+/// A reader that hears something all the time and says nothing was taken for gone by the server after two heartbeats.
+#[test]
+fn a_reader_of_a_busy_document_stays_connected() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    let sessions = net.sessions();
+    for n in 0..200 {
+        net.change(0, a, |tx| tx.put(ROOT, "n", n));
+        net.settle_for(1);
+    }
+    assert_eq!(net.value(1, b), net.value(0, a));
+    assert_eq!(net.sessions(), sessions);
+}
+
+/// What a client can't keep it does not fetch: with a full disk it stops receiving at its bound, keeps its own edits, and goes on later.
+#[test]
+fn a_full_disk_on_a_client_bounds_what_it_receives() {
+    let mut net = Net::new(2);
+    net.restart_bounded(1, 20_000);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.fill_client(1, true);
+    let mut rng = sync_core::rng::Rng::from_number(7);
+    for n in 0..100 {
+        let noise: String = (0..60).map(|_| format!("{:016x}", rng.u64())).collect();
+        net.change(0, a, |tx| tx.put(ROOT, format!("k{n}"), noise));
+        net.settle_for(1);
+    }
+    net.change(1, b, |tx| tx.put(ROOT, "mine", 1));
+    net.settle_for(5);
+    assert_eq!(net.status(1, b).state, State::StorageFull);
+    let received = net.value(1, b).len();
+    assert!((10_000..40_000).contains(&received), "{received} bytes with a bound of 20,000");
+    net.fill_client(1, false);
+    net.settle();
+    assert_eq!(net.value(1, b), net.value(0, a));
+    assert_eq!(net.status(1, b).state, State::Synced);
+}
+
 #[test]
 fn a_long_history_reaches_a_newcomer() {
     let mut net = Net::new(2);

@@ -35,6 +35,7 @@ struct Client {
     replica: Replica,
     store: MemoryLocalStore,
     session: Option<SessionId>,
+    full: bool,
 }
 
 enum Step {
@@ -65,7 +66,7 @@ impl Net {
         let mut net = Self { now: Instant(1), rng, clients: Vec::new(), server, steps: VecDeque::new() };
         for _ in 0..clients {
             let replica = Replica::new(replica::Config::default(), net.rng.bytes());
-            net.clients.push(Client { replica, store: MemoryLocalStore::new(), session: None });
+            net.clients.push(Client { replica, store: MemoryLocalStore::new(), session: None, full: false });
         }
         net.settle();
         net
@@ -99,6 +100,19 @@ impl Net {
         self.drain_client(client);
     }
 
+    /// Fills a client's disk, or frees it.
+    pub(crate) fn fill_client(&mut self, client: usize, full: bool) {
+        self.clients[client].full = full;
+    }
+
+    /// Starts a client anew with other bounds.
+    pub(crate) fn restart_bounded(&mut self, client: usize, unsaved_bytes_max: usize) {
+        self.drop_link(client);
+        let config = replica::Config { unsaved_bytes_max, ..replica::Config::default() };
+        self.clients[client].replica = Replica::new(config, self.rng.bytes());
+        self.settle();
+    }
+
     pub(crate) fn restart_client(&mut self, client: usize, online: bool) {
         self.drop_link(client);
         let config = replica::Config { online, ..replica::Config::default() };
@@ -125,6 +139,11 @@ impl Net {
     pub(crate) fn lose_server_store(&mut self) {
         self.server.store = MemoryStore::new(self.rng.store_id());
         self.restart_server();
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.server.next
     }
 
     /// What the server's store holds now.
@@ -260,7 +279,9 @@ impl Net {
                     self.steps.push_back(Step::Client(index, done));
                 }
                 replica::Output::Store(task, LocalTask::Commit(writes)) => {
-                    let done = LocalDone::Committed(self.clients[index].store.commit(&writes));
+                    let client = &mut self.clients[index];
+                    let result = if client.full { Err(StoreError::Full) } else { client.store.commit(&writes) };
+                    let done = LocalDone::Committed(result);
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Event(_) => {}
