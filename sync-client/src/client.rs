@@ -8,7 +8,7 @@ use sync_core::storage::{LocalStore, StoreError};
 
 use crate::config::ClientConfig;
 use crate::document::Document;
-use crate::driver::{Core, Driver, Target};
+use crate::driver::{self, Core, Driver, Target};
 use crate::error::{CloseError, Closed, DocumentError, OpenError};
 use crate::event::ClientSubscription;
 use crate::status::Status;
@@ -53,7 +53,12 @@ impl Client {
 
     /// Starts the client on a store of the program's own; `store_dir` is not used.
     pub async fn with_store(config: ClientConfig, store: Box<dyn LocalStore>) -> Result<Self, OpenError> {
-        let target = Target { uri: config.uri()?, connect_within: config.replica.connect_within };
+        let uri = config.uri()?;
+        let tls = match uri.scheme_str() {
+            Some("wss") => Some(Self::tls(config.root_certificates).await?),
+            _ => None,
+        };
+        let target = Target { uri, connect_within: config.replica.connect_within, tls };
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|e| OpenError::System(e.to_string()))?;
         let replica = Replica::new(config.replica, seed);
@@ -66,6 +71,11 @@ impl Client {
             })
             .await?;
         Ok(client)
+    }
+
+    async fn tls(also: Vec<Vec<u8>>) -> Result<tokio_tungstenite::Connector, OpenError> {
+        let read = tokio::task::spawn_blocking(move || driver::tls_connector(&also)).await;
+        read.map_err(|e| OpenError::System(e.to_string()))?.map_err(OpenError::Tls)
     }
 
     /// Opens a document by its name and waits until it is read from the local store; a name never used gives an empty document.

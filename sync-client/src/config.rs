@@ -11,8 +11,10 @@ use crate::error::OpenError;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// The server's WebSocket address, such as `ws://127.0.0.1:8787/sync`.
+    /// The server's WebSocket address, such as `wss://example.org/sync`, or `ws://127.0.0.1:8787/sync` where nobody listens in.
     pub url: String,
+    /// Certificates (DER) trusted for `wss` beside those that the operating system trusts.
+    pub root_certificates: Vec<Vec<u8>>,
     /// The folder of the local store, made if it does not exist. One process at a time can hold it.
     pub store_dir: PathBuf,
     /// Token, bounds and times of the replica; the defaults suit a person at a keyboard.
@@ -22,7 +24,12 @@ pub struct ClientConfig {
 impl ClientConfig {
     /// A client of the server at `url` that keeps its documents in the folder `store_dir`.
     pub fn new(url: impl Into<String>, store_dir: impl Into<PathBuf>) -> Self {
-        Self { url: url.into(), store_dir: store_dir.into(), replica: replica::Config::default() }
+        Self {
+            url: url.into(),
+            store_dir: store_dir.into(),
+            root_certificates: Vec::new(),
+            replica: replica::Config::default(),
+        }
     }
 
     /// Does not connect until [`crate::Client::go_online`].
@@ -37,14 +44,19 @@ impl ClientConfig {
         self
     }
 
+    /// Trusts a certificate (DER) of one's own beside those that the operating system trusts.
+    pub fn root_certificate(mut self, der: impl Into<Vec<u8>>) -> Self {
+        self.root_certificates.push(der.into());
+        self
+    }
+
     /// The address, if it is one that this build can connect to.
     pub(crate) fn uri(&self) -> Result<Uri, OpenError> {
         let bad = |reason: String| OpenError::Url { url: self.url.clone(), reason };
         let uri: Uri = self.url.parse().map_err(|e| bad(format!("{e}")))?;
         match (uri.scheme_str(), uri.host()) {
-            (Some("ws"), Some(_)) => Ok(uri),
-            (Some("wss"), _) => Err(bad("this build has no TLS; put the server behind a local TLS proxy".into())),
-            _ => Err(bad("it begins with ws:// and a host".into())),
+            (Some("ws" | "wss"), Some(_)) => Ok(uri),
+            _ => Err(bad("it begins with ws:// or wss:// and a host".into())),
         }
     }
 }
@@ -59,7 +71,8 @@ mod tests {
         check("ws://127.0.0.1:8787/sync", true);
         check("ws://[::1]:8787/sync", true);
         check("ws://example.org", true);
-        check("wss://example.org/sync", false);
+        check("wss://example.org/sync", true);
+        check("wss://", false);
         check("http://example.org/sync", false);
         check("127.0.0.1:8787", false);
         check("", false);

@@ -5,6 +5,7 @@
 mod socket;
 mod store_thread;
 mod timer;
+mod tls;
 
 use std::any::Any;
 use std::cell::Cell;
@@ -26,6 +27,7 @@ use crate::error::Closed;
 use crate::event::{ClientEvent, DocumentEvent};
 use socket::Connection;
 pub(crate) use socket::Target;
+pub(crate) use tls::connector as tls_connector;
 
 /// Events that wait for one subscriber. One that is further behind is told that it lagged and reads again.
 pub(crate) const EVENTS_MAX: usize = 256;

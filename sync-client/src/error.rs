@@ -18,7 +18,7 @@ pub struct NotReady;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The address is no `ws://` URL.
+    /// The address is no `ws://` or `wss://` URL.
     #[error("{url} is no server address: {reason}")]
     Url {
         /// What was given.
@@ -29,6 +29,9 @@ pub enum OpenError {
     /// The local store can't be opened: another process holds it, a newer version wrote it, or the disk fails.
     #[error("the local store can't be opened: {0}")]
     Store(#[from] StoreError),
+    /// No certificate can be trusted, so that no `wss` server could be.
+    #[error("no TLS: {0}")]
+    Tls(String),
     /// The operating system gives no thread or no randomness.
     #[error("the system refused: {0}")]
     System(String),

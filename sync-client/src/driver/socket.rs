@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::client::ClientRequestBuilder;
 use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use super::Driver;
 
@@ -34,12 +34,14 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Where and how long to try.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Target {
     /// The server's address.
     pub(crate) uri: Uri,
     /// An attempt that takes longer is given up.
     pub(crate) connect_within: Duration,
+    /// For an address that begins with `wss`.
+    pub(crate) tls: Option<Connector>,
 }
 
 /// The driver's end of a connection. Dropping it ends the connection.
@@ -81,7 +83,7 @@ async fn run(
     mut cancelled: oneshot::Receiver<()>,
 ) {
     let attempt = tokio::select! {
-        result = timeout(target.connect_within, handshake(target.uri)) => result,
+        result = timeout(target.connect_within, handshake(target.uri, target.tls)) => result,
         _ = &mut cancelled => return,
     };
     let reason = match attempt {
@@ -98,7 +100,7 @@ async fn run(
     driver.disconnected(generation, reason);
 }
 
-async fn handshake(uri: Uri) -> Result<Socket, tungstenite::Error> {
+async fn handshake(uri: Uri, tls: Option<Connector>) -> Result<Socket, tungstenite::Error> {
     let request = ClientRequestBuilder::new(uri).with_sub_protocol(SUBPROTOCOL);
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER_BYTES)
@@ -107,7 +109,7 @@ async fn handshake(uri: Uri) -> Result<Socket, tungstenite::Error> {
         .max_message_size(Some(MESSAGE_BYTES_MAX))
         .max_frame_size(Some(MESSAGE_BYTES_MAX));
     // `true` sets TCP_NODELAY: without it the first frame after the handshake waits 40 ms.
-    let (socket, _) = connect_async_with_config(request, Some(config), true).await?;
+    let (socket, _) = connect_async_tls_with_config(request, Some(config), true, tls).await?;
     Ok(socket)
 }
 

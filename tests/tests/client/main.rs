@@ -6,6 +6,7 @@ mod killed;
 mod process;
 mod server;
 mod storage;
+mod tls;
 
 /// Longest time a test may take; it would otherwise wait for ever for what does not come.
 const IN_TIME: std::time::Duration = std::time::Duration::from_secs(60);
