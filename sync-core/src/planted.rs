@@ -14,7 +14,7 @@ pub enum Planted {
     CursorBeforeApply,
     /// The replica drops a rejected change from its outbox.
     DropOutboxOnReject,
-    /// The replica goes on under its actor after its store was rolled back.
+    /// The replica writes again under the actor that somebody else writes as too, after its store was rolled back or copied.
     ReuseActorAfterRollback,
     /// The room shows changes to others before the store has committed.
     FanOutBeforeCommit,

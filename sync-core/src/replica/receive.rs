@@ -133,11 +133,11 @@ impl Replica {
 
     fn changes(&mut self, now: Instant, changes: Changes) {
         let Some(id) = self.by_room(changes.room) else { return };
-        let actor = self.rng.actor();
+        let fresh_actor = self.rng.actor();
         let planted_cut = self.config.planted(Planted::ResumeOffByOne);
-        let planted_doubt = self.config.planted(Planted::ReuseActorAfterRollback);
+        let planted_reuse = self.config.planted(Planted::ReuseActorAfterRollback);
         let Some(local) = self.local_mut(id) else { return };
-        let before = local.actor.clone();
+        let actor = if planted_reuse { local.actor.clone() } else { fresh_actor };
         let Changes { first, pack, sparse, .. } = changes;
         let range = match pack {
             None => Range {
@@ -162,9 +162,6 @@ impl Replica {
         };
         let range = if planted_cut { cut_last(range) } else { range };
         let done = local.receive(range, &actor);
-        if planted_doubt {
-            local.actor = before;
-        }
         let ok = done.is_ok();
         self.take_range(now, id, done);
         if self.saves.bytes() > self.config.unsaved_bytes_max {
