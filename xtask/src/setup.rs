@@ -1,6 +1,7 @@
 //! Makes a fresh Debian or Ubuntu machine with Rust ready: uses what is there, else installs it, else says what to do.
 
 mod apt;
+mod network;
 mod python;
 mod rust;
 
@@ -26,6 +27,7 @@ pub(crate) fn for_everything() -> Result<(), Failure> {
     rust::component("formatter", "rustfmt", &["fmt", "--version"])?;
     rust::component("linter", "clippy", &["clippy", "--version"])?;
     for_wasm()?;
+    network::ready()?;
     python::ready()
 }
 
