@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 
+pub(crate) use scan::Counts;
 pub use scan::ScanError;
 
 /// A parsed change, with its hash verified. Cloning copies its bytes.
@@ -36,7 +37,12 @@ pub enum ChangeError {
 impl Change {
     /// Parses one uncompressed change chunk. Bounds are checked on the raw columns first, since parsing expands them.
     pub fn parse(bytes: &[u8], limits: &ChangeLimits) -> Result<Self, ChangeError> {
-        scan::scan(bytes, limits)?;
+        Self::parse_counted(bytes, limits).map(|(change, _)| change)
+    }
+
+    /// The same, with what was counted.
+    pub(crate) fn parse_counted(bytes: &[u8], limits: &ChangeLimits) -> Result<(Self, Counts), ChangeError> {
+        let counts = scan::scan(bytes, limits)?;
         // automerge panics on some column contents that only a hostile writer makes.
         let parsed = catch_unwind(AssertUnwindSafe(|| automerge::Change::try_from(bytes)));
         let change = match parsed {
@@ -48,12 +54,12 @@ impl Change {
         if bytes.get(4..8) != Some(&change.hash().0[..4]) {
             return Err(ChangeError::Checksum);
         }
-        Self::from_automerge(change)
+        Ok((Self::from_automerge(change)?, counts))
     }
 
     /// Checks the bounds that [`Change::parse`] checks, for a change that came another way.
     pub fn check_bounds(&self, limits: &ChangeLimits) -> Result<(), ScanError> {
-        scan::scan(self.bytes(), limits)
+        scan::scan(self.bytes(), limits).map(|_| ())
     }
 
     /// Takes a change that this process's own automerge made or parsed.

@@ -12,6 +12,13 @@ pub const ACTOR_BYTES_MAX: usize = 64;
 /// Times, counters and increments stay within this distance of zero, so that JavaScript can hold them exactly. Others are refused.
 pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
 
+/// Most messages in one frame, or in what parts are put together to. More are closed with 4429: each is small where it comes from and larger where it is
+/// answered. A frame of the negotiated size with the smallest messages there are, pings, holds fewer.
+pub const MESSAGES_MAX: usize = 16_384;
+
+/// Deepest nesting of arrays, maps and tags within a message, unknown fields included. Deeper ones are refused as malformed.
+pub const NESTING_MAX: usize = 16;
+
 /// Bounds on one change, checked before it is parsed or while it is validated. A change beyond one is refused with a typed reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChangeLimits {
@@ -101,6 +108,10 @@ pub struct PackLimits {
     pub inflated_bytes_max: usize,
     /// Most bytes of all re-created changes of a pack.
     pub raw_bytes_max: usize,
+    /// Most operations of all its changes together: in run-length columns they cost a few bytes and, to validate, a microsecond each.
+    pub operations_max: u64,
+    /// Most predecessors of all its changes together.
+    pub predecessors_max: u64,
     /// Bounds on each change in it.
     pub change: ChangeLimits,
 }
@@ -112,6 +123,8 @@ impl PackLimits {
             changes_max: 1 << 24,
             inflated_bytes_max: 256 << 20,
             raw_bytes_max: 1 << 30,
+            operations_max: u64::MAX,
+            predecessors_max: u64::MAX,
             change: ChangeLimits::stored(),
         }
     }
@@ -123,6 +136,8 @@ impl Default for PackLimits {
             changes_max: 20_000,
             inflated_bytes_max: 8 << 20,
             raw_bytes_max: 16 << 20,
+            operations_max: 200_000,
+            predecessors_max: 800_000,
             change: ChangeLimits::default(),
         }
     }

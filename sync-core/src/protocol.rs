@@ -6,6 +6,7 @@
 mod client;
 mod frame;
 mod server;
+pub(crate) mod shape;
 
 pub use client::{Acked, Auth, ClientMessage, Close, Emit, Have, Hello, Open, Ping, Push};
 pub use frame::{Assembler, FrameError, Part, split};
@@ -146,12 +147,29 @@ impl<'b, C> minicbor::Decode<'b, C> for Hash {
 
 /// Why bytes are no messages.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no protocol message: {0}")]
-pub struct MessageError(pub String);
+#[non_exhaustive]
+pub enum MessageError {
+    /// They are not what docs/protocol.md describes.
+    #[error("no protocol message: {0}")]
+    Malformed(String),
+    /// They are more than [`crate::limits::MESSAGES_MAX`].
+    #[error("too many messages at once")]
+    TooMany,
+}
+
+impl MessageError {
+    /// How the server closes the connection.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            Self::Malformed(_) => CloseCode::Malformed,
+            Self::TooMany => CloseCode::Rate,
+        }
+    }
+}
 
 impl From<decode::Error> for MessageError {
     fn from(e: decode::Error) -> Self {
-        Self(e.to_string())
+        Self::Malformed(e.to_string())
     }
 }
 
@@ -176,11 +194,12 @@ macro_rules! messages {
 
             /// All messages in `bytes`, in order. Unknown kinds are left out, so that a newer peer may send them.
             pub fn decode_all(bytes: &[u8]) -> Result<Vec<Self>, crate::protocol::MessageError> {
+                crate::protocol::shape::check(bytes)?;
                 let mut d = minicbor::Decoder::new(bytes);
                 let mut out = Vec::new();
                 while d.position() < bytes.len() {
                     if d.array()? != Some(2) {
-                        return Err(crate::protocol::MessageError("a message is an array of two".into()));
+                        return Err(crate::protocol::MessageError::Malformed("a message is an array of two".into()));
                     }
                     match d.u32()? {
                         $($kind => out.push(Self::$variant(d.decode()?)),)*

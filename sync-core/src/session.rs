@@ -134,7 +134,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A session on a connection that has just been accepted.
+    /// A session on a connection that has just been accepted. Its time begins with the first call that takes `now`: call `handle_timeout` at once.
     pub fn new(config: Config, id: SessionId) -> Self {
         Self {
             config,
@@ -157,6 +157,11 @@ impl Session {
     /// The server's number for this connection.
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// Bytes of parts of a message that has not come to its end.
+    pub fn assembling_bytes(&self) -> usize {
+        self.assembler.bytes()
     }
 
     /// Feeds what happened. Drain `poll_output` afterwards.
@@ -244,7 +249,7 @@ impl Session {
     fn messages(&mut self, bytes: &[u8], parts: bool) {
         let messages = match ClientMessage::decode_all(bytes) {
             Ok(messages) => messages,
-            Err(e) => return self.close(CloseCode::Malformed, e.to_string()),
+            Err(e) => return self.close(e.close_code(), e.to_string()),
         };
         // What waits for the token is charged by frames: the first message of one stands for all of it.
         let mut size = bytes.len();

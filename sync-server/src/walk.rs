@@ -4,7 +4,7 @@
 
 use sync_core::change::Change;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
-use sync_core::limits::{ChangeLimits, PackLimits};
+use sync_core::limits::PackLimits;
 use sync_core::log::Log;
 use sync_core::op_index::OpIndex;
 use sync_core::pack::{self, PackError};
@@ -92,7 +92,8 @@ pub struct Walk {
 impl Walk {
     /// Before the first change. With `validate`, each change must also pass the validator.
     pub fn new(incarnation: Incarnation, validate: bool) -> Self {
-        let limits = PackLimits { change: ChangeLimits::stored(), ..PackLimits::default() };
+        let limits =
+            PackLimits { inflated_bytes_max: PackLimits::default().inflated_bytes_max, ..PackLimits::stored() };
         Self { log: Log::new(incarnation), index: validate.then(OpIndex::new), limits }
     }
 

@@ -74,8 +74,15 @@ pub enum ScanError {
     Null(&'static str),
 }
 
+/// What a chunk has many of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) operations: u64,
+    pub(crate) predecessors: u64,
+}
+
 /// Refuses a chunk that could not be parsed in bounded time and memory.
-pub(crate) fn scan(bytes: &[u8], limits: &ChangeLimits) -> Result<(), ScanError> {
+pub(crate) fn scan(bytes: &[u8], limits: &ChangeLimits) -> Result<Counts, ScanError> {
     if bytes.len() > limits.change_bytes_max {
         return Err(ScanError::TooLong { bytes: bytes.len(), max: limits.change_bytes_max });
     }
@@ -166,7 +173,7 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    fn check(&self, actors: u64, limits: &ChangeLimits) -> Result<(), ScanError> {
+    fn check(&self, actors: u64, limits: &ChangeLimits) -> Result<Counts, ScanError> {
         let [
             obj_actor,
             obj_counter,
@@ -197,7 +204,8 @@ impl<'a> Columns<'a> {
         let (preds, groups) = groups(group, rows, limits.predecessors_max)?;
         exact("predecessor counts", groups, rows)?;
         exact("predecessor actors", numbers(pred_actor, "predecessor actors", preds, true, actors - 1)?, preds)?;
-        exact("predecessor counters", deltas(pred_counter, "predecessor counters", preds, true)?, preds)
+        exact("predecessor counters", deltas(pred_counter, "predecessor counters", preds, true)?, preds)?;
+        Ok(Counts { operations: rows, predecessors: preds })
     }
 }
 

@@ -11,9 +11,9 @@ use super::chunk::{Columns, Fields};
 use super::columns::{COLUMNS_MAX, Layout, Layouts, make_absolute};
 use super::leb::Reader;
 use super::{ACTOR_BYTES_MAX, PackContext, PackError, Unpacked, digest, flags, read_start};
-use crate::change::Change;
+use crate::change::{Change, ChangeError, Counts, ScanError};
 use crate::id::{ActorId, ChangeHash};
-use crate::limits::PackLimits;
+use crate::limits::{ChangeLimits, PackLimits};
 
 pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
     let mut r = Reader::new(bytes);
@@ -45,6 +45,7 @@ pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimi
         time: 0,
         changes: Vec::with_capacity(count),
         raw_bytes: 0,
+        counts: Counts { operations: 0, predecessors: 0 },
     };
     for plan in plans {
         maker.change(plan)?;
@@ -265,6 +266,7 @@ struct Maker<'a, C> {
     time: i64,
     changes: Vec<Change>,
     raw_bytes: usize,
+    counts: Counts,
 }
 
 impl<C: PackContext> Maker<'_, C> {
@@ -296,7 +298,31 @@ impl<C: PackContext> Maker<'_, C> {
         self.room_for(bytes.len())?;
         self.raw_bytes += bytes.len();
         let index = self.changes.len();
-        Change::parse(bytes, &self.limits.change).map_err(|error| PackError::Change { index, error })
+        let (operations, predecessors) = (
+            self.limits.operations_max - self.counts.operations,
+            self.limits.predecessors_max - self.counts.predecessors,
+        );
+        let each = &self.limits.change;
+        let limits = ChangeLimits {
+            operations_max: each.operations_max.min(operations),
+            predecessors_max: each.predecessors_max.min(predecessors),
+            ..*each
+        };
+        let (change, counts) = Change::parse_counted(bytes, &limits).map_err(|error| match error {
+            // Beyond what the whole pack may have, though the change alone may have it.
+            ChangeError::Scan(ScanError::TooMany { what: "operations", count, .. }) if count <= each.operations_max => {
+                PackError::TooLarge("operations")
+            }
+            ChangeError::Scan(ScanError::TooMany { what: "predecessors", count, .. })
+                if count <= each.predecessors_max =>
+            {
+                PackError::TooLarge("predecessors")
+            }
+            error => PackError::Change { index, error },
+        })?;
+        self.counts.operations += counts.operations;
+        self.counts.predecessors += counts.predecessors;
+        Ok(change)
     }
 
     fn room_for(&self, bytes: usize) -> Result<(), PackError> {

@@ -71,6 +71,11 @@ impl Assembler {
         Self::default()
     }
 
+    /// Bytes buffered.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Takes the next part; gives the whole message with the last one. Buffers what has come, never what is announced.
     pub fn push(&mut self, part: &Part, message_bytes_max: usize) -> Result<Option<Vec<u8>>, FrameError> {
         let Part { index, total, bytes } = part;

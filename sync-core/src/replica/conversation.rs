@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::change::Change;
 use crate::clock::VectorClock;
 use crate::id::{BatchId, ChangeHash, Digest, DocumentHandle, LogSeq, RoomNumber};
+use crate::limits::PackLimits;
 use crate::pack;
 use crate::planted::Planted;
 use crate::protocol::{Ack, Blob, ClientMessage, Close, Emit, Open, Push, Reject, RejectCode};
@@ -402,13 +403,16 @@ impl Conversation {
 }
 
 fn next_batch(local: &Local, count_max: usize) -> (Vec<Change>, usize) {
-    let (mut changes, mut bytes) = (Vec::new(), 0);
+    let (mut changes, mut bytes, mut operations) = (Vec::new(), 0, 0);
+    let operations_max = PackLimits::default().operations_max;
     for pending in local.outbox.iter().take_while(|p| p.saved).filter(|p| p.sent.is_none()) {
         let size = pending.change.bytes().len();
-        if changes.len() >= count_max || (!changes.is_empty() && bytes + size > BATCH_BYTES_MAX) {
+        let count = pending.change.operations() as u64;
+        let fits = bytes + size <= BATCH_BYTES_MAX && operations + count <= operations_max;
+        if changes.len() >= count_max || !(changes.is_empty() || fits) {
             break;
         }
-        bytes += size;
+        (bytes, operations) = (bytes + size, operations + count);
         changes.push(pending.change.clone());
     }
     (changes, bytes)
