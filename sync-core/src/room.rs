@@ -114,6 +114,20 @@ pub enum Request {
     Leave,
 }
 
+impl Request {
+    /// About what it takes in memory while it waits.
+    pub fn bytes(&self) -> usize {
+        let body = match self {
+            Self::Push { pack, .. } => pack.len(),
+            Self::Have(clock) => clock.len() * 64,
+            Self::Emit { payload, .. } => payload.len(),
+            Self::Join { open, .. } => open.clock.as_ref().map_or(0, |c| c.len() * 64),
+            Self::Flushed(_) | Self::Leave => 0,
+        };
+        body + 256
+    }
+}
+
 /// What a room has for a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToSession {

@@ -70,17 +70,6 @@ impl Phase {
     }
 }
 
-fn request_bytes(request: &Request) -> usize {
-    let body = match request {
-        Request::Push { pack, .. } => pack.len(),
-        Request::Have(clock) => clock.len() * 64,
-        Request::Emit { payload, .. } => payload.len(),
-        Request::Join { open, .. } => open.clock.as_ref().map_or(0, |c| c.len() * 64),
-        Request::Flushed(_) | Request::Leave => 0,
-    };
-    body + 256
-}
-
 impl Room {
     /// Keeps a request until the document is loaded, and begins to load it if need be.
     pub(super) fn wait(&mut self, session: SessionId, request: Request) {
@@ -93,7 +82,7 @@ impl Room {
             self.begin_load();
         }
         let Phase::Loading { waiting, bytes, .. } = &mut self.phase else { return };
-        let size = request_bytes(&request);
+        let size = request.bytes();
         if *bytes + size <= self.config.waiting_bytes_max {
             *bytes += size;
             waiting.push_back((session, request));

@@ -65,10 +65,10 @@ impl Room {
         if same_log && digest_fits && acked_fits { Mode::Resume } else { Mode::Reconcile }
     }
 
-    /// The client answers a reconcile with what it holds.
+    /// The client answers a reconcile with what it holds. What nobody asked for is not heard.
     pub(super) fn have(&mut self, session: SessionId, clock: &VectorClock) {
         let Some(body) = self.phase.body() else { return };
-        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        let Some(subscriber) = self.subscribers.get_mut(&session).filter(|s| s.awaits_have) else { return };
         if let Some(reconcile) = &mut subscriber.reconcile {
             reconcile.held = held(&body.log, clock);
         }

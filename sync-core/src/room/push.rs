@@ -85,11 +85,13 @@ impl Room {
             Ok(unpacked) => unpacked.changes,
             Err(e) => return self.refuse_pack(session, batch, &e),
         };
+        let is_empty = changes.is_empty();
         let outcome = self.stage(session, changes);
         if !outcome.verdicts.is_empty() {
             self.refuse_changes(session, batch, outcome.verdicts);
         }
-        if outcome.count > 0 || !outcome.held.is_empty() {
+        // A batch of nothing is answered too.
+        if outcome.count > 0 || !outcome.held.is_empty() || is_empty {
             let Batch { held, needs, first, count, .. } = outcome;
             let first = first.unwrap_or(needs.plus(1));
             self.staging.acks.push_back(PendingAck { session, batch, first, count, held, needs });
@@ -145,7 +147,7 @@ impl Room {
                 Ok(()) => {}
                 Err(Refusal::Place(TableError::Held)) => {
                     batch.held.push(index as u32);
-                    batch.needs = batch.needs.max(body.position_bound(&change.hash()));
+                    batch.needs = batch.needs.max(body.durable_with_held());
                     continue;
                 }
                 Err(_) if acks_refused => {
@@ -281,10 +283,9 @@ impl Room {
 }
 
 impl super::load::Body {
-    /// A position at or after which the change is in the log: exact for staged changes, 0 for durable ones.
-    fn position_bound(&self, hash: &ChangeHash) -> LogSeq {
-        let staged = (self.durable.0 + 1..=self.log.head().0).map(LogSeq);
-        staged.into_iter().find(|seq| self.log.hash_at(*seq).as_ref() == Some(hash)).unwrap_or(LogSeq(0))
+    /// A position at which whatever the log holds now is durable. Looking for the one change among those staged would cost their number for each that is pushed again.
+    fn durable_with_held(&self) -> LogSeq {
+        if self.log.head() > self.durable { self.log.head() } else { LogSeq(0) }
     }
 }
 
