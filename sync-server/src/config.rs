@@ -44,6 +44,8 @@ pub struct Config {
     pub room_idle_s: u64,
     /// Most connections at a time; further ones are refused with 503.
     pub connections_max: usize,
+    /// Most bytes held for all connections together: unfinished messages, and what waits to be written to clients. Who holds much is closed with 1013 when it is reached.
+    pub buffers_bytes_max: usize,
     /// Seconds of silence, doubled, after which a client is taken for gone.
     pub heartbeat_s: u64,
     /// When the server stops, clients are told to spread their return over this many seconds.
@@ -63,6 +65,7 @@ impl Default for Config {
             workers: 0,
             room_idle_s: 60,
             connections_max: 20_000,
+            buffers_bytes_max: 512 << 20,
             heartbeat_s: 20,
             reconnect_within_s: 5,
             store_bytes_max: 0,
@@ -71,7 +74,7 @@ impl Default for Config {
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "listen",
     "data",
     "allow_anonymous",
@@ -80,6 +83,7 @@ const KEYS: [&str; 11] = [
     "workers",
     "room_idle_s",
     "connections_max",
+    "buffers_bytes_max",
     "heartbeat_s",
     "reconnect_within_s",
     "store_bytes_max",

@@ -10,7 +10,9 @@ pub mod server;
 pub mod store;
 pub mod walk;
 
+mod accept;
 mod archive;
+mod budget;
 mod clock;
 mod health;
 mod http;

@@ -3,7 +3,8 @@
 //! A room's worker must never wait for a slow client, so this queue takes everything at once and is bounded by count of bytes: each
 //! room has at most `subscriber_bytes_max` on its way to one subscriber (it then catches up from the log), beside short answers to
 //! pushes, of which a client may have `pending_batches_max` open. A connection that still gathers more than [`MAILBOX_BYTES_MAX`],
-//! because it opens very many documents at once and does not read, is closed with 1013 and continues from its cursors.
+//! because it opens very many documents at once and does not read, is closed with 1013 and continues from its cursors. So is one that gathers
+//! more than its share while all connections together gather more than `buffers_bytes_max`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use sync_core::id::DocumentName;
 use sync_core::room::ToSession;
 use tokio::sync::mpsc;
 
+use crate::budget::Budget;
 use crate::meter;
 
 /// Most bytes queued for one connection and not yet written to its socket.
@@ -35,15 +37,16 @@ pub(crate) enum Letter {
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
     letters: mpsc::UnboundedSender<Letter>,
+    budget: Budget,
     queued: Arc<AtomicUsize>,
     overflowed: Arc<AtomicBool>,
 }
 
 impl Mailbox {
     /// A mailbox and its receiving end.
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Letter>) {
+    pub(crate) fn new(budget: Budget) -> (Self, mpsc::UnboundedReceiver<Letter>) {
         let (letters, inbox) = mpsc::unbounded_channel();
-        (Self { letters, queued: Arc::default(), overflowed: Arc::default() }, inbox)
+        (Self { letters, budget, queued: Arc::default(), overflowed: Arc::default() }, inbox)
     }
 
     /// Queues a room's message. Never waits; says the one `Overflow` when the bound is passed, and drops what comes later.
@@ -52,15 +55,35 @@ impl Mailbox {
             return;
         }
         let size = message.message.len() + LETTER_BYTES;
-        if self.queued.fetch_add(size, Ordering::Relaxed) + size > MAILBOX_BYTES_MAX {
+        let has = self.queued.fetch_add(size, Ordering::Relaxed) + size;
+        let fits = self.budget.take(size, has);
+        if has > MAILBOX_BYTES_MAX || !fits {
+            self.give_back(size);
             if !self.overflowed.swap(true, Ordering::Relaxed) {
                 meter::overflow();
                 let _ = self.letters.send(Letter::Overflow);
             }
             return;
         }
-        // A connection that has ended takes nothing any more.
-        let _ = self.letters.send(Letter::Room(document.clone(), message));
+        if self.letters.send(Letter::Room(document.clone(), message)).is_err() {
+            // A connection that has ended takes nothing any more.
+            self.give_back(size);
+        }
+    }
+
+    /// The connection has ended: what it will not take any more counts no longer.
+    pub(crate) fn close(&self, inbox: &mut mpsc::UnboundedReceiver<Letter>) {
+        inbox.close();
+        while let Ok(letter) = inbox.try_recv() {
+            if let Letter::Room(_, message) = letter {
+                self.taken(&message);
+            }
+        }
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        self.budget.give_back(bytes);
     }
 
     /// Whether the bound was passed.
@@ -75,7 +98,7 @@ impl Mailbox {
 
     /// The connection has handed a message on to its session's outputs, which are counted by the connection from then on.
     pub(crate) fn taken(&self, message: &ToSession) {
-        self.queued.fetch_sub(message.message.len() + LETTER_BYTES, Ordering::Relaxed);
+        self.give_back(message.message.len() + LETTER_BYTES);
     }
 }
 
@@ -88,7 +111,7 @@ mod tests {
 
     #[test]
     fn too_much_says_overflow_once_and_is_dropped() {
-        let (mailbox, mut inbox) = Mailbox::new();
+        let (mailbox, mut inbox) = Mailbox::new(Budget::new(usize::MAX));
         let name = DocumentName::parse("a").expect("a name");
         let message = ToSession { message: Bytes::from(vec![0; MAILBOX_BYTES_MAX / 4]), then: Then::Continue };
         for _ in 0..10 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use sync_core::protocol::CloseCode;
 use sync_core::storage::StoreError;
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
@@ -36,7 +37,12 @@ fn start_at_zero() {
     received(0);
     sent(0);
     writer_queue(0);
-    for name in ["rejoin_rejects_total", "rejoin_connections_overflowed_total", "rejoin_changes_accepted_total"] {
+    for name in [
+        "rejoin_rejects_total",
+        "rejoin_connections_overflowed_total",
+        "rejoin_connections_refused_total",
+        "rejoin_changes_accepted_total",
+    ] {
         counter!(name).increment(0);
     }
 }
@@ -56,9 +62,24 @@ pub(crate) fn quarantined(by: f64) {
     gauge!("rejoin_rooms_quarantined").increment(by);
 }
 
-/// A client was sent a reject.
-pub(crate) fn reject() {
-    counter!("rejoin_rejects_total").increment(1);
+/// The kind of a `Reject` on the wire.
+const REJECT_KIND: u8 = 5;
+
+/// A client was sent this message: counts rejects.
+pub(crate) fn answered(message: &[u8]) {
+    if message.get(1) == Some(&REJECT_KIND) {
+        counter!("rejoin_rejects_total").increment(1);
+    }
+}
+
+/// A connection was closed with this code.
+pub(crate) fn closed(code: CloseCode) {
+    counter!("rejoin_connections_closed_total", "code" => (code as u16).to_string()).increment(1);
+}
+
+/// A connection was refused before it asked for anything.
+pub(crate) fn refused() {
+    counter!("rejoin_connections_refused_total").increment(1);
 }
 
 /// Bytes of frames came in.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
 use sync_core::room::{self, Input, Output, Request, Room, Then};
 use sync_core::time::Instant;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::backplane::{Announcement, Backplane};
@@ -26,12 +26,23 @@ use crate::writer::{Done, Reply, StoreThreads};
 /// Most requests waiting for one worker; connections wait beyond.
 const REQUESTS_QUEUED_MAX: usize = 1_024;
 
-/// The kind of a `Reject` on the wire, for counting.
-const REJECT_KIND: u8 = 5;
+/// Most bytes of requests waiting for one worker; connections wait beyond. A larger request passes alone.
+const REQUESTS_QUEUED_BYTES_MAX: u32 = 16 << 20;
 
+/// Most rooms of one worker that stay in memory though nobody has them open; of more, those that are idle longest go at once.
+const IDLE_ROOMS_MAX: usize = 1_024;
+
+#[allow(clippy::large_enum_variant, reason = "all but a few are requests")]
 #[derive(Debug)]
 enum ToWorker {
-    Request { session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox },
+    Request {
+        session: SessionId,
+        document: DocumentName,
+        request: Request,
+        mailbox: Mailbox,
+        /// Its bytes, which count against [`REQUESTS_QUEUED_BYTES_MAX`] until it is taken.
+        queued: OwnedSemaphorePermit,
+    },
     Replaced(DocumentName),
 }
 
@@ -47,7 +58,14 @@ pub(crate) struct Shared {
 /// The way to the rooms.
 #[derive(Clone, Debug)]
 pub(crate) struct Rooms {
-    workers: Arc<[mpsc::Sender<ToWorker>]>,
+    workers: Arc<[Queue]>,
+}
+
+/// The way to one worker.
+#[derive(Debug)]
+struct Queue {
+    requests: mpsc::Sender<ToWorker>,
+    bytes: Arc<Semaphore>,
 }
 
 impl Rooms {
@@ -66,14 +84,15 @@ impl Rooms {
                 results,
                 rooms: HashMap::new(),
                 timers: BTreeSet::new(),
+                idle: BTreeSet::new(),
             };
             tasks.push(tokio::spawn(worker.run(queue, done, stop.clone())));
-            workers.push(requests);
+            workers.push(Queue { requests, bytes: Arc::new(Semaphore::new(REQUESTS_QUEUED_BYTES_MAX as usize)) });
         }
         (Self { workers: workers.into() }, tasks)
     }
 
-    fn worker(&self, document: &DocumentName) -> &mpsc::Sender<ToWorker> {
+    fn worker(&self, document: &DocumentName) -> &Queue {
         let mut hasher = DefaultHasher::new();
         document.hash(&mut hasher);
         let index = hasher.finish() % self.workers.len() as u64;
@@ -88,14 +107,17 @@ impl Rooms {
         request: Request,
         mailbox: &Mailbox,
     ) {
-        let message = ToWorker::Request { session, document: document.clone(), request, mailbox: mailbox.clone() };
+        let queue = self.worker(&document);
+        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX).min(REQUESTS_QUEUED_BYTES_MAX);
+        let queued = queue.bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes it");
+        let mailbox = mailbox.clone();
         // Workers that have stopped want nothing.
-        let _ = self.worker(&document).send(message).await;
+        let _ = queue.requests.send(ToWorker::Request { session, document, request, mailbox, queued }).await;
     }
 
     /// Says that a document was deleted: its room, if there is one, ends all subscriptions.
     pub(crate) async fn replaced(&self, document: DocumentName) {
-        let _ = self.worker(&document.clone()).send(ToWorker::Replaced(document)).await;
+        let _ = self.worker(&document.clone()).requests.send(ToWorker::Replaced(document)).await;
     }
 }
 
@@ -114,6 +136,8 @@ struct Worker {
     results: mpsc::UnboundedSender<Done>,
     rooms: HashMap<DocumentName, Hosted>,
     timers: BTreeSet<(Instant, DocumentName)>,
+    /// Rooms that nobody has open, and since when.
+    idle: BTreeSet<(Instant, DocumentName)>,
 }
 
 impl Worker {
@@ -137,7 +161,8 @@ impl Worker {
                 Some(done) = done.recv() => self.done(done).await,
                 () = timer => self.fire().await,
                 message = queue.recv() => match message {
-                    Some(ToWorker::Request { session, document, request, mailbox }) => {
+                    Some(ToWorker::Request { session, document, request, mailbox, queued }) => {
+                        drop(queued);
                         self.request(session, document, request, mailbox).await;
                     }
                     Some(ToWorker::Replaced(document)) => {
@@ -206,6 +231,9 @@ impl Worker {
         if let Some(at) = hosted.due {
             self.timers.remove(&(at, document.clone()));
         }
+        if let Some(since) = hosted.idle_since {
+            self.idle.remove(&(since, document.clone()));
+        }
         meter::rooms(-1.0);
         if hosted.failed {
             meter::quarantined(-1.0);
@@ -254,7 +282,16 @@ impl Worker {
                 tracing::warn!(%document, reason, "the document is quarantined");
             }
         }
-        hosted.idle_since = hosted.room.is_idle().then(|| hosted.idle_since.unwrap_or(now));
+        let idle_since = hosted.room.is_idle().then(|| hosted.idle_since.unwrap_or(now));
+        if idle_since != hosted.idle_since {
+            if let Some(since) = hosted.idle_since {
+                self.idle.remove(&(since, document.clone()));
+            }
+            if let Some(since) = idle_since {
+                self.idle.insert((since, document.clone()));
+            }
+            hosted.idle_since = idle_since;
+        }
         let idle = hosted.idle_since.map(|since| since + self.shared.idle);
         let due = [idle, hosted.room.poll_timeout()].into_iter().flatten().min();
         if due != hosted.due {
@@ -266,13 +303,15 @@ impl Worker {
             }
             hosted.due = due;
         }
+        while self.idle.len() > IDLE_ROOMS_MAX {
+            let Some((_, longest)) = self.idle.first().cloned() else { return };
+            self.drop_room(&longest);
+        }
     }
 }
 
 fn deliver(hosted: &mut Hosted, document: &DocumentName, session: SessionId, message: room::ToSession) {
-    if message.message.get(1) == Some(&REJECT_KIND) {
-        meter::reject();
-    }
+    meter::answered(&message.message);
     let ended = message.then != Then::Continue;
     let Some(mailbox) = hosted.mailboxes.get(&session) else { return };
     mailbox.deliver(document, message);

@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::thread;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
 use sync_core::storage::{Store as _, StoreError};
 use sync_core::{room, session};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::accept;
 use crate::backplane::{Backplane, LocalBackplane};
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::health::Health;
@@ -122,6 +123,7 @@ impl Server {
             rooms: rooms.clone(),
             session,
             clock,
+            budget: Budget::new(config.buffers_bytes_max),
             reconnect_within: Duration::from_secs(config.reconnect_within_s),
             stop: stop.clone(),
         };
@@ -140,7 +142,7 @@ impl Server {
             sessions: AtomicU64::new(1),
             alive: alive_held,
         };
-        let serving = tokio::spawn(serve(listener, app, stop));
+        let serving = tokio::spawn(accept::serve(listener, router(Arc::new(app)), stop));
         let server = Self {
             address,
             health,
@@ -187,20 +189,6 @@ impl Server {
 /// Resolves once a stop is asked for, or nobody could ask any more.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
-}
-
-async fn serve(listener: TcpListener, app: App, mut stop: watch::Receiver<bool>) {
-    let listener = listener.tap_io(|stream| {
-        // Without it the first update after the handshake waits 40 ms for an acknowledgement.
-        if let Err(e) = stream.set_nodelay(true) {
-            tracing::debug!(error = %e, "cannot set TCP_NODELAY");
-        }
-    });
-    let stopped = async move { stopped(&mut stop).await };
-    let serving = axum::serve(listener, router(Arc::new(app))).with_graceful_shutdown(stopped);
-    if let Err(e) = serving.await {
-        tracing::error!(error = %e, "serving has ended");
-    }
 }
 
 fn background(

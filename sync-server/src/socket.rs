@@ -20,6 +20,7 @@ use sync_core::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite;
 
+use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::mailbox::{Letter, Mailbox};
 use crate::meter;
@@ -28,6 +29,9 @@ use crate::server::stopped;
 
 /// With this many bytes queued for writing, nothing more is read from the client or taken from rooms.
 const QUEUED_BYTES_HIGH: usize = 256 << 10;
+
+/// What a queued message counts beside its bytes: a client that pings and does not read queues many small ones.
+const QUEUED_MESSAGE_BYTES: usize = 128;
 
 /// A client that takes nothing for this long while something is queued is dropped.
 const WRITE_WITHIN: Duration = Duration::from_secs(20);
@@ -47,6 +51,7 @@ pub(crate) struct Surroundings {
     pub(crate) rooms: Rooms,
     pub(crate) session: session::Config,
     pub(crate) clock: Clock,
+    pub(crate) budget: Budget,
     pub(crate) reconnect_within: Duration,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -54,16 +59,21 @@ pub(crate) struct Surroundings {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(socket: WebSocket, id: SessionId, surroundings: Surroundings) {
     meter::connections(1.0);
-    let (mailbox, inbox) = Mailbox::new();
+    let (mailbox, inbox) = Mailbox::new(surroundings.budget.clone());
     let now = surroundings.clock.now();
+    let mut session = Session::new(surroundings.session.clone(), id);
+    // The time for its hello begins now, not with the first thing heard.
+    session.handle_timeout(now);
     let connection = Connection {
-        session: Session::new(surroundings.session.clone(), id),
+        session,
         io: Io { socket, queue: VecDeque::new(), queued: 0, handed: BTreeMap::new(), dirty: false, progress: false },
         id,
         mailbox,
         inbox,
         progress_at: now,
         closing: None,
+        said_goodbye: false,
+        assembling: 0,
         surroundings,
     };
     connection.run().await;
@@ -95,7 +105,7 @@ struct Io {
 
 impl Io {
     fn push(&mut self, message: Queued) {
-        self.queued += message.bytes.len();
+        self.queued += message.bytes.len() + QUEUED_MESSAGE_BYTES;
         self.queue.push_back(message);
     }
 
@@ -125,7 +135,7 @@ impl Io {
                 other => return other,
             }
             let Some(Queued { bytes, from }) = self.queue.pop_front() else { break };
-            self.queued -= bytes.len();
+            self.queued -= bytes.len() + QUEUED_MESSAGE_BYTES;
             meter::sent(bytes.len());
             if let Some((document, count)) = from {
                 *self.handed.entry(document).or_default() += count;
@@ -161,6 +171,10 @@ struct Connection {
     /// When the client last took something.
     progress_at: Instant,
     closing: Option<(CloseCode, String)>,
+    /// The client has sent a close frame.
+    said_goodbye: bool,
+    /// Bytes of unfinished messages that are counted in the budget.
+    assembling: usize,
     surroundings: Surroundings,
 }
 
@@ -213,10 +227,15 @@ impl Connection {
             Event::Read(Message::Binary(bytes)) => {
                 meter::received(bytes.len());
                 self.feed(Input::Frame(bytes)).await;
+                self.count_assembling();
             }
             Event::Read(Message::Text(_)) => self.refuse(CloseCode::Malformed, "frames are binary"),
             Event::Read(Message::Ping(_) | Message::Pong(_)) => {}
-            Event::Read(Message::Close(_)) | Event::Gone => return false,
+            Event::Read(Message::Close(_)) => {
+                self.said_goodbye = true;
+                return false;
+            }
+            Event::Gone => return false,
             Event::ReadFailed(error) => match refusal(error) {
                 Some((code, reason)) => self.refuse(code, reason),
                 None => return false,
@@ -228,6 +247,17 @@ impl Connection {
             }
         }
         true
+    }
+
+    /// Parts of a message that may never end are held until they do.
+    fn count_assembling(&mut self) {
+        let (before, now) = (self.assembling, self.session.assembling_bytes());
+        self.assembling = now;
+        if now <= before {
+            self.surroundings.budget.give_back(before - now);
+        } else if !self.surroundings.budget.take(now - before, now) {
+            self.refuse(CloseCode::Overloaded, "too much waits for connections like this one");
+        }
     }
 
     fn refuse(&mut self, code: CloseCode, reason: &str) {
@@ -268,7 +298,13 @@ impl Connection {
     async fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Send { bytes, from } => self.io.push(Queued { bytes, from }),
+                Output::Send { bytes, from } => {
+                    // What rooms refuse is counted there.
+                    if from.is_none() {
+                        meter::answered(&bytes);
+                    }
+                    self.io.push(Queued { bytes, from });
+                }
                 // Without authentication everybody may do everything.
                 Output::Authenticate(_) => {
                     let grant = Grant { scopes: vec![Scope::everything()], expires_at: None };
@@ -291,8 +327,17 @@ impl Connection {
                 self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
             }
         }
-        let Some((code, reason)) = self.closing.take() else { return };
-        let _ = tokio::time::timeout(CLOSE_WITHIN, close(self.io, code, reason)).await;
+        self.mailbox.close(&mut self.inbox);
+        self.surroundings.budget.give_back(self.assembling);
+        match self.closing.take() {
+            Some((code, reason)) => {
+                meter::closed(code);
+                let _ = tokio::time::timeout(CLOSE_WITHIN, close(self.io, code, reason)).await;
+            }
+            // The answer to a close frame goes out with the next read.
+            None if self.said_goodbye => drop(tokio::time::timeout(CLOSE_WITHIN, self.io.socket.recv()).await),
+            None => {}
+        }
     }
 }
 

@@ -47,6 +47,10 @@ pub(super) struct Serve {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     connections_max: Option<usize>,
+    /// Most bytes held for all connections together; who holds much is closed when it is reached [default: 536870912]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    buffers_bytes_max: Option<usize>,
     /// Seconds of silence, doubled, after which a client is taken for gone [default: 20]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,6 +74,7 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::data)?;
     let result = runtime.block_on(serve(&config));
     // What still runs has been given its time.
@@ -92,6 +97,21 @@ async fn serve(config: &Config) -> Result<(), Failure> {
     server.stop().await;
     Ok(())
 }
+
+/// Each connection takes an open file, and many systems begin with 1,024 though they allow more.
+#[cfg(unix)]
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(e) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(error = %e, "the bound on open files can't be raised");
+    }
+}
+
+/// Each connection takes an open file, which this system does not count.
+#[cfg(not(unix))]
+fn raise_open_files() {}
 
 /// Resolves when the process is told to stop.
 #[cfg(unix)]
