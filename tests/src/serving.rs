@@ -25,7 +25,7 @@ impl Serving {
         make.extend(["serve", "--data", &data.to_string_lossy()].map(ToOwned::to_owned));
         make.extend(more.iter().map(|w| (*w).to_owned()));
         // Silence is noticed after two heartbeats. What goes well is not said among the tests' own lines.
-        let environment = [("REJOIN_HEARTBEAT_S", "1"), ("RUST_LOG", "warn")];
+        let environment = [("REJOIN_HEARTBEAT_S", "1"), ("REJOIN_LOG", "warn")];
         let environment = environment.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
         Self { make, environment, listen, child: None }
     }
@@ -35,14 +35,21 @@ impl Serving {
         self.environment.push((key.to_owned(), value.to_owned()));
     }
 
-    /// Starts it and waits until it says where it listens.
+    /// Starts it and waits for nothing.
     #[track_caller]
-    pub fn start(&mut self) {
+    pub fn spawn(&mut self) {
         assert!(self.child.is_none(), "it runs already");
         let mut command = Command::new(&self.make[0]);
         command.args(&self.make[1..]).args(["--listen", &self.listen.to_string()]);
         command.envs(self.environment.iter().cloned());
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts");
+        self.child = Some(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the server starts"));
+    }
+
+    /// Starts it and waits until it says where it listens.
+    #[track_caller]
+    pub fn start(&mut self) {
+        self.spawn();
+        let child = self.child.as_mut().expect("it was started");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
         stdout.read_line(&mut line).expect("it says a line");
@@ -50,7 +57,6 @@ impl Serving {
         self.listen = address.unwrap_or_else(|| panic!("it does not say where it listens: {line:?}"));
         // Whatever it says later must not fill the pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        self.child = Some(child);
     }
 
     /// Where it listens.
