@@ -2,6 +2,7 @@
 //!
 //! What an editor reported as saved is on its disk, and what it reported as acknowledged is on the server's, whoever dies when.
 
+mod disks;
 mod moments;
 mod roulette;
 
