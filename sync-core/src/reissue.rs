@@ -12,7 +12,7 @@ use automerge::{ExpandedChange, ScalarValue};
 use crate::change::{Change, ChangeError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
-use crate::op_index::OpIndex;
+use crate::op_index::{self, OpIndex};
 use crate::table::ChangeTable;
 use crate::validator;
 
@@ -59,6 +59,7 @@ pub enum ReissueError {
 /// - In an object, or on an element, that a dropped operation made: skipped.
 /// - Text or elements behind a dropped one: put behind what that one was put behind.
 /// - What overwrote or deleted a dropped value: now of what the dropped value had overwritten; a deletion of nothing else is skipped.
+/// - What refers to operations that neither the base nor the branch has: as if those were dropped.
 /// - Increments of a dropped counter, and marks whose end was at a dropped character: skipped.
 pub fn reissue(
     losing: &[Change],
@@ -126,6 +127,7 @@ impl Writer<'_> {
             self.operations(&expanded, Keep::Nothing);
             return Ok(());
         }
+        self.miss(&expanded);
         for keep in [Keep::All, Keep::AllButMarks] {
             let operations = self.operations(&expanded, keep);
             if operations.is_empty() {
@@ -148,6 +150,27 @@ impl Writer<'_> {
         self.out.skipped_operations += expanded.operations.len() as u64;
         self.out.replaced.push((losing.hash(), None));
         Ok(())
+    }
+
+    /// What the change names that neither the base nor the losing branch has is gone: it went with an earlier change, or with its document.
+    fn miss(&mut self, losing: &ExpandedChange) {
+        let named = losing.operations.iter().flat_map(|op| {
+            let object = if let ObjectId::Id(id) = &op.obj { Some(id) } else { None };
+            let element = if let Key::Seq(ElementId::Id(id)) = &op.key { Some(id) } else { None };
+            object.into_iter().chain(element).chain(op.pred.iter())
+        });
+        for id in named {
+            let own = *id.actor() == losing.actor_id && id.counter() >= losing.start_op.get();
+            if !own && !self.fates.contains_key(id) && !self.holds(id) {
+                self.fates
+                    .insert(id.clone(), Fate::Gone { anchor: None, preds: BTreeSet::new(), makes_counter: false });
+            }
+        }
+    }
+
+    fn holds(&self, id: &OpId) -> bool {
+        let place = self.table.number(id.actor()).zip(u32::try_from(id.counter()).ok());
+        place.is_some_and(|(actor, counter)| self.index.run(op_index::OpId { counter, actor }).is_some())
     }
 
     fn write(&self, losing: &ExpandedChange, operations: Vec<Op>) -> Result<Change, ChangeError> {
