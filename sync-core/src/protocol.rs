@@ -21,6 +21,9 @@ use minicbor::{Decoder, Encoder, decode, encode};
 /// The WebSocket subprotocol.
 pub const SUBPROTOCOL: &str = "rejoin.v1";
 
+/// A frame may hold this many bytes until `Welcome` has said how many it may.
+pub const FRAME_BYTES_AT_FIRST: usize = 64 << 10;
+
 /// The protocol version this library speaks.
 pub const VERSION: u32 = 1;
 

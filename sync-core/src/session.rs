@@ -10,8 +10,8 @@ use bytes::Bytes;
 
 use crate::id::{DocumentHandle, DocumentName, SessionId, StoreId};
 use crate::protocol::{
-    Assembler, ClientMessage, CloseCode, Expiring, GoAway, Granted, Hello, Open, Part, Reject, RejectCode,
-    ServerMessage, VERSION, Welcome, WireLimits, split,
+    Assembler, ClientMessage, CloseCode, Expiring, FRAME_BYTES_AT_FIRST, GoAway, Granted, Hello, Open, Part, Reject,
+    RejectCode, ServerMessage, VERSION, Welcome, WireLimits, split,
 };
 use crate::room;
 use crate::scope::{Access, Scope, access};
@@ -240,7 +240,8 @@ impl Session {
     }
 
     fn frame(&mut self, bytes: &Bytes) {
-        if bytes.len() > self.config.limits.frame_bytes_max as usize {
+        // What was sent before `Welcome` was read may come long after it was sent.
+        if bytes.len() > FRAME_BYTES_AT_FIRST.max(self.config.limits.frame_bytes_max as usize) {
             return self.close(CloseCode::TooLarge, "the frame is larger than negotiated".into());
         }
         self.messages(bytes, true);

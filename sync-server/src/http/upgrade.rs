@@ -8,7 +8,7 @@ use axum::extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use sync_core::id::SessionId;
-use sync_core::protocol::SUBPROTOCOL;
+use sync_core::protocol::{FRAME_BYTES_AT_FIRST, SUBPROTOCOL};
 
 use super::{App, error, origin_allowed};
 use crate::health::Trouble;
@@ -48,7 +48,7 @@ pub(super) async fn upgrade(
         return error(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many connections");
     };
     let id = SessionId(app.sessions.fetch_add(1, Ordering::Relaxed));
-    let frame = app.surroundings.session.limits.frame_bytes_max as usize;
+    let frame = FRAME_BYTES_AT_FIRST.max(app.surroundings.session.limits.frame_bytes_max as usize);
     let (surroundings, alive) = (app.surroundings.clone(), app.alive.clone());
     upgrade
         .read_buffer_size(READ_BUFFER_BYTES)
