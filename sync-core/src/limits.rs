@@ -1,5 +1,7 @@
 //! Every bound of the engine by name, with what happens when it is reached.
 
+use crate::planted::Planting;
+
 /// Longest document name, in bytes. A longer one is refused by [`crate::id::DocumentName::parse`].
 pub const DOCUMENT_NAME_BYTES_MAX: usize = 256;
 
@@ -52,6 +54,8 @@ pub struct ChangeLimits {
     pub actors_max: usize,
     /// Most concurrent heads of one document.
     pub heads_max: usize,
+    /// The bug planted in the validator, if one is.
+    pub planted: Planting,
 }
 
 impl Default for ChangeLimits {
@@ -72,6 +76,7 @@ impl Default for ChangeLimits {
             seen_steps_max: 1_000_000,
             actors_max: 65_536,
             heads_max: 4_096,
+            planted: Planting::default(),
         }
     }
 }

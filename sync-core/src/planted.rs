@@ -2,6 +2,32 @@
 //!
 //! Without the feature `planted` none of this exists and every question answers no. No product build has the feature.
 
+/// Which bug is planted in a run, if one is. Holds nothing without the feature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Planting {
+    #[cfg(feature = "planted")]
+    bug: Option<Planted>,
+}
+
+impl Planting {
+    /// Plants a bug, or none.
+    #[cfg(feature = "planted")]
+    pub fn new(bug: Option<Planted>) -> Self {
+        Self { bug }
+    }
+
+    /// Whether this bug is planted.
+    pub fn has(self, bug: Planted) -> bool {
+        #[cfg(feature = "planted")]
+        return self.bug == Some(bug);
+        #[cfg(not(feature = "planted"))]
+        {
+            let _ = bug;
+            false
+        }
+    }
+}
+
 /// One bug that can be planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -30,11 +56,63 @@ pub enum Planted {
     KeepStagedAfterFailedCommit,
     /// The replica asks for one change less than it lacks.
     ResumeOffByOne,
+    /// The room acknowledges, with a batch that is durable, all that its writer has pushed since.
+    AckNextBatch,
+    /// The replica takes a failed commit of its local store for a good one.
+    FailedSaveTakenAsSaved,
+    /// The replica deletes a change's row from its store as it is sent.
+    OutboxRowDeletedOnSend,
+    /// The replica sends the last of its outbox first.
+    OutboxOutOfOrder,
+    /// The replica leaves out the outbox's last row when it loads a document.
+    OutboxLostOnReopen,
+    /// The replica takes what it sent on a lost connection as still on its way.
+    NotSentAgain,
+    /// The replica drops the losing branch of an equivocation instead of writing it again.
+    LoserDropped,
+    /// The replica drops with a refused or discarded change all that stands on it.
+    DescendantsDropped,
+    /// The replica begins the digest anew with each range it receives.
+    DigestNotChained,
+    /// The replica never gives up a connection on which it hears nothing.
+    NeverSilent,
+    /// The replica puts messages together without their last part.
+    LastPartDropped,
+    /// The replica does not say its presence again after a reconnect.
+    PresenceNotSaidAgain,
+    /// The room answers an opening with a head that the store has not committed.
+    OpenTellsStaged,
+    /// The room acknowledges a change that it holds already, though not durably.
+    HeldBeforeDurable,
+    /// The room leaves out one change more of each actor than a reconciling client holds.
+    SparseSkipsOne,
+    /// The room takes the cursor of a deleted document for one of another log.
+    TombstoneIgnored,
+    /// The room takes the first read of a long log for all of it.
+    LoadStopsEarly,
+    /// The room sends to a subscriber whatever is on its way already.
+    SubscriberBoundIgnored,
+    /// The room takes pushes however much waits for the disk.
+    StagedBoundIgnored,
+    /// The room tells nobody that a session has gone.
+    PresenceGhost,
+    /// The room forgets that a slow subscriber missed presence.
+    PresenceMissed,
+    /// The session never closes a connection on which it hears nothing.
+    SessionNeverSilent,
+    /// The validator accepts predecessors that do not exist, or elsewhere.
+    AcceptAnyPredecessor,
+    /// The validator accepts operations with counters that their past has used.
+    AcceptLowStart,
+    /// The validator accepts any change by an actor that stands for a fixed one.
+    AcceptForgedInit,
+    /// The validator accepts a change that has not seen its actor's one before.
+    AcceptUnlinked,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 12] = [
+    pub const ALL: [(Planted, &'static str); 38] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -47,5 +125,31 @@ impl Planted {
         (Planted::LostOnSlowSubscriber, "lost-on-slow-subscriber"),
         (Planted::KeepStagedAfterFailedCommit, "keep-staged-after-failed-commit"),
         (Planted::ResumeOffByOne, "resume-off-by-one"),
+        (Planted::AckNextBatch, "ack-next-batch"),
+        (Planted::FailedSaveTakenAsSaved, "failed-save-taken-as-saved"),
+        (Planted::OutboxRowDeletedOnSend, "outbox-row-deleted-on-send"),
+        (Planted::OutboxOutOfOrder, "outbox-out-of-order"),
+        (Planted::OutboxLostOnReopen, "outbox-lost-on-reopen"),
+        (Planted::NotSentAgain, "not-sent-again"),
+        (Planted::LoserDropped, "loser-dropped"),
+        (Planted::DescendantsDropped, "descendants-dropped"),
+        (Planted::DigestNotChained, "digest-not-chained"),
+        (Planted::NeverSilent, "never-silent"),
+        (Planted::LastPartDropped, "last-part-dropped"),
+        (Planted::PresenceNotSaidAgain, "presence-not-said-again"),
+        (Planted::OpenTellsStaged, "open-tells-staged"),
+        (Planted::HeldBeforeDurable, "held-before-durable"),
+        (Planted::SparseSkipsOne, "sparse-skips-one"),
+        (Planted::TombstoneIgnored, "tombstone-ignored"),
+        (Planted::LoadStopsEarly, "load-stops-early"),
+        (Planted::SubscriberBoundIgnored, "subscriber-bound-ignored"),
+        (Planted::StagedBoundIgnored, "staged-bound-ignored"),
+        (Planted::PresenceGhost, "presence-ghost"),
+        (Planted::PresenceMissed, "presence-missed"),
+        (Planted::SessionNeverSilent, "session-never-silent"),
+        (Planted::AcceptAnyPredecessor, "accept-any-predecessor"),
+        (Planted::AcceptLowStart, "accept-low-start"),
+        (Planted::AcceptForgedInit, "accept-forged-init"),
+        (Planted::AcceptUnlinked, "accept-unlinked"),
     ];
 }

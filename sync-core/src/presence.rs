@@ -53,6 +53,11 @@ impl Presence {
         self.values.iter().map(|(session, (value, _))| (*session, value))
     }
 
+    /// A session's value.
+    pub fn value(&self, session: SessionId) -> Option<&Bytes> {
+        self.values.get(&session).map(|(value, _)| value)
+    }
+
     /// Number of values.
     pub fn len(&self) -> usize {
         self.values.len()

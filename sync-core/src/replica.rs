@@ -27,6 +27,7 @@ use bytes::Bytes;
 
 use crate::document::{InitValue, init_change};
 use crate::id::{ChangeHash, ClientId, DocumentName, TaskId};
+use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
 use crate::storage::{LocalDone, LocalTask, StoreError, Table};
@@ -322,8 +323,15 @@ impl Replica {
         let Some(identity) = &self.identity else { return };
         let actor = identity.actor.0.clone();
         let Some(doc) = self.documents.get_mut(&id) else { return };
+        let result = result.map(|mut tables| {
+            if self.config.planted.has(Planted::OutboxLostOnReopen) {
+                tables.last_mut().and_then(Vec::pop);
+            }
+            tables
+        });
         match result.and_then(|tables| Local::load(doc.name.clone(), actor, &tables)) {
-            Ok((local, writes)) => {
+            Ok((mut local, writes)) => {
+                local.planted = self.config.planted;
                 doc.phase = DocPhase::Ready(Box::new(local));
                 self.save_writes(now, id, writes, Vec::new());
                 self.event(Event::Ready(id));

@@ -9,14 +9,14 @@ mod open;
 mod presence;
 mod push;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
 use crate::clock::VectorClock;
 use crate::id::{ActorId, BatchId, DocumentHandle, DocumentName, LogSeq, RoomNumber, SessionId, StoreId, TaskId};
 use crate::limits::PackLimits;
-use crate::planted::Planted;
+use crate::planted::Planting;
 use crate::presence::Presence;
 use crate::protocol::{CloseCode, Open, Reject, RejectCode, ServerMessage, WireLimits};
 use crate::rng::Rng;
@@ -47,9 +47,8 @@ pub struct Config {
     pub waiting_bytes_max: usize,
     /// After a failed commit or load, pushes and opens are answered "retry after this many milliseconds".
     pub retry_after_ms: u32,
-    /// The bug planted in this run.
-    #[cfg(feature = "planted")]
-    pub planted: Option<Planted>,
+    /// The bug planted in this run, if one is.
+    pub planted: Planting,
 }
 
 impl Config {
@@ -66,18 +65,7 @@ impl Config {
             presence_max: 1_000,
             waiting_bytes_max: 16 << 20,
             retry_after_ms: 1_000,
-            #[cfg(feature = "planted")]
-            planted: None,
-        }
-    }
-
-    fn planted(&self, bug: Planted) -> bool {
-        #[cfg(feature = "planted")]
-        return self.planted == Some(bug);
-        #[cfg(not(feature = "planted"))]
-        {
-            let _ = bug;
-            false
+            planted: Planting::default(),
         }
     }
 }
@@ -184,8 +172,8 @@ struct Subscriber {
     awaits_have: bool,
     /// While it reconciles: what it holds, and how many actors it was told of.
     reconcile: Option<Reconcile>,
-    /// It missed presence while it was behind.
-    missed_presence: bool,
+    /// Whose presence, or end of it, did not fit its bound: told once it does.
+    missed_presence: BTreeSet<SessionId>,
 }
 
 #[derive(Debug)]

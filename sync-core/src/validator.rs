@@ -17,6 +17,7 @@ use crate::change::Change;
 use crate::document::{is_init_actor, is_init_change};
 use crate::limits::ChangeLimits;
 use crate::op_index::{Addition, OpIndex};
+use crate::planted::Planted;
 use crate::table::ChangeTable;
 use context::Context;
 pub use refusal::{OpName, Refusal, Wrong};
@@ -42,7 +43,7 @@ impl Refusal {
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
     table.check(change)?;
     change.check_bounds(limits)?;
-    if is_init_actor(change.actor()) && !is_init_change(change) {
+    if is_init_actor(change.actor()) && !is_init_change(change) && !limits.planted.has(Planted::AcceptForgedInit) {
         return Err(Refusal::ForgedInit);
     }
     let header = header::check(change, table, index, limits)?;

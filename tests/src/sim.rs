@@ -4,13 +4,17 @@
 
 mod checks;
 mod client;
+mod deletion;
 pub mod disk;
 mod edits;
 mod faults;
+mod hostile;
 mod ledger;
 mod net;
 pub mod options;
+mod presence;
 mod server;
+mod snoop;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +49,11 @@ pub fn run_aloud(seed: u64, planted: Option<Planted>, verbose: bool) -> Report {
             trace: 0,
         }
     })
+}
+
+/// Runs the world of a seed with what was injected from the first day on only.
+pub fn run_of_old(seed: u64) -> Report {
+    World::of_old(seed).run(seed)
 }
 
 /// The line that runs one seed again.

@@ -3,8 +3,8 @@
 use rejoin_tests::sim;
 
 fn check(seed: u64) {
-    if let Some(failure) = sim::run(seed, None).failure {
-        panic!("seed {seed}: {failure}\n  {}", sim::replay(seed, None));
+    if let Some(failure) = sim::run_of_old(seed).failure {
+        panic!("seed {seed}: {failure}\n  {} --old", sim::replay(seed, None));
     }
 }
 

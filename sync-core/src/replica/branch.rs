@@ -7,6 +7,7 @@ use crate::document::Document;
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 use crate::op_index::OpIndex;
+use crate::planted::Planted;
 use crate::protocol::RejectCode;
 use crate::reissue::{Base, Reissued, reissue};
 use crate::replica::local::{Delta, Local, LocalError};
@@ -30,6 +31,9 @@ impl Local {
                 losing.insert(change.hash());
             }
         }
+        let all_dropped = self.planted.has(Planted::DescendantsDropped) && !dropped.is_empty()
+            || self.planted.has(Planted::LoserDropped) && dropped.is_empty();
+        let dropped = if all_dropped { &losing } else { dropped };
         let (lost, base): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| losing.contains(&c.hash()));
         let again = self.rebuild(base, &lost, dropped, fresh_actor)?;
         self.replace_rows(&losing, again.changes, delta)?;
@@ -126,7 +130,7 @@ impl Local {
     /// Lets a rejected change go, or takes back one that has not been sent.
     pub(super) fn discard(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
         let mut delta = Delta::default();
-        if let Some(write) = self.forget_rejected(hash).map(|(_, write)| write) {
+        if let Some(write) = self.forget_rejected(hash) {
             delta.writes.push(write);
             return Ok(Some(delta));
         }
@@ -140,11 +144,16 @@ impl Local {
 
     /// Writes a rejected change again on top of what is held now, to be pushed once more.
     pub(super) fn retry(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
-        let Some((change, write)) = self.forget_rejected(hash) else { return Ok(None) };
+        let Some(rejected) = self.rejected.iter().find(|r| r.change.hash() == hash) else { return Ok(None) };
+        let change = rejected.change.clone();
         let mut delta = Delta { changed: true, ..Delta::default() };
-        delta.writes.push(write);
         let held = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
         let again = self.write_again(&held, std::slice::from_ref(&change), &BTreeSet::new(), fresh_actor)?;
+        // Nothing of it can stand on what is held now: it stays where it can be seen.
+        if again.changes.is_empty() {
+            return Ok(None);
+        }
+        delta.writes.extend(self.forget_rejected(hash));
         self.document.apply(again.changes.clone()).map_err(|e| LocalError::Damaged(e.to_string()))?;
         for change in again.changes {
             self.enqueue(change, &mut delta);
@@ -153,10 +162,9 @@ impl Local {
         Ok(Some(delta))
     }
 
-    fn forget_rejected(&mut self, hash: ChangeHash) -> Option<(Change, Write)> {
+    fn forget_rejected(&mut self, hash: ChangeHash) -> Option<Write> {
         let at = self.rejected.iter().position(|r| r.change.hash() == hash)?;
         let rejected = self.rejected.remove(at);
-        let write = Write::Delete { table: Table::Outbox, key: rows::numbered(&self.name, rejected.row) };
-        Some((rejected.change, write))
+        Some(Write::Delete { table: Table::Outbox, key: rows::numbered(&self.name, rejected.row) })
     }
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use crate::change::Change;
 use crate::clock::VectorClock;
-use crate::id::{BatchId, ChangeHash, Digest, DocumentHandle, LogSeq, RoomNumber};
+use crate::id::{BatchId, ChangeHash, Digest, DocumentHandle, LogSeq, RoomNumber, SessionId};
 use crate::limits::PackLimits;
 use crate::pack;
 use crate::planted::Planted;
-use crate::protocol::{Ack, Blob, ClientMessage, Close, Emit, Open, Push, Reject, RejectCode};
+use crate::protocol::{Ack, Blob, ClientMessage, Close, Emit, Emitted, Open, Push, Reject, RejectCode};
 use crate::replica::local::{Local, LocalError};
 use crate::replica::{DocumentId, Event, Replica};
 use crate::scope::Access;
@@ -21,6 +21,8 @@ use crate::time::Instant;
 const BATCH_CHANGES_MAX: usize = 4_000;
 /// Most raw bytes of changes in one push, unless a single change is larger.
 const BATCH_BYTES_MAX: usize = 1 << 20;
+/// Most others whose presence on a document is kept in mind, to say that they are gone when the conversation ends.
+const PRESENT_MAX: usize = 10_000;
 /// Delay before a document is opened again after it could not be; doubles with each failure.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
@@ -53,6 +55,8 @@ pub(super) struct Conversation {
     /// The server will not open this document.
     pub(super) refused: Option<(RejectCode, String)>,
     presence: Option<(Bytes, u32)>,
+    /// Who has said a presence on this conversation, and not gone.
+    present: BTreeSet<SessionId>,
 }
 
 #[derive(Debug)]
@@ -87,10 +91,10 @@ impl Replica {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let super::DocPhase::Ready(local) = &doc.phase else { return };
         let conversation = &mut doc.conversation;
-        let cursor = local.cursor.filter(|c| c.seq.0 > 0 && !conversation.by_clock);
-        let clock = match cursor {
-            Some(_) => None,
-            None => {
+        let resumes = local.cursor.is_some_and(|c| c.seq.0 > 0) && !conversation.by_clock;
+        let clock = match resumes {
+            true => None,
+            false => {
                 Some(conversation.clock_next.take().unwrap_or_else(|| local.acked_clock())).filter(|c| !c.is_empty())
             }
         };
@@ -99,7 +103,9 @@ impl Replica {
         conversation.reopen_at = None;
         conversation.refused = None;
         conversation.clock.clone_from(&clock);
-        let acked = local.highest.filter(|_| cursor.is_some());
+        // Beside a clock the cursor only says which log this copy is of, so that none of a deleted one comes back.
+        let cursor = local.cursor.filter(|_| resumes || clock.is_some());
+        let acked = local.highest.filter(|_| resumes);
         let document = doc.name.as_str().to_owned();
         self.send(&ClientMessage::Open(Open { handle, document, access: Access::Write, cursor, acked, clock }));
         self.flush(now, id);
@@ -107,9 +113,9 @@ impl Replica {
 
     /// Closes the conversation about a document from this side.
     pub(super) fn leave(&mut self, id: DocumentId) {
-        let Some(doc) = self.documents.get_mut(&id) else { return };
+        let Some(doc) = self.documents.get(&id) else { return };
         let handle = doc.conversation.handle;
-        doc.forget_conversation();
+        self.forget_conversation(id);
         if let Some(handle) = handle {
             self.send(&ClientMessage::Close(Close { handle }));
         }
@@ -164,9 +170,12 @@ impl Replica {
                 return;
             }
             let count_max = if conversation.singly { 1 } else { BATCH_CHANGES_MAX };
-            let (changes, bytes) = next_batch(local, count_max);
+            let (mut changes, bytes) = next_batch(local, count_max);
             if changes.is_empty() {
                 return;
+            }
+            if self.config.planted.has(Planted::OutboxOutOfOrder) {
+                changes.reverse();
             }
             let packed = pack::encode(&changes, 0, &local.all).expect("all deps of a held change are held");
             let batch = self.connection.batch();
@@ -174,26 +183,14 @@ impl Replica {
                 pending.sent = Some(batch);
             }
             conversation.in_flight.insert(batch, Batch { changes, refused: BTreeSet::new(), bytes });
-            if self.config.planted(Planted::OutboxClearedOnSend) {
-                self.planted_clear_outbox(now, id);
-            }
+            self.planted_clear_outbox(now, id);
             self.send(&ClientMessage::Push(Push { handle, batch, pack: Blob(packed) }));
-        }
-    }
-
-    /// Planted bug: what is sent is taken as arrived.
-    fn planted_clear_outbox(&mut self, now: Instant, id: DocumentId) {
-        let Some(local) = self.local_mut(id) else { return };
-        let sent: Vec<_> = local.outbox.iter().filter(|p| p.sent.is_some()).map(|p| p.change.clone()).collect();
-        let mut delta = super::Delta::default();
-        if local.acknowledge(&sent, &mut delta).is_ok() {
-            self.save(now, id, delta, false);
         }
     }
 
     pub(super) fn acked(&mut self, now: Instant, ack: Ack) {
         let Some(id) = self.by_handle(ack.handle) else { return };
-        let planted = self.config.planted(Planted::AckFillsHoles);
+        let planted = self.config.planted.has(Planted::AckFillsHoles);
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let Some(batch) = doc.conversation.in_flight.remove(&ack.batch) else { return };
         let super::DocPhase::Ready(local) = &mut doc.phase else { return };
@@ -222,8 +219,8 @@ impl Replica {
     }
 
     fn open_rejected(&mut self, now: Instant, id: DocumentId, reject: Reject) {
+        self.forget_conversation(id);
         let Some(doc) = self.documents.get_mut(&id) else { return };
-        doc.forget_conversation();
         if reject.code.is_retryable() {
             doc.conversation.by_clock |= reject.code == RejectCode::Mismatch;
             doc.conversation.failures += 1;
@@ -302,7 +299,7 @@ impl Replica {
 
     fn reject_change(&mut self, now: Instant, id: DocumentId, hash: ChangeHash, code: RejectCode, reason: &str) {
         let fresh_actor = self.rng.actor();
-        let planted = self.config.planted(Planted::DropOutboxOnReject);
+        let planted = self.config.planted.has(Planted::DropOutboxOnReject);
         let Some(local) = self.local_mut(id) else { return };
         let mut done = local.reject(hash, code, reason, &fresh_actor);
         if planted && let (Ok(delta), Ok(Some(dropped))) = (&mut done, local.discard(hash, &fresh_actor)) {
@@ -348,7 +345,9 @@ impl Replica {
 
     pub(super) fn send_presence_again(&mut self, id: DocumentId) {
         let presence = self.documents.get(&id).and_then(|doc| doc.conversation.presence.clone());
-        if let Some((payload, ttl_ms)) = presence {
+        if let Some((payload, ttl_ms)) = presence
+            && !self.config.planted.has(Planted::PresenceNotSaidAgain)
+        {
             self.send_emit(id, payload, Some(ttl_ms));
         }
     }
@@ -362,7 +361,34 @@ impl Replica {
     }
 
     pub(super) fn forget_conversations(&mut self) {
-        self.documents.values_mut().for_each(super::Doc::forget_conversation);
+        let all: Vec<_> = self.documents.keys().copied().collect();
+        for id in all {
+            self.forget_conversation(id);
+        }
+    }
+
+    /// What was sent and not answered is to be sent again; what the server knows of this connection is gone, and with it who is there.
+    fn forget_conversation(&mut self, id: DocumentId) {
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        for from in doc.forget_conversation() {
+            self.event(Event::Emitted { document: id, from, payload: Bytes::new(), presence: true });
+        }
+    }
+
+    pub(super) fn emitted(&mut self, emitted: Emitted) {
+        let Some(document) = self.by_room(emitted.room) else { return };
+        let (from, payload, presence) = (emitted.from, emitted.payload.0, emitted.ttl_ms.is_some());
+        if let (true, Some(doc)) = (presence, self.documents.get_mut(&document)) {
+            let present = &mut doc.conversation.present;
+            // Of one who was never there nobody wants to hear that he has gone.
+            if payload.is_empty() && !present.remove(&from) {
+                return;
+            }
+            if !payload.is_empty() && present.len() < PRESENT_MAX {
+                present.insert(from);
+            }
+        }
+        self.event(Event::Emitted { document, from, payload, presence });
     }
 
     pub(super) fn all_documents_status(&mut self) {
@@ -383,16 +409,19 @@ impl Replica {
 }
 
 impl super::Doc {
-    /// What was sent and not answered is to be sent again; what the server knows of this connection is gone.
-    pub(super) fn forget_conversation(&mut self) {
+    /// Gives those whose presence was known.
+    fn forget_conversation(&mut self) -> BTreeSet<SessionId> {
         let old = std::mem::take(&mut self.conversation);
         self.conversation.by_clock = old.by_clock;
         self.conversation.failures = old.failures;
         self.conversation.presence = old.presence;
         self.conversation.singly = old.singly;
-        if let super::DocPhase::Ready(local) = &mut self.phase {
+        if let super::DocPhase::Ready(local) = &mut self.phase
+            && !local.planted.has(Planted::NotSentAgain)
+        {
             local.outbox.iter_mut().for_each(|pending| pending.sent = None);
         }
+        old.present
     }
 }
 

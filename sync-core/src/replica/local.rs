@@ -9,6 +9,7 @@ use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
 use crate::op_index::OpIndex;
 use crate::pack::{self, PackContext};
+use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
 use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow};
 use crate::storage::{Row, StoreError, Table, Write};
@@ -86,6 +87,7 @@ pub(super) struct Local {
     pub(super) highest: Option<Acked>,
     pub(super) next_chunk: u64,
     pub(super) next_outbox: u64,
+    pub(super) planted: Planting,
 }
 
 /// How packs from the server are read: actor numbers of the log, hashes of what is known to be in it.
@@ -128,6 +130,7 @@ impl Local {
             highest: None,
             next_chunk: 0,
             next_outbox: 0,
+            planted: Planting::default(),
         }
     }
 

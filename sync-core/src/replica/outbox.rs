@@ -3,8 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use crate::id::ChangeHash;
+use crate::planted::Planted;
 use crate::replica::local::{Delta, LocalError};
+use crate::replica::rows;
 use crate::replica::{ChangeId, DocumentId, EditError, Event, OutboxEntry, OutboxState, Replica, State, Status};
+use crate::storage::{Table, Write};
 use crate::time::Instant;
 
 /// The edits of one document that are not yet both saved and settled, in order.
@@ -160,7 +163,8 @@ impl Replica {
         pending.chain(rejected).flat_map(|change| change.bytes().iter().copied()).collect()
     }
 
-    /// Writes a rejected change again on top of what is held now, and pushes it once more. False if there is no such rejected change.
+    /// Writes a rejected change again on top of what is held now, and pushes it once more. False if there is no such
+    /// rejected change, or if nothing of it can be: then it stays rejected.
     pub fn retry(&mut self, now: Instant, id: DocumentId, change: ChangeHash) -> Result<bool, EditError> {
         let actor = self.rng.actor();
         let local = self.local_mut(id).ok_or(EditError::NotReady)?;
@@ -192,6 +196,24 @@ impl Replica {
                 self.reload(id);
                 Err(EditError::Damaged(error.to_string()))
             }
+        }
+    }
+
+    /// Planted bugs: what is sent is taken as arrived, or leaves the store before the server has answered.
+    pub(super) fn planted_clear_outbox(&mut self, now: Instant, id: DocumentId) {
+        let planted = self.config.planted;
+        let Some(local) = self.local_mut(id) else { return };
+        let sent: Vec<_> = local.outbox.iter().filter(|p| p.sent.is_some()).cloned().collect();
+        if planted.has(Planted::OutboxClearedOnSend) {
+            let mut delta = Delta::default();
+            let changes: Vec<_> = sent.iter().map(|p| p.change.clone()).collect();
+            if local.acknowledge(&changes, &mut delta).is_ok() {
+                self.save(now, id, delta, false);
+            }
+        } else if planted.has(Planted::OutboxRowDeletedOnSend) {
+            let key = |row| rows::numbered(&local.name, row);
+            let writes = sent.iter().map(|p| Write::Delete { table: Table::Outbox, key: key(p.row) }).collect();
+            self.save_writes(now, id, writes, Vec::new());
         }
     }
 }

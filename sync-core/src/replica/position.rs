@@ -9,6 +9,7 @@ use crate::id::{ActorId, ChangeHash, Cursor, Digest, Incarnation, LogSeq, StoreI
 use crate::limits::ChangeLimits;
 use crate::log::{digest_next, digest_start};
 use crate::op_index::OpIndex;
+use crate::planted::Planted;
 use crate::protocol::{Acked, RejectCode, SparseEnd};
 use crate::replica::local::{Delta, Local, LocalError, Rejected};
 use crate::replica::rows::{self, OutboxRow, RejectedRow};
@@ -147,10 +148,12 @@ impl Local {
     /// Moves the cursor over changes that stand at `first` and after, leaving out those before it.
     fn walk(&mut self, first: LogSeq, hashes: &[ChangeHash]) {
         let Some(mut cursor) = self.cursor else { return };
+        let mut before = cursor.digest;
         let skip = (cursor.seq.0 + 1 - first.0) as usize;
         for hash in hashes.iter().skip(skip) {
             cursor.seq = cursor.seq.plus(1);
-            cursor.digest = digest_next(cursor.digest, hash);
+            cursor.digest = digest_next(before, hash);
+            before = if self.planted.has(Planted::DigestNotChained) { before } else { cursor.digest };
             let author = self.acked.place(hash).and_then(|place| self.acked.actor(place.actor));
             self.actors.extend(author.filter(|actor| !self.actors.contains(actor)).cloned());
         }

@@ -38,7 +38,10 @@ impl Replica {
     fn part(&mut self, now: Instant, part: &Part) {
         match self.assembler.push(part, MESSAGE_BYTES_MAX) {
             Ok(None) => {}
-            Ok(Some(whole)) => self.messages(now, &whole, false),
+            Ok(Some(whole)) => {
+                let lost = if self.config.planted.has(Planted::LastPartDropped) { part.bytes.0.len() } else { 0 };
+                self.messages(now, &whole[..whole.len() - lost], false);
+            }
             Err(_) => self.hang_up(now),
         }
     }
@@ -50,12 +53,7 @@ impl Replica {
             ServerMessage::Ack(ack) => self.acked(now, ack),
             ServerMessage::Reject(reject) => self.rejected(now, reject),
             ServerMessage::Changes(changes) => self.changes(now, changes),
-            ServerMessage::Emitted(emitted) => {
-                if let Some(document) = self.by_room(emitted.room) {
-                    let (from, payload, presence) = (emitted.from, emitted.payload.0, emitted.ttl_ms.is_some());
-                    self.event(Event::Emitted { document, from, payload, presence });
-                }
-            }
+            ServerMessage::Emitted(emitted) => self.emitted(emitted),
             ServerMessage::Throttle(throttle) => {
                 self.connection.quiet_until = Some(now + Duration::from_millis(throttle.for_ms.into()));
             }
@@ -134,8 +132,8 @@ impl Replica {
     fn changes(&mut self, now: Instant, changes: Changes) {
         let Some(id) = self.by_room(changes.room) else { return };
         let fresh_actor = self.rng.actor();
-        let planted_cut = self.config.planted(Planted::ResumeOffByOne);
-        let planted_reuse = self.config.planted(Planted::ReuseActorAfterRollback);
+        let planted_cut = self.config.planted.has(Planted::ResumeOffByOne);
+        let planted_reuse = self.config.planted.has(Planted::ReuseActorAfterRollback);
         let Some(local) = self.local_mut(id) else { return };
         let actor = if planted_reuse { local.actor.clone() } else { fresh_actor };
         let Changes { first, pack, sparse, .. } = changes;
@@ -183,7 +181,7 @@ impl Replica {
     #[cfg(feature = "planted")]
     fn take_range(&mut self, now: Instant, id: DocumentId, done: Result<super::Delta, super::LocalError>) {
         match done {
-            Ok(mut delta) if self.config.planted(Planted::CursorBeforeApply) => {
+            Ok(mut delta) if self.config.planted.has(Planted::CursorBeforeApply) => {
                 let row = delta.writes.pop().into_iter().collect();
                 self.save_writes(now, id, row, Vec::new());
                 self.take(now, id, Ok(delta));

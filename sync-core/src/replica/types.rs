@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::id::{ChangeHash, SessionId, TaskId};
 use crate::limits::ChangeLimits;
-use crate::planted::Planted;
+use crate::planted::Planting;
 use crate::protocol::RejectCode;
 use crate::storage::{LocalDone, LocalTask, StoreError};
 
@@ -31,21 +31,8 @@ pub struct Config {
     pub in_flight_bytes_max: usize,
     /// Bounds on single changes.
     pub change: ChangeLimits,
-    /// The bug planted in this run.
-    #[cfg(feature = "planted")]
-    pub planted: Option<Planted>,
-}
-
-impl Config {
-    pub(super) fn planted(&self, bug: Planted) -> bool {
-        #[cfg(feature = "planted")]
-        return self.planted == Some(bug);
-        #[cfg(not(feature = "planted"))]
-        {
-            let _ = bug;
-            false
-        }
-    }
+    /// The bug planted in this run, if one is.
+    pub planted: Planting,
 }
 
 impl Default for Config {
@@ -60,8 +47,7 @@ impl Default for Config {
             unsaved_bytes_max: 64 << 20,
             in_flight_bytes_max: 1 << 20,
             change: ChangeLimits::default(),
-            #[cfg(feature = "planted")]
-            planted: None,
+            planted: Planting::default(),
         }
     }
 }
@@ -157,7 +143,7 @@ pub enum Event {
     },
     /// The document's status may have changed.
     Status(DocumentId),
-    /// Presence (an empty payload: gone) or a message of another session.
+    /// Presence (an empty payload: gone, or out of sight as the connection ended) or a message of another session.
     Emitted {
         /// Which document.
         document: DocumentId,

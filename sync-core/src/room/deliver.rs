@@ -53,8 +53,9 @@ impl Room {
     pub(super) fn fan_out(&mut self, pack: &StoredPack, origin: Option<SessionId>) {
         let before = LogSeq(pack.first.0 - 1);
         let frame = self.changes(pack.first, Some(pack.bytes.clone()), None);
-        let bound = self.config.subscriber_bytes_max;
-        let loses = self.config.planted(Planted::LostOnSlowSubscriber);
+        let unbound = self.config.planted.has(Planted::SubscriberBoundIgnored);
+        let bound = if unbound { usize::MAX } else { self.config.subscriber_bytes_max };
+        let loses = self.config.planted.has(Planted::LostOnSlowSubscriber);
         for (session, subscriber) in &mut self.subscribers {
             let live = subscriber.position == before && !subscriber.awaits_have && subscriber.reconcile.is_none();
             if live && origin == Some(*session) {
@@ -88,11 +89,8 @@ impl Room {
         if subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
             return;
         }
-        let missed = std::mem::take(&mut subscriber.missed_presence);
         self.catch_up(session);
-        if missed {
-            self.send_presence(session);
-        }
+        self.send_missed_presence(session);
     }
 
     /// After a reload: whoever stands beyond the log has seen what is lost, and comes again by its clock; the rest goes on.
@@ -239,7 +237,8 @@ impl Room {
     ) -> Result<Option<Bytes>, PackError> {
         let mut changes = self.unpack(pack)?.changes;
         changes.drain(..(first.0 - pack.first.0) as usize);
-        changes.retain(|c| reconcile.held.get(c.actor()).is_none_or(|seq| *seq < c.seq()));
+        let skips = u32::from(self.config.planted.has(Planted::SparseSkipsOne));
+        changes.retain(|c| reconcile.held.get(c.actor()).is_none_or(|seq| *seq + skips < c.seq()));
         if changes.is_empty() && pack.last() < reconcile.until {
             return Ok(None);
         }

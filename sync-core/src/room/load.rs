@@ -7,6 +7,7 @@ use crate::limits::PackLimits;
 use crate::log::Log;
 use crate::op_index::OpIndex;
 use crate::pack;
+use crate::planted::Planted;
 use crate::protocol::RejectCode;
 use crate::room::{Request, Room};
 use crate::storage::{DocumentRecord, Loaded, StoreError, StoreTask};
@@ -129,7 +130,7 @@ impl Room {
             Err(e) => Err(e),
         };
         match body {
-            Ok(body) if body.log.head() < body.record.head => {
+            Ok(body) if body.log.head() < body.record.head && !self.config.planted.has(Planted::LoadStopsEarly) => {
                 let load = self.load_task(body.log.head());
                 let task = self.task(load);
                 self.phase = Phase::Loading { task, body: Some(body), waiting, bytes };

@@ -1,6 +1,6 @@
 //! Opening: how what a client holds relates to the log, and from where it is served.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::VectorClock;
 use crate::id::{ActorId, LogSeq, SessionId};
@@ -20,13 +20,15 @@ impl Room {
         };
         let actors = (mode == Mode::Reconcile).then(|| body.log.actors_at(body.durable));
         let known = actors.as_ref().map_or(0, Vec::len) as u32;
+        let tells_staged = self.config.planted.has(Planted::OpenTellsStaged);
+        let head = if tells_staged { body.log.head() } else { body.durable };
         let opened = Opened {
             handle: open.handle,
             room: self.number,
             mode,
             incarnation: body.log.incarnation(),
-            head: body.durable,
-            digest: body.log.digest_at(body.durable).expect("the durable position is in the log"),
+            head,
+            digest: body.log.digest_at(head).expect("the durable position is in the log"),
             actors: actors.map(LogActors),
         };
         let reconcile = (mode == Mode::Reconcile).then(|| Reconcile {
@@ -43,7 +45,7 @@ impl Room {
             loading: false,
             awaits_have: mode == Mode::Reconcile && open.clock.is_none(),
             reconcile,
-            missed_presence: false,
+            missed_presence: BTreeSet::new(),
         };
         self.subscribers.insert(session, subscriber);
         self.send(session, &ServerMessage::Opened(opened), Then::Continue);
@@ -52,14 +54,16 @@ impl Room {
     }
 
     fn mode(&self, body: &Body, open: &Open) -> Mode {
-        let Some(cursor) = open.cursor.filter(|c| c.seq.0 > 0) else {
-            return if open.clock.is_some() { Mode::Reconcile } else { Mode::New };
-        };
-        if body.record.deleted.contains(&cursor.incarnation) {
+        let deleted = open.cursor.is_some_and(|cursor| body.record.deleted.contains(&cursor.incarnation));
+        if deleted && !self.config.planted.has(Planted::TombstoneIgnored) {
             return Mode::Replaced;
         }
+        if open.clock.is_some() {
+            return Mode::Reconcile;
+        }
+        let Some(cursor) = open.cursor.filter(|c| c.seq.0 > 0) else { return Mode::New };
         let fits = |seq: LogSeq, digest| seq <= body.durable && body.log.digest_at(seq) == Some(digest);
-        let digest_fits = fits(cursor.seq, cursor.digest) || self.config.planted(Planted::IgnoreDigest);
+        let digest_fits = fits(cursor.seq, cursor.digest) || self.config.planted.has(Planted::IgnoreDigest);
         let same_log = cursor.store_id == self.config.store_id && cursor.incarnation == body.log.incarnation();
         let acked_fits = open.acked.is_none_or(|acked| fits(acked.seq, acked.digest));
         if same_log && digest_fits && acked_fits { Mode::Resume } else { Mode::Reconcile }

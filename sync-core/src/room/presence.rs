@@ -1,11 +1,13 @@
-//! Presence and messages: a lossy lane beside the log. Who is behind misses values and gets the latest once it has caught up.
+//! Presence and messages: a lossy lane beside the log. Who is behind misses values, and gets the latest, or hears who is gone, once it
+//! has caught up.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::id::SessionId;
-use crate::protocol::{Blob, Emitted, ServerMessage};
+use crate::planted::Planted;
+use crate::protocol::{Blob, Emitted, RejectCode, ServerMessage};
 use crate::room::{Output, Room, Then, ToSession};
 use crate::time::Instant;
 
@@ -15,8 +17,7 @@ impl Room {
             return;
         }
         if let Some(ttl_ms) = ttl_ms {
-            let known = self.presence.iter().any(|(s, _)| s == session);
-            if !known && self.presence.len() >= self.config.presence_max {
+            if self.presence.value(session).is_none() && self.presence.len() >= self.config.presence_max {
                 return;
             }
             self.presence.set(now, session, payload.clone(), Duration::from_millis(ttl_ms.into()));
@@ -25,7 +26,7 @@ impl Room {
     }
 
     pub(super) fn goodbye(&mut self, session: SessionId) {
-        if self.presence.remove(session) {
+        if self.presence.remove(session) && !self.config.planted.has(Planted::PresenceGhost) {
             self.broadcast(session, Bytes::new(), Some(0));
         }
     }
@@ -39,31 +40,60 @@ impl Room {
     fn broadcast(&mut self, from: SessionId, payload: Bytes, ttl_ms: Option<u32>) {
         let emitted = Emitted { room: self.number, from, payload: Blob(payload), ttl_ms };
         let frame = ServerMessage::Emitted(emitted).encode();
-        for (session, subscriber) in &mut self.subscribers {
-            if *session == from {
-                continue;
+        let forgets = self.config.planted.has(Planted::PresenceMissed);
+        let others: Vec<_> = self.subscribers.keys().copied().filter(|session| *session != from).collect();
+        for session in others {
+            if !self.offer(session, &frame) && ttl_ms.is_some() && !forgets {
+                self.miss_presence(session, from);
             }
-            if subscriber.in_flight + frame.len() > self.config.subscriber_bytes_max / 2 {
-                subscriber.missed_presence |= ttl_ms.is_some();
-                continue;
-            }
-            subscriber.in_flight += frame.len();
-            let message = ToSession { message: frame.clone(), then: Then::Continue };
-            self.outputs.push_back(Output::Deliver(*session, message));
         }
     }
 
-    /// Everybody's latest presence, for one who has just come or come back.
+    /// Delivers a frame of presence, if it fits beside what is on its way.
+    fn offer(&mut self, session: SessionId, frame: &Bytes) -> bool {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return true };
+        let fits = subscriber.in_flight + frame.len() <= self.config.subscriber_bytes_max / 2;
+        if fits || subscriber.in_flight == 0 {
+            subscriber.in_flight += frame.len();
+            let message = ToSession { message: frame.clone(), then: Then::Continue };
+            self.outputs.push_back(Output::Deliver(session, message));
+            return true;
+        }
+        false
+    }
+
+    /// Notes that a subscriber has yet to hear of another's presence. Who has missed too many opens again, and is told of all then.
+    fn miss_presence(&mut self, session: SessionId, from: SessionId) {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        subscriber.missed_presence.insert(from);
+        let handle = subscriber.handle;
+        if subscriber.missed_presence.len() > 2 * self.config.presence_max {
+            self.end(session, handle, RejectCode::Unavailable, "too slow to hear who is here");
+        }
+    }
+
+    /// Tells a subscriber of all whom it has missed: their latest presence, or that they are gone.
+    pub(super) fn send_missed_presence(&mut self, session: SessionId) {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
+        for from in std::mem::take(&mut subscriber.missed_presence) {
+            self.tell_presence(session, from);
+        }
+    }
+
+    /// Everybody's latest presence, for one who has just come.
     pub(super) fn send_presence(&mut self, session: SessionId) {
-        let others: Vec<_> = self.presence.iter().filter(|(s, _)| *s != session).map(|(s, v)| (s, v.clone())).collect();
-        for (from, payload) in others {
-            let ttl_ms = Some(PRESENCE_TTL_MS);
-            let emitted = Emitted { room: self.number, from, payload: Blob(payload), ttl_ms };
-            let message = ServerMessage::Emitted(emitted).encode();
-            if let Some(subscriber) = self.subscribers.get_mut(&session) {
-                subscriber.in_flight += message.len();
-            }
-            self.outputs.push_back(Output::Deliver(session, ToSession { message, then: Then::Continue }));
+        let others: Vec<_> = self.presence.iter().map(|(from, _)| from).filter(|from| *from != session).collect();
+        for from in others {
+            self.tell_presence(session, from);
+        }
+    }
+
+    fn tell_presence(&mut self, session: SessionId, from: SessionId) {
+        let held = self.presence.value(from).cloned();
+        let ttl_ms = Some(if held.is_some() { PRESENCE_TTL_MS } else { 0 });
+        let emitted = Emitted { room: self.number, from, payload: Blob(held.unwrap_or_default()), ttl_ms };
+        if !self.offer(session, &ServerMessage::Emitted(emitted).encode()) {
+            self.miss_presence(session, from);
         }
     }
 }

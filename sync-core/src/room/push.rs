@@ -16,8 +16,8 @@ use crate::validator::{self, Refusal};
 /// What is accepted and not yet durable.
 #[derive(Debug, Default)]
 pub(super) struct Staging {
-    /// Changes that the next append takes, and who brought each.
-    waiting: VecDeque<(SessionId, Change)>,
+    /// Changes that the next append takes, and which subscription brought each, while it lasts.
+    waiting: VecDeque<(Option<SessionId>, Change)>,
     bytes: usize,
     flight: Option<Flight>,
     acks: VecDeque<PendingAck>,
@@ -28,7 +28,7 @@ struct Flight {
     task: TaskId,
     pack: StoredPack,
     bytes: usize,
-    /// The session that brought all of it, if it was one.
+    /// The session that brought all of it, if it was one and its subscription lasts.
     origin: Option<SessionId>,
 }
 
@@ -52,9 +52,14 @@ impl Staging {
         self.bytes + self.flight.as_ref().map_or(0, |f| f.bytes)
     }
 
-    /// A session that left wants no acknowledgements; what it brought stays.
+    /// A session that left wants no acknowledgements; what it brought stays. If it comes again it is told of that as everybody is.
     pub(super) fn forget(&mut self, session: SessionId) {
         self.acks.retain(|ack| ack.session != session);
+        let origins = self.waiting.iter_mut().map(|(origin, _)| origin);
+        let flight = self.flight.iter_mut().map(|flight| &mut flight.origin);
+        for origin in origins.chain(flight).filter(|origin| **origin == Some(session)) {
+            *origin = None;
+        }
     }
 }
 
@@ -75,7 +80,8 @@ impl Room {
         if subscriber.pending >= self.config.wire.pending_batches_max as usize {
             return self.refuse_client(session, CloseCode::Rate);
         }
-        if self.staging.bytes() + bytes.len() > self.config.staged_bytes_max {
+        let full = self.staging.bytes() + bytes.len() > self.config.staged_bytes_max;
+        if full && !self.config.planted.has(Planted::StagedBoundIgnored) {
             return self.refuse_batch(session, batch, RejectCode::Unavailable, "too much waits for the disk");
         }
         let Some(body) = self.phase.body() else { return };
@@ -99,7 +105,7 @@ impl Room {
                 subscriber.pending += 1;
             }
         }
-        if self.config.planted(Planted::AckBeforeCommit) {
+        if self.config.planted.has(Planted::AckBeforeCommit) {
             self.send_acks(LogSeq(u64::MAX), true);
         }
         self.begin_append();
@@ -139,7 +145,8 @@ impl Room {
     /// Takes what may enter of a batch into the log, in memory only.
     fn stage(&mut self, session: SessionId, changes: Vec<Change>) -> Batch {
         let mut batch = Batch::default();
-        let acks_refused = self.config.planted(Planted::AckRefused);
+        let acks_refused = self.config.planted.has(Planted::AckRefused);
+        let held_early = self.config.planted.has(Planted::HeldBeforeDurable);
         for (index, change) in changes.into_iter().enumerate() {
             let Some(body) = self.phase.body_mut() else { return batch };
             let admitted = validator::admit(&change, body.log.table(), &mut body.index, &self.config.pack.change);
@@ -147,7 +154,8 @@ impl Room {
                 Ok(()) => {}
                 Err(Refusal::Place(TableError::Held)) => {
                     batch.held.push(index as u32);
-                    batch.needs = batch.needs.max(body.durable_with_held());
+                    let bound = if held_early { LogSeq(0) } else { body.durable_with_held() };
+                    batch.needs = batch.needs.max(bound);
                     continue;
                 }
                 Err(_) if acks_refused => {
@@ -166,7 +174,7 @@ impl Room {
             batch.count += 1;
             batch.needs = seq;
             self.staging.bytes += change.bytes().len();
-            self.staging.waiting.push_back((session, change));
+            self.staging.waiting.push_back((Some(session), change));
         }
         batch
     }
@@ -204,8 +212,8 @@ impl Room {
             pack: stored.clone(),
         };
         let task = self.task(StoreTask::Append(append));
-        let origin = if origins.len() == 1 { origins.first().copied() } else { None };
-        if self.config.planted(Planted::FanOutBeforeCommit) {
+        let origin = if origins.len() == 1 { origins.pop_first().flatten() } else { None };
+        if self.config.planted.has(Planted::FanOutBeforeCommit) {
             self.fan_out(&stored, origin);
         }
         self.staging.flight = Some(Flight { task, pack: stored, bytes: size, origin });
@@ -239,7 +247,10 @@ impl Room {
     }
 
     fn send_acks(&mut self, durable: LogSeq, is_durable: bool) {
-        let (due, later) = std::mem::take(&mut self.staging.acks).into_iter().partition(|ack| ack.needs <= durable);
+        let due: BTreeSet<_> = self.staging.acks.iter().filter(|a| a.needs <= durable).map(|a| a.session).collect();
+        let next_too = self.config.planted.has(Planted::AckNextBatch);
+        let is_due = |ack: &PendingAck| ack.needs <= durable || (next_too && due.contains(&ack.session));
+        let (due, later) = std::mem::take(&mut self.staging.acks).into_iter().partition(is_due);
         self.staging.acks = later;
         let due: VecDeque<PendingAck> = due;
         for ack in due {
@@ -262,7 +273,7 @@ impl Room {
 
     /// Nothing of the append was kept: forget all that stood on it, tell the writers, and read the log again.
     fn append_failed(&mut self, error: &StoreError) {
-        if self.config.planted(Planted::KeepStagedAfterFailedCommit) {
+        if self.config.planted.has(Planted::KeepStagedAfterFailedCommit) {
             return;
         }
         self.drop_staged(RejectCode::Unavailable, &error.to_string());

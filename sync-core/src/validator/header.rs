@@ -3,6 +3,7 @@
 use crate::change::Change;
 use crate::limits::{ChangeLimits, OP_COUNTER_MAX};
 use crate::op_index::OpIndex;
+use crate::planted::Planted;
 use crate::table::{ChangeTable, Place};
 
 use super::Refusal;
@@ -33,7 +34,9 @@ pub(super) fn check(
     let place = Place { actor: number.unwrap_or(table.actor_count()), seq: change.seq() };
     assert_eq!(table.actor_count(), index.past().actor_count(), "a table and its index hold the same changes");
     let deps: Vec<Place> = change.deps().iter().filter_map(|dep| table.place(dep)).collect();
-    ancestry(place, &deps, index)?;
+    if !limits.planted.has(Planted::AcceptUnlinked) {
+        ancestry(place, &deps, index)?;
+    }
     let (last_op, skipped) = counters(change, place, &deps, index, limits)?;
     room(change, place, &deps, table, index, limits)?;
     footer(change, limits)?;
@@ -57,7 +60,7 @@ fn counters(
 ) -> Result<(u32, u64), Refusal> {
     let start_op = change.start_op();
     let highest = u64::from(index.past().highest_of(deps));
-    if start_op <= highest {
+    if start_op <= highest && !limits.planted.has(Planted::AcceptLowStart) {
         return Err(Refusal::StartTooLow { start_op, highest });
     }
     let last = start_op.saturating_add(change.operations() as u64) - 1;

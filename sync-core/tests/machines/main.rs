@@ -1,7 +1,9 @@
 //! Client and server machines against each other, with perfect links and stores in memory.
 
+mod deletion;
 mod link;
 mod net;
+mod room;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};
 use net::Net;

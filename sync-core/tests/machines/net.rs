@@ -84,10 +84,11 @@ impl Net {
         client: usize,
         id: DocumentId,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
-    ) {
+    ) -> R {
         let wall = WallTime(i64::try_from(self.now.0 / 1000).expect("small"));
-        self.clients[client].replica.change(self.now, wall, id, edit).expect("an edit");
+        let (result, _) = self.clients[client].replica.change(self.now, wall, id, edit).expect("an edit");
         self.drain_client(client);
+        result
     }
 
     pub(crate) fn init(&mut self, client: usize, id: DocumentId, key: &str, value: InitValue) {
@@ -156,6 +157,23 @@ impl Net {
         image.set_store_id(self.rng.store_id());
         self.server.store = image;
         self.restart_server();
+    }
+
+    /// Deletes a document, as an operator does.
+    pub(crate) fn delete(&mut self, name: &str) {
+        let name = DocumentName::parse(name).expect("a name");
+        assert!(self.server.store.delete(&name).expect("writable"), "there was one");
+        self.steps.push_back(Step::Room(name, room::Input::Replaced));
+    }
+
+    /// Tries all refused changes again. Gives for each whether it was written.
+    pub(crate) fn retry_rejected(&mut self, client: usize, id: DocumentId) -> Vec<bool> {
+        let outbox = self.clients[client].replica.outbox(id);
+        let rejected = outbox.iter().filter(|e| matches!(e.state, OutboxState::Rejected { .. }));
+        let replica = &mut self.clients[client].replica;
+        let done = rejected.map(|e| replica.retry(self.now, id, e.change).expect("ready")).collect();
+        self.drain_client(client);
+        done
     }
 
     pub(crate) fn discard_rejected(&mut self, client: usize, id: DocumentId) {

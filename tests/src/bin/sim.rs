@@ -20,6 +20,9 @@ struct Options {
     /// Plant this bug; `list` names them all.
     #[arg(long)]
     planted: Option<String>,
+    /// Inject only what was injected from the first day on, as the scenarios do.
+    #[arg(long)]
+    old: bool,
     /// Stop at the first failing seed.
     #[arg(long)]
     stop: bool,
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
     let mut reports: Vec<Report> = Vec::new();
     let mut failed = 0;
     for seed in options.from..options.from.saturating_add(options.seeds) {
-        let report = sim::run_aloud(seed, planted, options.verbose);
+        let report = if options.old { sim::run_of_old(seed) } else { sim::run_aloud(seed, planted, options.verbose) };
         if let Some(failure) = &report.failure {
             failed += 1;
             println!("seed {seed}: {failure}\n  {}", sim::replay(seed, options.planted.as_deref()));

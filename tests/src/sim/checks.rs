@@ -48,7 +48,9 @@ impl World {
 
     /// All final checks, up to the first that fails.
     pub(crate) fn check_all(&mut self) {
-        let checks: [fn(&mut World); 5] = [
+        let checks: [fn(&mut World); 7] = [
+            World::check_presence,
+            World::check_sessions,
             World::check_promises,
             World::check_replicas,
             World::check_silence,
@@ -59,6 +61,14 @@ impl World {
             if !self.has_failed() {
                 check(self);
             }
+        }
+    }
+
+    /// P7: the server holds no session that nobody is at.
+    fn check_sessions(&mut self) {
+        let (held, live) = (self.server.session_count(), self.clients.len());
+        if held > live {
+            self.fail(format!("P7: {held} sessions of {live} clients, long after the others fell silent"));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use automerge::ReadDoc;
 use sync_core::id::{ChangeHash, DocumentName, TaskId};
-use sync_core::protocol::{ClientMessage, ServerMessage};
+use sync_core::planted::Planting;
 use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState, Output, Replica};
 use sync_core::storage::{LocalDone, LocalStore, LocalTask};
 use sync_core::time::{Instant, WallTime};
@@ -13,6 +13,7 @@ use sync_core::time::{Instant, WallTime};
 use crate::sim::disk::{ClientDisk, encode_writes};
 use crate::sim::ledger::{Token, tokens_in, tokens_of};
 use crate::sim::net::Travelling;
+use crate::sim::presence::Presences;
 use crate::sim::world::{Event, World};
 
 /// A document in one life of a client.
@@ -52,6 +53,7 @@ pub(crate) struct Client {
     pub(crate) crash_after: Option<u64>,
     pub(crate) heard: Heard,
     pub(crate) refuse_next: bool,
+    pub(crate) presences: Presences,
     tasks: VecDeque<(TaskId, LocalTask)>,
     busy: bool,
     armed: Option<Instant>,
@@ -71,6 +73,7 @@ impl Client {
             crash_after: None,
             heard: Heard::default(),
             refuse_next: false,
+            presences: Presences::default(),
             tasks: VecDeque::new(),
             busy: false,
             armed: None,
@@ -88,7 +91,7 @@ impl World {
             return;
         }
         let mut config = replica::Config { backoff_max: Duration::from_secs(5), ..replica::Config::default() };
-        config.planted = self.options.planted;
+        config.planted = Planting::new(self.options.planted);
         let seed = self.rng.bytes();
         let client = &mut self.clients[index];
         let mut replica = Replica::new(config, seed);
@@ -210,7 +213,7 @@ impl World {
         self.client_store_begins(index);
     }
 
-    fn name_of(&self, index: usize, id: DocumentId) -> Option<DocumentName> {
+    pub(crate) fn name_of(&self, index: usize, id: DocumentId) -> Option<DocumentName> {
         self.clients[index].documents.iter().find(|(_, d)| d.id == id).map(|(name, _)| name.clone())
     }
 
@@ -242,6 +245,9 @@ impl World {
                 if missing.is_some_and(|m| !m.is_empty()) {
                     self.fail(format!("P4: client {index} holds changes whose deps it lacks"));
                 }
+            }
+            Told::Emitted { document, from, payload, presence: true } => {
+                self.saw_presence(index, document, from, payload);
             }
             Told::Rejected { .. } => self.count("rejected change"),
             Told::Status(id) => self.scan(index, id),
@@ -318,6 +324,7 @@ impl World {
             return;
         }
         client.epoch += 1;
+        client.presences = Presences::default();
         client.crash_after = None;
         client.tasks.clear();
         client.busy = false;
@@ -370,55 +377,5 @@ impl World {
             opened.edits.push((change, token));
         }
         self.drain_client(index);
-    }
-
-    /// A client said something.
-    fn snoop_client(&mut self, index: usize, bytes: &[u8]) {
-        let Ok(messages) = ClientMessage::decode_all(bytes) else {
-            return self.fail(format!("client {index} sent what does not decode"));
-        };
-        for open in messages.iter().filter_map(|m| if let ClientMessage::Open(open) = m { Some(open) } else { None }) {
-            let opened = self.clients[index].documents.iter().find(|(n, _)| n.as_str() == open.document);
-            let id = opened.map(|(_, d)| d.id);
-            let replica = self.clients[index].replica.as_ref();
-            let shown = id.and_then(|id| replica?.read(id, tokens_in)).unwrap_or_default();
-            if let Some(Err(e)) = open.cursor.map(|cursor| self.ledger.holds(&open.document, &cursor, &shown)) {
-                self.fail(format!("{e} by client {index}"));
-            }
-        }
-        let heard = &mut self.clients[index].heard;
-        for message in messages {
-            if self.verbose {
-                eprintln!("{:>12} client {index}: {message:?}", self.now.0);
-            }
-            match message {
-                ClientMessage::Ping(_) => continue,
-                ClientMessage::Have(_) => heard.reconciled = true,
-                ClientMessage::Open(open) if open.cursor.is_none() => heard.reconciled = true,
-                _ => {}
-            }
-            heard.messages += 1;
-            heard.bytes += bytes.len();
-        }
-    }
-
-    /// The server said something to a client.
-    pub(crate) fn heard_server(&mut self, connection: u64, message: &ServerMessage, bytes: usize) {
-        let Some(connection) = self.connections.get(&connection) else { return };
-        if self.verbose {
-            eprintln!("{:>12}   to client {}: {message:?}", self.now.0, connection.client);
-        }
-        let heard = &mut self.clients[connection.client].heard;
-        match message {
-            ServerMessage::Pong(_) => return,
-            ServerMessage::Changes(changes) => {
-                heard.changes +=
-                    changes.pack.as_ref().and_then(|p| sync_core::pack::count(&p.0).ok()).unwrap_or(0) as usize;
-            }
-            ServerMessage::Opened(opened) => heard.reconciled |= opened.mode != sync_core::protocol::Mode::Resume,
-            _ => {}
-        }
-        heard.messages += 1;
-        heard.bytes += bytes;
     }
 }

@@ -56,6 +56,12 @@ impl World {
                 let until = Duration::from_millis(500 + self.rng.below(8_000));
                 self.after(until, Event::Online(client));
             }
+            Fault::Hostile => self.attack(),
+            Fault::Delete => self.delete_document(),
+            Fault::DiskHang => {
+                self.count("server disk hangs");
+                self.server.hangs_until = self.now + Duration::from_millis(500 + self.rng.below(5_000));
+            }
             Fault::Act => self.act(client),
             Fault::Refused => {
                 self.count("edit that will be refused");
@@ -148,6 +154,7 @@ impl World {
         let copy = self.clients.len() - 1;
         self.start_client(copy);
         self.schedule_edit(copy);
+        self.schedule_presence(copy);
     }
 
     fn roll_client_back(&mut self, index: usize) {
@@ -163,6 +170,13 @@ impl World {
         for (token, fate) in self.ledger.fates.iter_mut().filter(|(_, f)| f.client == index) {
             fate.excused |= !saved.contains(token) && !self.ledger.ever_logged.contains(token);
             fate.saved &= saved.contains(token);
+        }
+    }
+
+    /// Goes back to an older image of the server's store, where this run knows that at all.
+    pub(crate) fn go_back_at_last(&mut self) {
+        if let Some(fault) = [Fault::ServerSwap, Fault::ServerRestore].into_iter().find(|fault| self.has(*fault)) {
+            self.roll_server_back(fault == Fault::ServerRestore);
         }
     }
 
@@ -191,12 +205,14 @@ impl World {
             let rejected = outbox.into_iter().find(|e| matches!(e.state, OutboxState::Rejected { .. }));
             let Some(entry) = rejected else { continue };
             self.inputs += 1;
+            let tokens: BTreeSet<_> = self.ledger.contents.get(&entry.change).into_iter().flatten().copied().collect();
             if self.rng.chance(500) {
+                self.ledger.wanted_again(&tokens);
                 let _ = replica.retry(now, id, entry.change);
                 self.count("rejected change tried again");
             } else {
                 let _ = replica.discard(now, id, entry.change);
-                for token in self.ledger.contents.get(&entry.change).cloned().unwrap_or_default() {
+                for token in tokens {
                     if let Some(fate) = self.ledger.fates.get_mut(&token) {
                         fate.excused = true;
                     }

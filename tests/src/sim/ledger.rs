@@ -54,7 +54,8 @@ pub(crate) struct LogMirror {
     pub(crate) tokens: BTreeSet<Token>,
 }
 
-struct Context<'a>(&'a Log);
+/// Packs against a log.
+pub(crate) struct Context<'a>(pub(crate) &'a Log);
 
 impl PackContext for Context<'_> {
     fn actor(&self, number: u32) -> Option<&ActorId> {
@@ -98,6 +99,12 @@ pub(crate) struct Ledger {
     pub(crate) ever_logged: BTreeSet<Token>,
     /// The server's logs.
     pub(crate) logs: BTreeMap<DocumentName, LogMirror>,
+    /// What deleted logs held, by document.
+    pub(crate) dead: BTreeMap<DocumentName, BTreeSet<Token>>,
+    /// The server's store went back at some time.
+    pub(crate) restored: bool,
+    /// Changes that no log may hold, and why.
+    pub(crate) poison: BTreeMap<ChangeHash, &'static str>,
 }
 
 impl Ledger {
@@ -127,8 +134,16 @@ impl Ledger {
             }
             let packs = disk.load(&name, mirror.log.head(), usize::MAX).map_err(|e| e.to_string())?.packs;
             for stored in packs {
+                let before = mirror.changes.len();
                 let fresh = mirror.take(stored.first, &stored.bytes);
-                self.ever_logged.extend(fresh.map_err(|e| format!("{e}, in {name} at {}", stored.first))?);
+                let fresh = fresh.map_err(|e| format!("{e}, in {name} at {}", stored.first))?;
+                if let Some(kind) = mirror.changes[before..].iter().find_map(|c| self.poison.get(&c.hash())) {
+                    return Err(format!("P3: {kind} was taken into {name}, and breaks every replica"));
+                }
+                if let Some(token) = fresh.iter().find(|t| self.dead.get(&name).is_some_and(|dead| dead.contains(t))) {
+                    return Err(format!("P2: {name} was deleted, and edit {token} came back from an old copy"));
+                }
+                self.ever_logged.extend(fresh);
                 if mirror.log.digest() != stored.digest {
                     return Err(format!("P1: the digest of {name} at {} is not the chain's", mirror.log.head()));
                 }
@@ -140,6 +155,8 @@ impl Ledger {
     /// Forgets the logs and reads them anew: after a restore, where the log may be shorter.
     pub(crate) fn read_restored(&mut self, disk: &mut ServerDisk) -> Result<(), String> {
         self.logs.clear();
+        self.dead.clear();
+        self.restored = true;
         self.read_disk(disk)
     }
 

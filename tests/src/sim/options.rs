@@ -5,6 +5,9 @@ use std::time::Duration;
 use sync_core::planted::Planted;
 use sync_core::rng::Rng;
 
+/// Parts the chance of later options from that of the first.
+const LATER_SALT: u64 = 0x6c61_7465_7200_0001;
+
 /// A kind of injected fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -42,10 +45,16 @@ pub enum Fault {
     Act,
     /// An edit that the server will refuse is made, and later ones stand on it.
     Refused,
+    /// A hostile writer pushes what would break a document, or more than anybody can use.
+    Hostile,
+    /// The operator deletes a document.
+    Delete,
+    /// The server's disk answers nothing for a while.
+    DiskHang,
 }
 
 impl Fault {
-    /// All of them.
+    /// Those that every run has drawn since the first day, in their order.
     pub const ALL: [Fault; 17] = [
         Self::Cut,
         Self::HalfOpen,
@@ -65,6 +74,9 @@ impl Fault {
         Self::Act,
         Self::Refused,
     ];
+
+    /// Those that came later, drawn apart.
+    pub const LATER: [Fault; 3] = [Self::Hostile, Self::Delete, Self::DiskHang];
 }
 
 /// Everything that a seed decides in advance.
@@ -96,6 +108,14 @@ pub struct Options {
     pub read_bytes_max: usize,
     /// Largest value that the server takes.
     pub value_bytes_max: usize,
+    /// Bytes of pushes that a room takes before they are durable.
+    pub staged_bytes_max: usize,
+    /// Bytes of one frame.
+    pub frame_bytes_max: u32,
+    /// Whether applications say where their users are.
+    pub presence: bool,
+    /// Where the server's store goes back at all, it does so once more when edits have ended, and nothing that is pushed tells of it.
+    pub ends_going_back: bool,
     /// Planted bugs.
     pub planted: Option<Planted>,
 }
@@ -137,8 +157,26 @@ impl Options {
             tail_bytes_max: pick(rng, &[512, 4 << 10, 256 << 10]) as usize,
             read_bytes_max: pick(rng, &[512, 4 << 10, 512 << 10]) as usize,
             value_bytes_max: 600,
+            staged_bytes_max: 16 << 20,
+            frame_bytes_max: 64 << 10,
+            presence: false,
+            ends_going_back: false,
             planted,
         }
+    }
+
+    /// Draws what came after the first seeds had become scenarios, so that it leaves alone what they draw.
+    pub fn draw_later(&mut self, seed: u64) {
+        let mut rng = Rng::from_number(seed ^ LATER_SALT);
+        for fault in Fault::LATER {
+            let on = rng.chance(if fault == Fault::Delete { 200 } else { 400 });
+            let most = if fault == Fault::Delete { 1 } else { 4 };
+            self.weights.push((fault, if on { 1 + rng.below(most) } else { 0 }));
+        }
+        self.staged_bytes_max = if rng.chance(500) { 16 << 10 } else { 16 << 20 };
+        self.frame_bytes_max = if rng.chance(400) { 1 << 10 } else { 64 << 10 };
+        self.presence = rng.chance(500);
+        self.ends_going_back = rng.chance(700);
     }
 
     /// Draws a fault, if there is any.

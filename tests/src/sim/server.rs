@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use bytes::Bytes;
 use sync_core::id::{DocumentName, RoomNumber, SessionId, TaskId};
-use sync_core::protocol::{CloseCode, ServerMessage};
+use sync_core::planted::Planting;
+use sync_core::protocol::CloseCode;
 use sync_core::room::{self, Room};
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Session};
@@ -38,7 +38,10 @@ pub(crate) struct Server {
     next_room: u32,
     waiting: Vec<Task>,
     busy: Option<Vec<Done>>,
-    sync_fails: bool,
+    /// The largest frame a room has delivered.
+    largest_frame: usize,
+    /// No sync ends before this time.
+    pub(crate) hangs_until: Instant,
     work: VecDeque<Work>,
     armed: Option<Instant>,
 }
@@ -57,7 +60,8 @@ impl Server {
             next_room: 0,
             waiting: Vec::new(),
             busy: None,
-            sync_fails: false,
+            largest_frame: 0,
+            hangs_until: Instant::default(),
             work: VecDeque::new(),
             armed: None,
         }
@@ -65,6 +69,15 @@ impl Server {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.up && self.waiting.is_empty() && self.busy.is_none()
+    }
+
+    pub(crate) fn is_writing(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// Sessions that the server has not ended.
+    pub(crate) fn session_count(&self) -> usize {
+        self.sessions.len()
     }
 }
 
@@ -75,6 +88,8 @@ impl World {
         let mut config = session::Config::new(self.server.disk.store_id());
         config.heartbeat = Duration::from_secs(5);
         config.report_bytes = self.options.subscriber_bytes_max / 4;
+        config.limits.frame_bytes_max = self.options.frame_bytes_max;
+        config.planted = Planting::new(self.options.planted);
         let mut session = Session::new(config, id);
         session.handle_timeout(self.now);
         self.server.sessions.insert(id, (connection, session));
@@ -135,7 +150,8 @@ impl World {
                     self.server.work.push_back(Work::Room(document, id, request));
                 }
                 session::Output::Close(code, reason) => {
-                    if !matches!(code, CloseCode::Timeout | CloseCode::Restarting | CloseCode::Normal) {
+                    let honest = self.connections.contains_key(&connection);
+                    if honest && !matches!(code, CloseCode::Timeout | CloseCode::Restarting | CloseCode::Normal) {
                         self.fail(format!("an honest client was closed with {code:?}: {reason}"));
                     }
                     self.transmit(connection, false, Travelling { frame: None, from: None });
@@ -147,7 +163,7 @@ impl World {
         }
     }
 
-    fn work(&mut self) {
+    pub(crate) fn work(&mut self) {
         while let Some(work) = self.server.work.pop_front() {
             self.inputs += 1;
             match work {
@@ -157,7 +173,16 @@ impl World {
                         self.server.rooms.insert(document.clone(), room);
                     }
                     let room = self.server.rooms.get_mut(&document).expect("made above");
+                    let pushed = if let room::Request::Push { pack, .. } = &request { pack.len() } else { 0 };
+                    let before = room.load_bytes().1;
                     room.handle_input(self.now, room::Input::Session(session, request));
+                    let staged = room.load_bytes().1;
+                    let bound = self.options.staged_bytes_max;
+                    if before + pushed > bound && staged > before {
+                        self.fail(format!(
+                            "P7: {staged} bytes wait for the disk, {before} before the last push, bound {bound}"
+                        ));
+                    }
                     self.drain_room(&document);
                 }
                 Work::Session(id, document, message) => {
@@ -176,13 +201,16 @@ impl World {
         config.subscriber_bytes_max = self.options.subscriber_bytes_max;
         config.tail_bytes_max = self.options.tail_bytes_max;
         config.read_bytes_max = self.options.read_bytes_max;
+        config.staged_bytes_max = self.options.staged_bytes_max;
+        config.wire.frame_bytes_max = self.options.frame_bytes_max;
+        config.pack.change.planted = Planting::new(self.options.planted);
         config.pack.change.value_bytes_max = self.options.value_bytes_max;
-        config.planted = self.options.planted;
+        config.planted = Planting::new(self.options.planted);
         self.server.next_room += 1;
         Room::new(config, document, RoomNumber(self.server.next_room), self.rng.bytes())
     }
 
-    fn drain_room(&mut self, document: &DocumentName) {
+    pub(crate) fn drain_room(&mut self, document: &DocumentName) {
         while let Some(room) = self.server.rooms.get_mut(document) {
             let number = room.number();
             let Some(output) = room.poll_output() else { break };
@@ -191,6 +219,7 @@ impl World {
             }
             match output {
                 room::Output::Deliver(session, message) => {
+                    self.server.largest_frame = self.server.largest_frame.max(message.message.len());
                     self.server.work.push_back(Work::Session(session, document.clone(), message));
                 }
                 room::Output::Store(task, what) => {
@@ -198,6 +227,11 @@ impl World {
                     self.wake_store();
                 }
             }
+        }
+        let in_flight = self.server.rooms.get(document).map_or(0, |room| room.load_bytes().0);
+        let bound = self.options.subscriber_bytes_max;
+        if in_flight > bound.max(bound / 2 + self.server.largest_frame) {
+            self.fail(format!("P7: {in_flight} bytes of {document} on their way to one subscriber, bound {bound}"));
         }
         let failure = self.server.rooms.get(document).and_then(|r| r.failure().map(str::to_string));
         if let Some(reason) = failure {
@@ -233,7 +267,6 @@ impl World {
             done.push((document, number, task, result));
         }
         let batch: Vec<Append> = appends.iter().map(|(_, a)| a.clone()).collect();
-        self.server.sync_fails = false;
         if !batch.is_empty() {
             match self.server.disk.write(&batch) {
                 Ok(results) => {
@@ -249,7 +282,8 @@ impl World {
         }
         self.server.busy = Some(done);
         let sync = self.sync_time();
-        self.after(sync, Event::StoreSyncs(epoch));
+        let at = self.server.hangs_until.max(self.now + sync);
+        self.at(at, Event::StoreSyncs(epoch));
     }
 
     /// What the store wrote becomes durable, and the rooms are told.
@@ -353,49 +387,5 @@ impl World {
         let before = self.server.rooms.len();
         self.server.rooms.retain(|_, room| !room.is_idle());
         before - self.server.rooms.len()
-    }
-
-    /// Reads what the server says: nothing is acknowledged or shown that its disk lacks (P1).
-    fn snoop_server(&mut self, connection: u64, bytes: &Bytes, document: Option<&DocumentName>) {
-        let Ok(messages) = ServerMessage::decode_all(bytes) else {
-            return self.fail("the server sent what does not decode".into());
-        };
-        for message in messages {
-            let shown = match (&message, document) {
-                (ServerMessage::Ack(ack), Some(name)) if ack.durable && ack.count > 0 => {
-                    let last = ack.first.plus(u64::from(ack.count) - 1);
-                    self.ledger.shown(name, last, Some(ack.digest), "an acknowledgement")
-                }
-                (ServerMessage::Changes(changes), Some(name)) => {
-                    let count = changes.pack.as_ref().and_then(|p| sync_core::pack::count(&p.0).ok()).unwrap_or(0);
-                    let last = changes
-                        .sparse
-                        .map_or(sync_core::id::LogSeq(changes.first.0 + u64::from(count) - 1), |s| s.last);
-                    self.ledger.shown(name, last, changes.sparse.map(|s| s.digest), "changes")
-                }
-                (ServerMessage::Opened(opened), Some(name)) => {
-                    self.ledger.shown(name, opened.head, Some(opened.digest), "an answer to open")
-                }
-                _ => Ok(()),
-            };
-            if let Err(e) = shown {
-                self.fail(e);
-            }
-            self.heard_server(connection, &message, bytes.len());
-        }
-    }
-
-    fn check_in_flight(&mut self, connection: u64) {
-        let Some(connection) = self.connections.get(&connection) else { return };
-        let mut by_document: BTreeMap<&DocumentName, usize> = BTreeMap::new();
-        for (document, bytes) in connection.down.frames.iter().filter_map(|t| t.from.as_ref()) {
-            *by_document.entry(document).or_default() += bytes;
-        }
-        // Acknowledgements, one frame beyond the bound and one read from the store may come on top.
-        let bound = 2 * self.options.subscriber_bytes_max + self.options.read_bytes_max + (64 << 10);
-        let beyond = by_document.into_values().find(|bytes| *bytes > bound);
-        if let Some(bytes) = beyond {
-            self.fail(format!("P7: {bytes} bytes of one room on their way to one subscriber, bound {bound}"));
-        }
     }
 }

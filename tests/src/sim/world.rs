@@ -13,10 +13,12 @@ use sync_core::time::Instant;
 
 use crate::sim::client::Client;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
+use crate::sim::hostile::Refused;
 use crate::sim::ledger::Ledger;
 use crate::sim::net::Connection;
 use crate::sim::options::{Fault, Options};
 use crate::sim::server::Server;
+use crate::sim::snoop::Snoop;
 
 /// How long a healed world may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(180);
@@ -44,6 +46,7 @@ pub(crate) enum Event {
     Images,
     DiskHeals(Option<usize>),
     Online(usize),
+    Presence(usize),
 }
 
 /// What a run came to.
@@ -75,6 +78,9 @@ pub struct World {
     pub(crate) next_connection: u64,
     pub(crate) next_token: u64,
     pub(crate) ledger: Ledger,
+    pub(crate) snoop: Snoop,
+    /// Pushes that must be refused.
+    pub(crate) hostile: Refused,
     pub(crate) inputs: u64,
     /// The server's disk holds another image since it went down.
     pub(crate) restored: bool,
@@ -92,7 +98,15 @@ impl World {
     /// The world of a seed.
     pub fn new(seed: u64, planted: Option<Planted>) -> Self {
         let mut rng = Rng::from_number(seed);
-        let options = Options::draw(&mut rng, planted);
+        let mut options = Options::draw(&mut rng, planted);
+        options.draw_later(seed);
+        Self::with(rng, options)
+    }
+
+    /// The world of a seed with what was injected from the first day on, and nothing that came later: so that seeds keep their stories.
+    pub fn of_old(seed: u64) -> Self {
+        let mut rng = Rng::from_number(seed);
+        let options = Options::draw(&mut rng, None);
         Self::with(rng, options)
     }
 
@@ -116,6 +130,8 @@ impl World {
             next_connection: 0,
             next_token: 0,
             ledger: Ledger::default(),
+            snoop: Snoop::default(),
+            hostile: Refused::new(),
             inputs: 0,
             restored: false,
             verbose: false,
@@ -152,6 +168,7 @@ impl World {
         for client in 0..self.clients.len() {
             self.start_client(client);
             self.schedule_edit(client);
+            self.schedule_presence(client);
         }
         self.after(Duration::from_secs(2), Event::Fault);
         self.after(Duration::from_secs(5), Event::Images);
@@ -161,8 +178,12 @@ impl World {
 
     fn heal(&mut self) {
         self.chaos = false;
+        if self.options.ends_going_back {
+            self.go_back_at_last();
+        }
         self.server.disk.trouble = None;
         self.server.crash_after = None;
+        self.server.hangs_until = self.now;
         self.start_server();
         for index in 0..self.clients.len() {
             self.clients[index].disk.trouble = None;
@@ -240,7 +261,8 @@ impl World {
             Event::DiskHeals(Some(client)) => self.clients[client].disk.trouble = None,
             Event::DiskHeals(None) => self.server.disk.trouble = None,
             Event::Online(client) => self.set_online(client, true),
-            Event::Edit(_) | Event::Fault | Event::Images => {}
+            Event::Presence(client) if self.chaos => self.say_presence(client),
+            Event::Edit(_) | Event::Fault | Event::Images | Event::Presence(_) => {}
         }
     }
 

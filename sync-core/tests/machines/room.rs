@@ -1,0 +1,52 @@
+//! A room alone, with a store that answers when the test says so.
+
+use automerge::{ActorId, ROOT, transaction::Transactable};
+use sync_core::document::Document;
+use sync_core::id::{BatchId, DocumentHandle, DocumentName, RoomNumber, SessionId, StoreId};
+use sync_core::protocol::{Open, ServerMessage};
+use sync_core::room::{Config, Input, Output, Request, Room};
+use sync_core::scope::Access;
+use sync_core::storage::{Durability, Loaded, StoreDone, StoreTask};
+use sync_core::time::Instant;
+use sync_core::{pack, table::ChangeTable};
+
+const SESSION: SessionId = SessionId(1);
+
+fn ask(room: &mut Room, request: Request) {
+    room.handle_input(Instant(0), Input::Session(SESSION, request));
+}
+
+fn join(room: &mut Room, handle: u32) {
+    let document = room.document().as_str().to_owned();
+    let handle = DocumentHandle(handle);
+    let open = Open { handle, document, access: Access::Write, cursor: None, acked: None, clock: None };
+    ask(room, Request::Join { open, access: Access::Write });
+}
+
+/// Seed 202. A client pushed, opened the document again on the same connection, and pushed the same again. What it had pushed first was
+/// committed then, and not sent to it, as one who has that from its own push; but nothing told it where in the log that stands.
+#[test]
+fn who_opens_again_is_told_where_its_earlier_push_stands() {
+    let name = DocumentName::parse("doc").expect("a name");
+    let mut room = Room::new(Config::new(StoreId([1; 16])), name, RoomNumber(1), [0; 32]);
+    join(&mut room, 1);
+    let Some(Output::Store(task, StoreTask::Load { .. })) = room.poll_output() else { panic!("no load") };
+    let nothing = Loaded { record: None, packs: Vec::new() };
+    room.handle_input(Instant(0), Input::StoreDone(task, StoreDone::Loaded(Ok(nothing))));
+    let edit = Document::new().edit(&ActorId::from([7; 16]), 0, |tx| tx.put(ROOT, "k", 1)).expect("an edit");
+    let pack = pack::encode(&[edit.1.expect("a change")], 0, &ChangeTable::new()).expect("no deps");
+    ask(&mut room, Request::Push { batch: BatchId(1), pack });
+    ask(&mut room, Request::Leave);
+    join(&mut room, 2);
+    let outputs: Vec<_> = std::iter::from_fn(|| room.poll_output()).collect();
+    let append =
+        outputs.iter().find_map(|o| if let Output::Store(task, StoreTask::Append(_)) = o { Some(*task) } else { None });
+    let done = StoreDone::Appended(Ok(Durability::Durable));
+    room.handle_input(Instant(0), Input::StoreDone(append.expect("an append"), done));
+    let told = std::iter::from_fn(|| room.poll_output()).filter_map(|o| match o {
+        Output::Deliver(SESSION, message) => ServerMessage::decode_all(&message.message).ok(),
+        _ => None,
+    });
+    let told: Vec<_> = told.flatten().collect();
+    assert!(matches!(told.as_slice(), [ServerMessage::Changes(_)]), "{told:?}");
+}

@@ -1,0 +1,167 @@
+//! Reading along: what clients and the server say is checked against the ledger as it is sent, and counted for the final checks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use sync_core::id::{DocumentName, LogSeq};
+use sync_core::pack;
+use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, ServerMessage};
+
+use crate::sim::ledger::tokens_in;
+use crate::sim::world::World;
+
+/// Most bytes of a message put together from parts.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
+
+/// Puts parts together on both ways of each connection.
+#[derive(Debug, Default)]
+pub(crate) struct Snoop {
+    up: BTreeMap<u64, Assembler>,
+    down: BTreeMap<u64, Assembler>,
+}
+
+impl Snoop {
+    fn client(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ClientMessage>> {
+        let mut out = Vec::new();
+        for message in ClientMessage::decode_all(bytes).ok()? {
+            match message {
+                ClientMessage::Part(part) => {
+                    let whole = self.up.entry(connection).or_default().push(&part, MESSAGE_BYTES_MAX).ok()?;
+                    out.extend(
+                        whole.map(|whole| ClientMessage::decode_all(&whole)).transpose().ok()?.into_iter().flatten(),
+                    );
+                }
+                message => out.push(message),
+            }
+        }
+        Some(out)
+    }
+
+    fn server(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ServerMessage>> {
+        let mut out = Vec::new();
+        for message in ServerMessage::decode_all(bytes).ok()? {
+            match message {
+                ServerMessage::Part(part) => {
+                    let whole = self.down.entry(connection).or_default().push(&part, MESSAGE_BYTES_MAX).ok()?;
+                    out.extend(
+                        whole.map(|whole| ServerMessage::decode_all(&whole)).transpose().ok()?.into_iter().flatten(),
+                    );
+                }
+                message => out.push(message),
+            }
+        }
+        Some(out)
+    }
+}
+
+impl World {
+    /// A client said something.
+    pub(crate) fn snoop_client(&mut self, index: usize, bytes: &[u8]) {
+        let connection = self.clients[index].connection.unwrap_or_default();
+        let Some(messages) = self.snoop.client(connection, bytes) else {
+            return self.fail(format!("client {index} sent what does not decode"));
+        };
+        for message in &messages {
+            if self.verbose {
+                eprintln!("{:>12} client {index}: {message:?}", self.now.0);
+            }
+            if let ClientMessage::Open(open) = message {
+                self.claims(index, open);
+            }
+        }
+        let heard = &mut self.clients[index].heard;
+        heard.bytes += if messages.iter().all(|m| matches!(m, ClientMessage::Ping(_))) { 0 } else { bytes.len() };
+        for message in messages {
+            match message {
+                ClientMessage::Ping(_) => continue,
+                ClientMessage::Have(_) => heard.reconciled = true,
+                ClientMessage::Open(open) => heard.reconciled |= open.clock.is_some(),
+                _ => {}
+            }
+            heard.messages += 1;
+        }
+    }
+
+    /// A cursor without a clock claims all before it.
+    fn claims(&mut self, index: usize, open: &Open) {
+        let opened = self.clients[index].documents.iter().find(|(n, _)| n.as_str() == open.document);
+        let id = opened.map(|(_, d)| d.id);
+        let replica = self.clients[index].replica.as_ref();
+        let shown = id.and_then(|id| replica?.read(id, tokens_in)).unwrap_or_default();
+        let cursor = open.cursor.filter(|_| open.clock.is_none());
+        if let Some(Err(e)) = cursor.map(|cursor| self.ledger.holds(&open.document, &cursor, &shown)) {
+            self.fail(format!("{e} by client {index}"));
+        }
+    }
+
+    /// Reads what the server says: nothing is acknowledged or shown that its disk lacks (P1).
+    pub(crate) fn snoop_server(&mut self, connection: u64, bytes: &Bytes, document: Option<&DocumentName>) {
+        let Some(messages) = self.snoop.server(connection, bytes) else {
+            return self.fail("the server sent what does not decode".into());
+        };
+        for message in messages {
+            let shown = match (&message, document) {
+                (ServerMessage::Ack(ack), Some(name)) if ack.durable && ack.count > 0 => {
+                    let last = ack.first.plus(u64::from(ack.count) - 1);
+                    self.ledger.shown(name, last, Some(ack.digest), "an acknowledgement")
+                }
+                (ServerMessage::Changes(changes), Some(name)) => {
+                    let count = changes.pack.as_ref().and_then(|p| pack::count(&p.0).ok()).unwrap_or(0);
+                    let last =
+                        changes.sparse.map_or(LogSeq(changes.first.0 + u64::from(count) - 1), |sparse| sparse.last);
+                    self.ledger.shown(name, last, changes.sparse.map(|s| s.digest), "changes")
+                }
+                (ServerMessage::Opened(opened), Some(name)) => {
+                    self.ledger.shown(name, opened.head, Some(opened.digest), "an answer to open")
+                }
+                _ => Ok(()),
+            };
+            if let Err(e) = shown {
+                self.fail(e);
+            }
+            self.heard_server(connection, &message);
+            self.answered_hostile(connection, &message);
+        }
+        self.heard_bytes(connection, bytes);
+    }
+
+    fn heard_bytes(&mut self, connection: u64, bytes: &[u8]) {
+        let pong = matches!(ServerMessage::decode_all(bytes).as_deref(), Ok([ServerMessage::Pong(_)]));
+        if let Some(connection) = self.connections.get(&connection).filter(|_| !pong) {
+            self.clients[connection.client].heard.bytes += bytes.len();
+        }
+    }
+
+    /// The server said something to a client.
+    fn heard_server(&mut self, connection: u64, message: &ServerMessage) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        if self.verbose {
+            eprintln!("{:>12}   to client {}: {message:?}", self.now.0, connection.client);
+        }
+        let heard = &mut self.clients[connection.client].heard;
+        match message {
+            ServerMessage::Pong(_) => return,
+            ServerMessage::Changes(changes) => {
+                heard.changes += changes.pack.as_ref().and_then(|p| pack::count(&p.0).ok()).unwrap_or(0) as usize;
+            }
+            ServerMessage::Opened(opened) => heard.reconciled |= !matches!(opened.mode, Mode::Resume | Mode::New),
+            _ => {}
+        }
+        heard.messages += 1;
+    }
+
+    /// What is on its way to one subscriber stays within the room's bound (P7).
+    pub(crate) fn check_in_flight(&mut self, connection: u64) {
+        let Some(connection) = self.connections.get(&connection) else { return };
+        let mut by_document: BTreeMap<&DocumentName, usize> = BTreeMap::new();
+        for (document, bytes) in connection.down.frames.iter().filter_map(|t| t.from.as_ref()) {
+            *by_document.entry(document).or_default() += bytes;
+        }
+        // Acknowledgements, one frame beyond the bound and one read from the store may come on top.
+        let bound = 2 * self.options.subscriber_bytes_max + self.options.read_bytes_max + (64 << 10);
+        let beyond = by_document.into_values().find(|bytes| *bytes > bound);
+        if let Some(bytes) = beyond {
+            self.fail(format!("P7: {bytes} bytes of one room on their way to one subscriber, bound {bound}"));
+        }
+    }
+}
