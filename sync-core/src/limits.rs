@@ -50,6 +50,9 @@ pub struct ChangeLimits {
     pub order_steps_max: u32,
     /// Most steps an op index keeps about which actor had seen how much of which other.
     pub seen_steps_max: usize,
+    /// Most runs of operations, objects and keys in a document's op index; each takes some 30 to 60 bytes. A change that finds it full
+    /// is refused.
+    pub index_entries_max: usize,
     /// Most actors in one document.
     pub actors_max: usize,
     /// Most concurrent heads of one document.
@@ -74,6 +77,7 @@ impl Default for ChangeLimits {
             author_bytes_max: 256,
             order_steps_max: 2_000_000,
             seen_steps_max: 1_000_000,
+            index_entries_max: 4_000_000,
             actors_max: 65_536,
             heads_max: 4_096,
             planted: Planting::default(),
@@ -99,6 +103,7 @@ impl ChangeLimits {
             gap_total_max: u64::from(u32::MAX),
             order_steps_max: u32::MAX,
             seen_steps_max: 1 << 28,
+            index_entries_max: usize::MAX,
             ..Self::default()
         }
     }

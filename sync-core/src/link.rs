@@ -185,10 +185,11 @@ impl Link {
         self.fetching = false;
         let mut rest = changes;
         while !rest.is_empty() {
-            let mut bytes = 0;
+            let (mut bytes, mut operations) = (0, 0);
             let fits = rest.iter().take_while(|c| {
                 bytes += c.bytes().len();
-                bytes <= self.message_bytes_max
+                operations += c.operations() as u64;
+                bytes <= self.message_bytes_max && operations <= self.limits.operations_max
             });
             let (now, later) = rest.split_at(fits.count().max(1));
             rest = later;

@@ -41,6 +41,8 @@ pub struct OpIndex {
     object_numbers: BTreeMap<OpId, u32>,
     keys: BTreeMap<Box<str>, u32>,
     past: Past,
+    /// Runs, objects and keys.
+    entries: usize,
 }
 
 /// The operations of a validated change, ready to enter the index.
@@ -62,6 +64,7 @@ impl OpIndex {
             object_numbers: BTreeMap::new(),
             keys: BTreeMap::new(),
             past: Past::default(),
+            entries: 0,
         }
     }
 
@@ -78,6 +81,11 @@ impl OpIndex {
     /// Runs of operations held: the measure of its size.
     pub fn run_count(&self) -> usize {
         self.runs.iter().map(Runs::len).sum()
+    }
+
+    /// Runs, objects and keys held: what its size is bounded by.
+    pub fn entries(&self) -> usize {
+        self.entries
     }
 
     /// Bytes held, without what the allocator adds.
@@ -122,12 +130,16 @@ impl OpIndex {
         if actor as usize == self.runs.len() {
             self.runs.push(Runs::default());
         }
+        self.entries += staged.objects.len() + staged.keys.len();
         for (counter, object) in staged.objects {
             self.object_numbers.insert(OpId { counter, actor }, self.objects.len() as u32);
             self.objects.push(object);
         }
         self.keys.extend(staged.keys);
-        self.runs[actor as usize].append(staged.runs, actor);
+        let runs = &mut self.runs[actor as usize];
+        let before = runs.len();
+        runs.append(staged.runs, actor);
+        self.entries += runs.len() - before;
         self.past.add(addition);
     }
 }

@@ -34,6 +34,7 @@ impl Refusal {
                 | Self::TooManyActors(_)
                 | Self::TooManyHeads(_)
                 | Self::TooManySteps
+                | Self::IndexFull(_)
         )
     }
 }

@@ -100,6 +100,9 @@ fn room(
     if heads >= limits.heads_max && !change.deps().iter().any(|dep| table.heads().any(|head| head == dep)) {
         return Err(Refusal::TooManyHeads(heads));
     }
+    if index.entries() >= limits.index_entries_max {
+        return Err(Refusal::IndexFull(index.entries()));
+    }
     let own_only = deps.iter().all(|dep| dep.actor == place.actor);
     if !own_only && index.past().steps() + index.past().steps_of(place, deps) > limits.seen_steps_max {
         return Err(Refusal::TooManySteps);

@@ -79,6 +79,9 @@ pub enum Refusal {
     /// The index would have to keep more about who had seen what than allowed.
     #[error("the document's actors have seen each other in too many ways")]
     TooManySteps,
+    /// The document's op index is as large as allowed.
+    #[error("the document has {0} runs of operations, objects and keys already")]
+    IndexFull(usize),
     /// Something follows its columns that is no author footer of an actor's first change.
     #[error("ends with {0} bytes that are no author footer of a first change")]
     Footer(usize),

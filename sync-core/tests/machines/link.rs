@@ -121,3 +121,22 @@ fn garbage_ends_the_link() {
     a.drain(&mut VecDeque::new());
     assert!(matches!(a.ended, Some(LinkError::Malformed(_))));
 }
+
+/// Few bytes can stand for many operations: two such changes in one message were more than the other side takes apart at once.
+#[test]
+fn large_edits_in_few_bytes_travel_one_by_one() {
+    let (mut a, mut b) = (Peer::new(1), Peer::new(2));
+    for _ in 0..2 {
+        let actor = a.actor.clone();
+        let make = |tx: &mut automerge::transaction::Transaction<'_>| {
+            (0..101_000).try_for_each(|_| tx.put_object(ROOT, "k", automerge::ObjType::Map).map(drop))
+        };
+        let (_, change) = a.document.edit(&actor, 0, make).expect("an edit");
+        let change = change.expect("a change");
+        assert!(change.bytes().len() < 1_000, "{} bytes", change.bytes().len());
+        a.take(&change);
+    }
+    connect(&mut a, &mut b);
+    talk(&mut a, &mut b);
+    assert_eq!((&a.ended, &b.ended, b.table.len()), (&None, &None, 2));
+}

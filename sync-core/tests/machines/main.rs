@@ -254,3 +254,21 @@ fn a_long_history_reaches_a_newcomer() {
     net.settle();
     assert_eq!(net.value(1, b), net.value(0, a));
 }
+
+/// Each is as much as a server takes apart at once; together they were refused, however few their bytes.
+#[test]
+fn large_edits_made_offline_are_taken() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.settle();
+    net.set_online(0, false);
+    for _ in 0..2 {
+        net.change(0, a, |tx| {
+            (0..101_000).try_for_each(|_| tx.put_object(ROOT, "k", automerge::ObjType::Map).map(drop))
+        });
+    }
+    net.set_online(0, true);
+    net.settle();
+    assert_eq!((net.outbox(0, a), net.server_changes("doc")), (0, 2));
+    assert_eq!(net.value(1, b), net.value(0, a));
+}

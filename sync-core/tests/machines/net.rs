@@ -201,7 +201,8 @@ impl Net {
         let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
         let mut table = ChangeTable::new();
         for stored in loaded.packs {
-            let unpacked = pack::decode(&stored.bytes, &table, &Default::default()).expect("a pack");
+            let unpacked =
+                pack::decode(&stored.bytes, &table, &sync_core::limits::PackLimits::stored()).expect("a pack");
             for change in &unpacked.changes {
                 table.insert(change).expect("in order");
             }

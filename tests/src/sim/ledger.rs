@@ -216,7 +216,7 @@ impl LogMirror {
         if first != self.log.head().plus(1) {
             return Err(format!("P1: a pack begins at {first} where the log ends at {}", self.log.head()));
         }
-        let unpacked = pack::decode(bytes, &Context(&self.log), &PackLimits::default());
+        let unpacked = pack::decode(bytes, &Context(&self.log), &PackLimits::stored());
         for change in unpacked.map_err(|e| format!("P4: a stored pack does not unpack: {e}"))?.changes {
             self.log.append(&change).map_err(|e| format!("P4: the log holds a change out of order: {e}"))?;
             let tokens = tokens_of(change.automerge());
