@@ -8,6 +8,7 @@ pub mod editor;
 pub mod memory;
 pub mod proxy;
 pub mod raw;
+pub mod recording;
 pub mod server;
 pub mod serving;
 pub mod sim;

@@ -3,6 +3,7 @@
 //! Owns how the project is set up, built, shown and tested from a clean clone. Owns no test: those are in `tests/` and beside the code.
 
 mod demo;
+mod golden;
 mod run;
 mod server;
 mod setup;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Record stores and a conversation in today's formats, if there is no recording of them yet.
+    Golden,
     /// Build the browser module and check what it imports.
     Wasm,
 }
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Command::Demo { args } => demo::demo(&args),
         Command::Test => return test::test(),
         Command::Sim { args } => sim::sim(&args),
+        Command::Golden => golden::record(),
         Command::Wasm => setup::for_wasm().and_then(|()| wasm::build_and_check()),
     };
     match outcome {
