@@ -10,10 +10,7 @@ use rejoin_tests::serving::Serving;
 
 use crate::{Sum, editor, newcomer_sees, server, shown, verified};
 
-/// Half a kibibyte, the unit of `ulimit -f` in a POSIX shell.
-const BLOCK: u64 = 512;
-
-/// A store that holds next to nothing takes this many blocks in its largest file.
+/// A store that holds next to nothing has less than so many blocks, of half a kibibyte each, in its largest file.
 const FIRST_BLOCKS: u64 = 100;
 
 /// How far the limit is moved from one round to the next: odd, so that it falls into every part of a page and of the log's frames.
