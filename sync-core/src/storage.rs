@@ -36,9 +36,9 @@ pub struct StoredPack {
 }
 
 impl StoredPack {
-    /// Position of its last change.
+    /// Position of its last change. A damaged row may claim any numbers, so that this stops at the highest position.
     pub fn last(&self) -> LogSeq {
-        LogSeq(self.first.0 + u64::from(self.count) - 1)
+        LogSeq(self.first.0.saturating_add(u64::from(self.count)).saturating_sub(1))
     }
 }
 
