@@ -4,6 +4,7 @@
 
 mod demo;
 mod golden;
+mod fuzz;
 mod run;
 mod server;
 mod setup;
@@ -45,6 +46,8 @@ enum Command {
     },
     /// Record stores and a conversation in today's formats, if there is no recording of them yet.
     Golden,
+    /// Feed the engine hostile input by coverage: --target NAME --seconds N, or --list.
+    Fuzz(fuzz::Options),
     /// Build the browser module and check what it imports.
     Wasm,
 }
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test => return test::test(),
         Command::Sim { args } => sim::sim(&args),
         Command::Golden => golden::record(),
+        Command::Fuzz(options) => fuzz::fuzz(&options),
         Command::Wasm => setup::for_wasm().and_then(|()| wasm::build_and_check()),
     };
     match outcome {

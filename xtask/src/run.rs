@@ -113,7 +113,8 @@ fn name(command: &Command) -> String {
     words.map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }
 
-fn log_path(what: &str) -> Result<PathBuf, Failure> {
+/// Where [`quietly`] writes what the command prints.
+pub(crate) fn log_path(what: &str) -> Result<PathBuf, Failure> {
     let folder = target_dir().join("xtask");
     fs::create_dir_all(&folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     let file = what.replace(|c: char| !c.is_ascii_alphanumeric(), "-");

@@ -20,12 +20,19 @@ pub(crate) fn for_wasm() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the fuzzer needs.
+pub(crate) fn for_fuzzing() -> Result<(), Failure> {
+    c_compiler()?;
+    cxx_compiler()
+}
+
 /// What the demo and the tests need.
 pub(crate) fn for_everything() -> Result<(), Failure> {
     println!("setup");
     for_demo()?;
     rust::component("formatter", "rustfmt", &["fmt", "--version"])?;
     rust::component("linter", "clippy", &["clippy", "--version"])?;
+    cxx_compiler()?;
     for_wasm()?;
     network::ready()?;
     python::ready()
@@ -34,6 +41,16 @@ pub(crate) fn for_everything() -> Result<(), Failure> {
 /// The compiler for the browser that an earlier setup found or installed.
 pub(crate) fn wasm_toolchain() -> Result<Toolchain, Failure> {
     rust::wasm_toolchain()
+}
+
+/// libFuzzer is compiled from its C++ source.
+fn cxx_compiler() -> Result<(), Failure> {
+    let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
+    if !run::answers(&compiler, &["--version"]) {
+        apt::install("C++ compiler", &["g++"])?;
+    }
+    println!("  C++ compiler: {compiler}");
+    Ok(())
 }
 
 /// SQLite is compiled from its C source.

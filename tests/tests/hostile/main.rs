@@ -4,9 +4,6 @@
 //! its memory, and to a log without errors, and prints what it measured.
 
 mod before;
-#[path = "../validator/chunk.rs"]
-#[allow(dead_code, reason = "what is not used here is used there")]
-mod chunk;
 mod floods;
 mod frames;
 mod messages;

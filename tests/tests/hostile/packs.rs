@@ -15,8 +15,8 @@ use sync_core::pack;
 use sync_core::protocol::{RejectCode, ServerMessage};
 use sync_core::table::ChangeTable;
 
-use crate::chunk::{Chunk, unsigned};
 use crate::siege::{SHARED, Siege};
+use rejoin_fuzz::chunk::{Chunk, unsigned};
 
 /// What one hostile pack may cost at its highest: its parts, what it inflates to, and the changes that are re-created.
 const GROWS_KIB_MAX: u64 = 96 << 10;

@@ -4,7 +4,8 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{AutoCommit, ObjType, ROOT};
 use rejoin_tests::traces::{self, Concurrent, Sequential};
 
-use super::support::{Editor, Gate, actor};
+use rejoin_fuzz::editor::{Editor, actor};
+use rejoin_fuzz::gate::Gate;
 
 /// How much of each history a debug build replays: automerge checks itself there at each step.
 const EDITS: usize = if cfg!(debug_assertions) { 2_500 } else { usize::MAX };

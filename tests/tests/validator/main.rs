@@ -2,11 +2,9 @@
 //!
 //! `REJOIN_HONEST_ROUNDS` and `REJOIN_LAW_ROUNDS` widen the random parts beyond what every run does.
 
-mod chunk;
 mod honest;
 mod law;
 mod poison;
-mod support;
 
 fn rounds(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|value| value.parse().ok()).unwrap_or(default)

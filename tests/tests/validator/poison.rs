@@ -15,12 +15,12 @@ mod values;
 mod ways;
 
 use automerge::{Change, ExpandedChange};
+use rejoin_fuzz::gate::Gate;
 use serde_json::{Value, json};
 use sync_core::change::{Change as Parsed, ChangeError, ScanError};
 use sync_core::limits::ChangeLimits;
 use sync_core::validator::{OpName, Refusal, Wrong};
 
-use super::support::Gate;
 
 const A: &str = "aa";
 const B: &str = "bb";
