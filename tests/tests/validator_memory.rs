@@ -8,15 +8,13 @@ use std::num::NonZeroU64;
 use automerge::legacy::{ElementId, Key, MarkData, ObjectId, Op, OpId, OpType};
 use automerge::{ActorId, ChangeHash, ExpandedChange, ObjType, ScalarValue};
 use peakmem_alloc::{INSTRUMENTED_SYSTEM, PeakMemAlloc, PeakMemAllocTrait};
+use rejoin_fuzz::chunk;
 use sync_core::change::{Change, ChangeError};
 use sync_core::limits::{ChangeLimits, PackLimits};
 use sync_core::op_index::OpIndex;
 use sync_core::pack::{self, PackError};
 use sync_core::table::ChangeTable;
 use sync_core::validator::{Refusal, Wrong, admit};
-
-#[path = "validator/chunk.rs"]
-mod chunk;
 
 #[global_allocator]
 static ALLOCATOR: &PeakMemAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -3,8 +3,8 @@
 //! Owns how the project is set up, built, shown and tested from a clean clone. Owns no test: those are in `tests/` and beside the code.
 
 mod demo;
-mod golden;
 mod fuzz;
+mod golden;
 mod run;
 mod server;
 mod setup;

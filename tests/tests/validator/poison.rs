@@ -21,7 +21,6 @@ use sync_core::change::{Change as Parsed, ChangeError, ScanError};
 use sync_core::limits::ChangeLimits;
 use sync_core::validator::{OpName, Refusal, Wrong};
 
-
 const A: &str = "aa";
 const B: &str = "bb";
 const C: &str = "cc";

@@ -6,8 +6,8 @@ use sync_core::change::{ChangeError, ScanError};
 use sync_core::limits::ChangeLimits;
 use sync_core::validator::Refusal;
 
-use super::super::chunk::{Chunk, body, unsigned, wrap};
 use super::{B, Case, Refused, Table, change, set};
+use rejoin_fuzz::chunk::{Chunk, body, unsigned, wrap};
 
 /// One operation that sets a key of the root, taken apart.
 fn simple(t: &Table) -> Chunk {

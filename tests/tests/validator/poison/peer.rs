@@ -10,7 +10,7 @@ use sync_core::link::{Input, Link, LinkError, LinkMessage, Output, PeerChanges};
 use sync_core::protocol::Blob;
 use sync_core::validator::Refusal;
 
-use super::super::support::Gate;
+use rejoin_fuzz::gate::Gate;
 
 /// One side of a link, with what it holds.
 pub(super) struct Peer {

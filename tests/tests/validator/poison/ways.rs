@@ -12,10 +12,10 @@ use sync_core::protocol::RejectCode;
 use sync_core::table::{ChangeTable, TableError};
 use sync_core::validator::Refusal;
 
-use super::super::chunk::unsigned;
 use super::host::{Answer, Host};
 use super::peer::Peer;
 use super::{Case, Refused, cases, change, document, json_set};
+use rejoin_fuzz::chunk::unsigned;
 
 /// One change of a pack as a hostile writer puts it there: whole, whatever it is.
 struct Whole {
