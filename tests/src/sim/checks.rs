@@ -24,6 +24,10 @@ impl World {
         if !self.server.is_idle() {
             return "the server is busy".into();
         }
+        // Who has nothing pending does not know of what is on its way to it.
+        if self.connections.values().any(|c| !c.broken && !(c.up.frames.is_empty() && c.down.frames.is_empty())) {
+            return "frames are on their way".into();
+        }
         for (index, client) in self.clients.iter().enumerate() {
             let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle()) else {
                 return format!("client {index} is busy");
