@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use automerge::{ActorId, ChangeHash};
 
-use crate::limits::DOCUMENT_NAME_BYTES_MAX;
+use crate::limits::{DOCUMENT_NAME_BYTES_MAX, SAFE_INTEGER_MAX};
 
 /// An application-chosen document name: 1 to 256 bytes of UTF-8, `/`-separated segments, none of them empty, no control characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,10 +147,26 @@ macro_rules! number_id {
     };
 }
 
-number_id!(
-    /// A position in a document's log: 1, 2, 3 …; 0 is "before the first change".
-    LogSeq, u64
-);
+/// A position in a document's log: 1, 2, 3 …; 0 is "before the first change". Nobody's word is taken for one beyond [`SAFE_INTEGER_MAX`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode)]
+#[cbor(transparent)]
+pub struct LogSeq(#[n(0)] pub u64);
+
+impl fmt::Display for LogSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl<'b, C> minicbor::Decode<'b, C> for LogSeq {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        match d.u64()? {
+            seq if seq <= SAFE_INTEGER_MAX => Ok(Self(seq)),
+            _ => Err(minicbor::decode::Error::message("no log is so long")),
+        }
+    }
+}
+
 number_id!(
     /// The client's number for a document on one connection.
     DocumentHandle, u32
@@ -176,6 +192,23 @@ impl LogSeq {
     /// The position `count` changes further on.
     pub fn plus(self, count: u64) -> Self {
         Self(self.0 + count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_no_log_reaches_is_not_read() {
+        let check = |seq: u64, good: bool| {
+            let bytes = minicbor::to_vec(LogSeq(seq)).expect("a vector takes any bytes");
+            assert_eq!(minicbor::decode::<LogSeq>(&bytes).is_ok(), good, "{seq}");
+        };
+        check(0, true);
+        check(SAFE_INTEGER_MAX, true);
+        check(SAFE_INTEGER_MAX + 1, false);
+        check(u64::MAX, false);
     }
 }
 

@@ -100,8 +100,10 @@ fn alter(input: &mut Input<'_>, record: &mut DocumentRecord, packs: &mut Vec<Sto
         5 => packs[at].digest = Digest([7; 8]),
         6 => {
             let mut bytes = packs[at].bytes.to_vec();
-            let byte = input.index(bytes.len());
-            bytes[byte] ^= input.byte();
+            // An earlier alteration may have emptied it.
+            if let Some(byte) = bytes.len().checked_sub(1).map(|last| input.index(last + 1)) {
+                bytes[byte] ^= input.byte();
+            }
             packs[at].bytes = bytes.into();
         }
         7 => packs[at].bytes = Bytes::copy_from_slice(input.bytes(200)),
