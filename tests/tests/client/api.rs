@@ -73,32 +73,6 @@ async fn two_clients_that_edited_apart_agree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn edits_are_there_after_reopening_and_the_pending_count_with_them() {
-    crate::in_time(async {
-        let server = Server::start().await;
-        let dir = tempfile::tempdir().expect("a folder");
-        let config = ClientConfig::new(format!("ws://{}/sync", server.address()), dir.path());
-        let first = Client::open(config.clone().offline()).await.expect("opens");
-        let document = first.document("notes/one").await.expect("opens");
-        document.init("text", InitValue::Text).expect("made");
-        write(&document, "kept");
-        write(&document, " too");
-        first.close().await.expect("everything is saved");
-        let (pending, outbox) = (document.status().pending, document.outbox().len());
-        assert_eq!(pending, outbox, "after closing, all that is pending is in the outbox");
-        drop((document, first));
-
-        let second = Client::open(config).await.expect("the store is free again");
-        let document = second.document("notes/one").await.expect("opens");
-        assert_eq!(text_of(&document), "kept too");
-        assert!(!document.export().is_empty() || document.status().pending == 0);
-        until(&document, |d| d.status().pending == 0).await;
-        assert_eq!(server.log_length("notes/one"), pending as u64);
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_document_whose_handles_are_gone_is_closed_and_opens_again() {
     crate::in_time(async {
         let server = Server::start().await;

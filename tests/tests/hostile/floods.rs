@@ -55,12 +55,12 @@ async fn readers_that_never_read_while_the_document_is_busy_hold_little() {
         sleepers.push(Raw::opened(siege.address(), SHARED).await.expect("opens"));
     }
     let mut writer = Writer::start(siege.address(), SHARED, 8).await;
-    for _ in 0..200 {
+    for _ in 0..300 {
         writer.push(50_000).await;
         siege.look();
     }
     siege.honest_go_on().await;
-    // 10 MB of history are what the log's index and the tail grow by; each sleeper adds what is on its way to it.
+    // 15 MB of history are what the log's index and the tail grow by; each sleeper adds what is on its way to it.
     siege.end(2 * GROWS_KIB_MAX).await;
 }
 
