@@ -1,7 +1,7 @@
-//! Ten ways in which sync engines were seen to fail when they were run hard: each a test on real processes that ours does not.
+//! Ways in which sync engines were seen to fail when they were run hard: each a test on real processes that ours does not.
 //!
-//! Where a failure was seen stands at its test. The tenth, a client older than compaction that is told it is synced and holds nothing,
-//! belongs to the tests of compaction.
+//! Where a failure was seen stands at its test. A tenth, a client older than compaction that is told it is synced and holds nothing, has no
+//! test, as there is no compaction of logs yet.
 
 mod acknowledged;
 mod opening;

@@ -147,7 +147,7 @@ async fn failure_5_a_client_on_a_line_that_stands_still_under_load_converges() {
         document.saved(edit).await.expect("saved");
         proxy.set(Weather::default());
         document.acknowledged(edit).await.expect("answered");
-        until(&document, |d| d.read(|d| d.get_changes(&[]).len()).unwrap_or(0) as u64 == PUSHES + 2).await;
+        until(&document, |d| d.read(|d| d.get_changes_meta(&[]).len()).unwrap_or(0) as u64 == PUSHES + 2).await;
         assert_eq!(document.status().pending, 0);
     })
     .await;
