@@ -6,6 +6,7 @@ use sync_core::replica::State;
 
 use crate::sim::client::Heard;
 use crate::sim::ledger::{tokens_in, value_of};
+use crate::sim::net::Connection;
 use crate::sim::world::World;
 
 /// Bytes that coming back with a cursor may cost beside the changes.
@@ -25,7 +26,8 @@ impl World {
             return "the server is busy".into();
         }
         // Who has nothing pending does not know of what is on its way to it.
-        if self.connections.values().any(|c| !c.broken && !(c.up.frames.is_empty() && c.down.frames.is_empty())) {
+        let travel = |c: &Connection| !c.up.frames.is_empty() || !c.down.frames.is_empty();
+        if self.connections.values().any(|c| !c.broken && travel(c)) {
             return "frames are on their way".into();
         }
         for (index, client) in self.clients.iter().enumerate() {

@@ -35,9 +35,9 @@ fn server(dir: &Path) -> Serving {
     server
 }
 
-/// What a newcomer with an empty store is given, once that is `least` tokens or there is no hope of more.
+/// What a newcomer with an empty store is given, once all that is wanted is among it or there is no hope of more.
 #[track_caller]
-fn newcomer_sees(server: &Serving, least: usize) -> Vec<String> {
+fn newcomer_sees(server: &Serving, wanted: &BTreeSet<String>) -> Vec<String> {
     let dir = tempfile::tempdir().expect("a folder");
     let mut newcomer = editor(server, dir.path());
     newcomer.start();
@@ -47,7 +47,8 @@ fn newcomer_sees(server: &Serving, least: usize) -> Vec<String> {
     loop {
         // Its own edit can be acknowledged before the last of the log has come.
         let seen = shown(&mut newcomer);
-        if seen.len() >= least || since.elapsed() > ARRIVED_WITHIN {
+        let have: BTreeSet<&String> = seen.iter().collect();
+        if wanted.iter().all(|token| have.contains(token)) || since.elapsed() > ARRIVED_WITHIN {
             newcomer.quit();
             return seen;
         }
@@ -94,6 +95,11 @@ impl Sum {
             sum.acknowledged.extend(ledger.acknowledged.iter().cloned());
         }
         sum
+    }
+
+    /// What editors were told is safe.
+    fn promised(&self) -> BTreeSet<String> {
+        self.saved.union(&self.acknowledged).cloned().collect()
     }
 
     /// Nothing that was promised is missing from `tokens`, nothing stands twice, and nothing is there that nobody wrote.

@@ -20,8 +20,8 @@ fn a_server_killed_right_after_any_acknowledgement_still_has_what_it_acknowledge
         // Nobody but the server's disk can say so: ann, who could heal it, is not asked.
         ann.tell("offline");
         server.start();
-        let seen = newcomer_sees(&server, round + 1);
-        Sum::of([&ann]).holds(&seen, "the restarted server");
+        let sum = Sum::of([&ann]);
+        sum.holds(&newcomer_sees(&server, &sum.promised()), "the restarted server");
         ann.tell("online");
     }
     server.kill();
@@ -48,7 +48,8 @@ fn a_client_killed_between_save_and_send_sends_after_its_return() {
     // A later edit is acknowledged behind the earlier ones.
     ann.edit("after");
     ann.wait("acknowledgement", |ledger| ledger.acknowledged.contains("after"));
-    Sum::of([&ann]).holds(&newcomer_sees(&server, 21), "the server");
+    let sum = Sum::of([&ann]);
+    sum.holds(&newcomer_sees(&server, &sum.promised()), "the server");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,7 +69,7 @@ async fn a_client_killed_between_send_and_acknowledgement_neither_loses_nor_doub
         ann.edit(&token);
         ann.wait("saving", |ledger| ledger.saved.contains(&token));
         // Once another sees it, the server has it.
-        assert!(newcomer_sees(&server, round + 2).contains(&token));
+        assert!(newcomer_sees(&server, &Sum::of([&ann]).promised()).contains(&token));
         assert!(!ann.ledger().acknowledged.contains(&token));
         ann.kill();
         proxy.set(Weather::default());
@@ -77,7 +78,8 @@ async fn a_client_killed_between_send_and_acknowledgement_neither_loses_nor_doub
         ann.wait("acknowledgement", |ledger| ledger.acknowledged.contains(&format!("after-{round}")));
         ann.tell("offline");
         ann.tell("online");
-        Sum::of([&ann]).holds(&newcomer_sees(&server, 2 * round + 3), "the server");
+        let sum = Sum::of([&ann]);
+        sum.holds(&newcomer_sees(&server, &sum.promised()), "the server");
     }
 }
 
@@ -103,7 +105,7 @@ fn a_client_killed_right_after_an_edit_has_it_whole_or_not_at_all() {
     ann.wait("acknowledgement", |ledger| ledger.acknowledged.contains("last"));
     let sum = Sum::of([&ann]);
     sum.holds(&shown(&mut ann), "ann");
-    sum.holds(&newcomer_sees(&server, sum.saved.len()), "the server");
+    sum.holds(&newcomer_sees(&server, &sum.promised()), "the server");
 }
 
 #[test]
@@ -128,7 +130,8 @@ fn a_server_killed_while_it_starts_or_stops_has_everything() {
         server.start();
     }
     ann.all_acknowledged();
-    Sum::of([&ann]).holds(&newcomer_sees(&server, 100), "the server");
+    let sum = Sum::of([&ann]);
+    sum.holds(&newcomer_sees(&server, &sum.promised()), "the server");
     assert!(server.terminate().success());
     verified(data.path());
 }

@@ -109,7 +109,7 @@ impl World {
         self.audits += 1;
         let acknowledged = Sum::of(&self.editors).acknowledged;
         self.server.start();
-        let seen: BTreeSet<String> = newcomer_sees(&self.server, acknowledged.len()).into_iter().collect();
+        let seen: BTreeSet<String> = newcomer_sees(&self.server, &acknowledged).into_iter().collect();
         let missing: Vec<_> = acknowledged.difference(&seen).collect();
         assert_eq!(missing, Vec::<&String>::new(), "acknowledged, and not on the server's disk");
     }
@@ -166,7 +166,7 @@ fn nothing_promised_is_lost_whoever_is_killed_when() {
         "too little happened to prove anything"
     );
     sum.holds(&shown, "the editors");
-    let seen = newcomer_sees(&world.server, shown.len());
+    let seen = newcomer_sees(&world.server, &shown.iter().cloned().collect());
     assert_eq!(seen, shown, "a newcomer sees what the others see");
     assert!(world.server.terminate().success());
     verified(world.data.path());
