@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sync_core::id::{ChangeHash, TaskId};
 use sync_core::replica::{Config, DocumentId, Event, Input, Output, Replica};
 use sync_core::storage::memory::MemoryLocalStore;
-use sync_core::storage::{LocalDone, LocalStore as _, LocalTask, StoreError};
+use sync_core::storage::{LocalDone, LocalTask, StoreError};
 use sync_core::time::{Instant, WallTime};
 
 use crate::choices::Choices;
@@ -86,10 +86,7 @@ impl Client {
         let done = match (what, fails) {
             (LocalTask::Read { .. }, Some(e)) => LocalDone::Read(Err(e)),
             (LocalTask::Commit(_), Some(e)) => LocalDone::Committed(Err(e)),
-            (LocalTask::Read { tables, prefix }, None) => {
-                LocalDone::Read(tables.into_iter().map(|table| self.store.read(table, &prefix)).collect())
-            }
-            (LocalTask::Commit(writes), None) => LocalDone::Committed(self.store.commit(&writes)),
+            (what, None) => what.run(&mut self.store),
         };
         self.input(now, Input::StoreDone(task, done));
         true

@@ -137,10 +137,7 @@ impl Host {
             }
             (StoreTask::Load { .. }, Some(e)) => StoreDone::Loaded(Err(e)),
             (StoreTask::Append(_), Some(e)) => StoreDone::Appended(Err(e)),
-            (StoreTask::Load { document, after, bytes_max }, None) => {
-                StoreDone::Loaded(self.store.load(&document, after, bytes_max))
-            }
-            (StoreTask::Append(append), None) => StoreDone::Appended(self.store.append(&append)),
+            (what, None) => what.run(&mut self.store),
         };
         self.steps.push_back(Step::Room(name, room::Input::StoreDone(task, done)));
         self.run();

@@ -71,6 +71,19 @@ pub enum StoreTask {
     Append(Append),
 }
 
+impl StoreTask {
+    /// Does it on a store, at once and alone: for drivers that gather no group of commits.
+    pub fn run(self, store: &mut (impl Store + ?Sized)) -> StoreDone {
+        match self {
+            Self::Load { document, after, bytes_max } => StoreDone::Loaded(store.load(&document, after, bytes_max)),
+            Self::Append(append) => {
+                let one = |mut all: Vec<_>| all.pop().expect("each append has a result");
+                StoreDone::Appended(store.commit(&[append]).and_then(one))
+            }
+        }
+    }
+}
+
 /// What a [`StoreTask::Load`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loaded {
@@ -236,6 +249,18 @@ pub enum LocalTask {
     },
     /// Commit writes in one transaction, strictly durable.
     Commit(Vec<Write>),
+}
+
+impl LocalTask {
+    /// Does it on a store, at once and alone: for drivers that gather no group of commits.
+    pub fn run(self, store: &mut (impl LocalStore + ?Sized)) -> LocalDone {
+        match self {
+            Self::Read { tables, prefix } => {
+                LocalDone::Read(tables.into_iter().map(|table| store.read(table, &prefix)).collect())
+            }
+            Self::Commit(writes) => LocalDone::Committed(store.commit(&writes)),
+        }
+    }
 }
 
 /// The result of a [`LocalTask`].

@@ -12,7 +12,7 @@ use sync_core::rng::Rng;
 use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
-use sync_core::storage::{LocalDone, LocalStore, LocalTask, Store, StoreDone, StoreError, StoreTask};
+use sync_core::storage::{LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
 use sync_core::time::{Instant, WallTime};
 use sync_core::{pack, table::ChangeTable};
 
@@ -291,16 +291,12 @@ impl Net {
                     self.steps.push_back(Step::Server(session, session::Input::Frame(bytes)));
                 }
                 replica::Output::Disconnect => self.drop_link(index),
-                replica::Output::Store(task, LocalTask::Read { tables, prefix }) => {
-                    let store = &mut self.clients[index].store;
-                    let rows = tables.into_iter().map(|t| store.read(t, &prefix)).collect();
-                    let done = replica::Input::StoreDone(task, LocalDone::Read(rows));
-                    self.steps.push_back(Step::Client(index, done));
-                }
-                replica::Output::Store(task, LocalTask::Commit(writes)) => {
+                replica::Output::Store(task, work) => {
                     let client = &mut self.clients[index];
-                    let result = if client.full { Err(StoreError::Full) } else { client.store.commit(&writes) };
-                    let done = LocalDone::Committed(result);
+                    let done = match work {
+                        LocalTask::Commit(_) if client.full => LocalDone::Committed(Err(StoreError::Full)),
+                        work => work.run(&mut client.store),
+                    };
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Event(_) => {}
@@ -352,14 +348,8 @@ impl Net {
                 }
                 room::Output::Store(task, work) => {
                     let done = match work {
-                        StoreTask::Load { document, after, bytes_max } => {
-                            StoreDone::Loaded(self.server.store.load(&document, after, bytes_max))
-                        }
                         StoreTask::Append(_) if self.server.full => StoreDone::Appended(Err(StoreError::Full)),
-                        StoreTask::Append(append) => {
-                            let result = self.server.store.commit(&[append]).map(|mut all| all.remove(0));
-                            StoreDone::Appended(result.and_then(|r| r))
-                        }
+                        work => work.run(&mut self.server.store),
                     };
                     self.steps.push_back(Step::Room(name.clone(), room::Input::StoreDone(task, done)));
                 }

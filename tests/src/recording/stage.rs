@@ -13,7 +13,7 @@ use sync_core::replica::{self, DocumentId, Replica};
 use sync_core::room::{self, Room};
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Session};
-use sync_core::storage::{LocalDone, LocalStore, LocalTask, Store, StoreDone, StoreTask};
+use sync_core::storage::{LocalStore, Store};
 use sync_core::time::{Instant, WallTime};
 
 use super::{Frame, From};
@@ -177,7 +177,7 @@ impl Stage {
                 self.clients[client].replica.handle_input(self.now, replica::Input::Connected);
             }
             replica::Output::Store(task, work) => {
-                let done = self.local(client, work);
+                let done = work.run(&mut *self.clients[client].store);
                 self.clients[client].replica.handle_input(self.now, replica::Input::StoreDone(task, done));
             }
             replica::Output::Disconnect => panic!("the client does not understand the server"),
@@ -224,20 +224,10 @@ impl Stage {
     }
 
     fn room_said(&mut self, output: room::Output) {
-        let (task, done) = match output {
-            room::Output::Deliver(id, message) => {
-                let input = session::Input::Room(self.name.clone(), message);
-                return self.steps.push_back(Step::Session(id, input));
-            }
-            room::Output::Store(task, StoreTask::Load { document, after, bytes_max }) => {
-                (task, StoreDone::Loaded(self.store.load(&document, after, bytes_max)))
-            }
-            room::Output::Store(task, StoreTask::Append(append)) => {
-                let result = self.store.commit(&[append]).map(|mut all| all.remove(0));
-                (task, StoreDone::Appended(result.and_then(|r| r)))
-            }
-        };
-        self.steps.push_back(Step::Room(room::Input::StoreDone(task, done)));
+        self.steps.push_back(match output {
+            room::Output::Deliver(id, message) => Step::Session(id, session::Input::Room(self.name.clone(), message)),
+            room::Output::Store(task, what) => Step::Room(room::Input::StoreDone(task, what.run(&mut *self.store))),
+        });
     }
 
     fn session_said(&mut self, id: SessionId, output: session::Output) {
@@ -280,20 +270,10 @@ impl Stage {
                 }
             }
             replica::Output::Store(task, work) => {
-                let done = self.local(client, work);
+                let done = work.run(&mut *self.clients[client].store);
                 self.steps.push_back(Step::Client(client, replica::Input::StoreDone(task, done)));
             }
             replica::Output::Event(_) => {}
-        }
-    }
-
-    fn local(&mut self, client: usize, work: LocalTask) -> LocalDone {
-        let store = &mut self.clients[client].store;
-        match work {
-            LocalTask::Read { tables, prefix } => {
-                LocalDone::Read(tables.into_iter().map(|table| store.read(table, &prefix)).collect())
-            }
-            LocalTask::Commit(writes) => LocalDone::Committed(store.commit(&writes)),
         }
     }
 }

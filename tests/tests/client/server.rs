@@ -14,8 +14,8 @@ use sync_core::protocol::{CloseCode, SUBPROTOCOL};
 use sync_core::room::{self, Room};
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Session};
+use sync_core::storage::Store as _;
 use sync_core::storage::memory::MemoryStore;
-use sync_core::storage::{Store as _, StoreDone, StoreTask};
 use sync_core::time::{Instant, WallTime};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -233,12 +233,7 @@ impl State {
                 }
             }
             room::Output::Store(task, what) => {
-                let done = match what {
-                    StoreTask::Load { document, after, bytes_max } => {
-                        StoreDone::Loaded(self.store.load(&document, after, bytes_max))
-                    }
-                    StoreTask::Append(append) => StoreDone::Appended(self.store.append(&append)),
-                };
+                let done = what.run(&mut self.store);
                 let room = self.rooms.get_mut(name).expect("rooms stay");
                 room.handle_input(now, room::Input::StoreDone(task, done));
             }

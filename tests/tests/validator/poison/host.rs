@@ -15,8 +15,8 @@ use sync_core::replica::{self, DocumentId, Replica};
 use sync_core::room::{self, Room};
 use sync_core::scope::{Access, Scope};
 use sync_core::session::{self, Grant, Session};
+use sync_core::storage::Store;
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
-use sync_core::storage::{LocalDone, LocalStore, LocalTask, Store, StoreDone, StoreTask};
 use sync_core::table::ChangeTable;
 use sync_core::time::{Instant, WallTime};
 use sync_core::{pack, protocol};
@@ -193,19 +193,10 @@ impl Host {
     }
 
     fn room_said(&mut self, output: room::Output) {
-        let done = match output {
-            room::Output::Deliver(id, message) => {
-                let input = session::Input::Room(self.name.clone(), message);
-                return self.steps.push_back(Step::Session(id, input));
-            }
-            room::Output::Store(task, StoreTask::Load { document, after, bytes_max }) => {
-                (task, StoreDone::Loaded(self.store.load(&document, after, bytes_max)))
-            }
-            room::Output::Store(task, StoreTask::Append(append)) => {
-                (task, StoreDone::Appended(self.store.append(&append)))
-            }
-        };
-        self.steps.push_back(Step::Room(room::Input::StoreDone(done.0, done.1)));
+        self.steps.push_back(match output {
+            room::Output::Deliver(id, message) => Step::Session(id, session::Input::Room(self.name.clone(), message)),
+            room::Output::Store(task, what) => Step::Room(room::Input::StoreDone(task, what.run(&mut self.store))),
+        });
     }
 
     fn session_said(&mut self, id: SessionId, output: session::Output) {
@@ -239,12 +230,8 @@ impl Host {
                 self.steps.push_back(Step::Session(HONEST, session::Input::Frame(bytes)));
             }
             replica::Output::Disconnect => panic!("the honest client hangs up"),
-            replica::Output::Store(task, LocalTask::Read { tables, prefix }) => {
-                let rows = tables.into_iter().map(|t| self.honest_store.read(t, &prefix)).collect();
-                self.steps.push_back(Step::Honest(replica::Input::StoreDone(task, LocalDone::Read(rows))));
-            }
-            replica::Output::Store(task, LocalTask::Commit(writes)) => {
-                let done = LocalDone::Committed(self.honest_store.commit(&writes));
+            replica::Output::Store(task, what) => {
+                let done = what.run(&mut self.honest_store);
                 self.steps.push_back(Step::Honest(replica::Input::StoreDone(task, done)));
             }
             replica::Output::Event(_) => {}

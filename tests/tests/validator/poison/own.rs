@@ -5,8 +5,8 @@ use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjType, ROOT, ReadDoc, ScalarValue};
 use sync_core::id::DocumentName;
 use sync_core::replica::{self, DocumentId, EditError, Output, Replica};
+use sync_core::storage::LocalTask;
 use sync_core::storage::memory::MemoryLocalStore;
-use sync_core::storage::{LocalDone, LocalStore, LocalTask};
 use sync_core::time::{Instant, WallTime};
 
 type Edit = fn(&mut Transaction<'_>) -> Result<(), AutomergeError>;
@@ -37,17 +37,10 @@ impl Own {
 
     fn drain(&mut self) {
         while let Some(output) = self.replica.poll_output() {
-            let done = match output {
-                Output::Store(task, LocalTask::Read { tables, prefix }) => {
-                    (task, LocalDone::Read(tables.into_iter().map(|t| self.store.read(t, &prefix)).collect()))
-                }
-                Output::Store(task, LocalTask::Commit(writes)) => {
-                    self.commits += 1;
-                    (task, LocalDone::Committed(self.store.commit(&writes)))
-                }
-                _ => continue,
-            };
-            self.replica.handle_input(Instant(1), replica::Input::StoreDone(done.0, done.1));
+            let Output::Store(task, what) = output else { continue };
+            self.commits += usize::from(matches!(what, LocalTask::Commit(_)));
+            let done = what.run(&mut self.store);
+            self.replica.handle_input(Instant(1), replica::Input::StoreDone(task, done));
         }
     }
 }
