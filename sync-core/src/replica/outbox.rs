@@ -202,6 +202,9 @@ impl Replica {
     /// Planted bugs: what is sent is taken as arrived, or leaves the store before the server has answered.
     pub(super) fn planted_clear_outbox(&mut self, now: Instant, id: DocumentId) {
         let planted = self.config.planted;
+        if !planted.has(Planted::OutboxClearedOnSend) && !planted.has(Planted::OutboxRowDeletedOnSend) {
+            return;
+        }
         let Some(local) = self.local_mut(id) else { return };
         let sent: Vec<_> = local.outbox.iter().filter(|p| p.sent.is_some()).cloned().collect();
         if planted.has(Planted::OutboxClearedOnSend) {
@@ -210,7 +213,7 @@ impl Replica {
             if local.acknowledge(&changes, &mut delta).is_ok() {
                 self.save(now, id, delta, false);
             }
-        } else if planted.has(Planted::OutboxRowDeletedOnSend) {
+        } else {
             let key = |row| rows::numbered(&local.name, row);
             let writes = sent.iter().map(|p| Write::Delete { table: Table::Outbox, key: key(p.row) }).collect();
             self.save_writes(now, id, writes, Vec::new());

@@ -247,12 +247,13 @@ impl Room {
     }
 
     fn send_acks(&mut self, durable: LogSeq, is_durable: bool) {
-        let due: BTreeSet<_> = self.staging.acks.iter().filter(|a| a.needs <= durable).map(|a| a.session).collect();
-        let next_too = self.config.planted.has(Planted::AckNextBatch);
-        let is_due = |ack: &PendingAck| ack.needs <= durable || (next_too && due.contains(&ack.session));
-        let (due, later) = std::mem::take(&mut self.staging.acks).into_iter().partition(is_due);
-        self.staging.acks = later;
-        let due: VecDeque<PendingAck> = due;
+        let mut next_too = BTreeSet::new();
+        if self.config.planted.has(Planted::AckNextBatch) {
+            next_too.extend(self.staging.acks.iter().filter(|ack| ack.needs <= durable).map(|ack| ack.session));
+        }
+        let is_due = |ack: &PendingAck| ack.needs <= durable || next_too.contains(&ack.session);
+        let due: VecDeque<PendingAck>;
+        (due, self.staging.acks) = std::mem::take(&mut self.staging.acks).into_iter().partition(is_due);
         for ack in due {
             let Some(body) = self.phase.body() else { return };
             let Some(subscriber) = self.subscribers.get_mut(&ack.session) else { continue };
