@@ -195,23 +195,6 @@ impl LogSeq {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_position_that_no_log_reaches_is_not_read() {
-        let check = |seq: u64, good: bool| {
-            let bytes = minicbor::to_vec(LogSeq(seq)).expect("a vector takes any bytes");
-            assert_eq!(minicbor::decode::<LogSeq>(&bytes).is_ok(), good, "{seq}");
-        };
-        check(0, true);
-        check(SAFE_INTEGER_MAX, true);
-        check(SAFE_INTEGER_MAX + 1, false);
-        check(u64::MAX, false);
-    }
-}
-
 /// The end of the hole-free range of a document's log that a client holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
@@ -228,4 +211,21 @@ pub struct Cursor {
     /// The log's digest at `seq`.
     #[n(3)]
     pub digest: Digest,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_that_no_log_reaches_is_not_read() {
+        let check = |seq: u64, good: bool| {
+            let bytes = minicbor::to_vec(LogSeq(seq)).expect("a vector takes any bytes");
+            assert_eq!(minicbor::decode::<LogSeq>(&bytes).is_ok(), good, "{seq}");
+        };
+        check(0, true);
+        check(SAFE_INTEGER_MAX, true);
+        check(SAFE_INTEGER_MAX + 1, false);
+        check(u64::MAX, false);
+    }
 }

@@ -85,9 +85,9 @@ impl Replica {
     /// Tries at once, if a connection is wanted and there is none.
     pub(super) fn connect_soon(&mut self, now: Instant) {
         if self.saves.bytes() > self.config.unsaved_bytes_max {
-            let down = matches!(self.connection.stage, Stage::Down { .. }) && self.connection.wanted;
-            self.connection.stage =
-                if down { Stage::Down { at: Some(now + self.config.backoff_min) } } else { self.connection.stage };
+            if self.connection.wanted && matches!(self.connection.stage, Stage::Down { .. }) {
+                self.connection.stage = Stage::Down { at: Some(now + self.config.backoff_min) };
+            }
             return;
         }
         if self.connection.wanted && self.identity.is_some() && matches!(self.connection.stage, Stage::Down { .. }) {
