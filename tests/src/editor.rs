@@ -26,6 +26,13 @@ pub struct Ledger {
     ended: bool,
 }
 
+impl Ledger {
+    /// How often the present process has lost a connection, or could not make one.
+    pub fn disconnects(&self) -> usize {
+        self.said.iter().filter(|line| line.starts_with("disconnected")).count()
+    }
+}
+
 type Shared = Arc<(Mutex<Ledger>, Condvar)>;
 
 /// An editor that runs, or ran.

@@ -41,8 +41,7 @@ impl Server {
 
     /// The same with further arguments to `serve`.
     pub async fn start_with(program: Option<PathBuf>, ports: &[u16], arguments: &[&str]) -> Result<Self, Error> {
-        let named = program.or_else(|| std::env::var_os("REJOIN_SERVER").map(PathBuf::from));
-        let program = named.map_or_else(beside, Ok)?;
+        let program = program.map_or_else(self::program, Ok)?;
         let folder = tempfile::Builder::new().prefix("rejoin-demo-").tempdir()?;
         let address = free_address(ports).await?;
         let arguments: Vec<_> = arguments.iter().map(ToString::to_string).collect();
@@ -166,6 +165,11 @@ fn spawn(program: &Path, address: SocketAddr, folder: &Path, arguments: &[String
         .kill_on_drop(true)
         .spawn()
         .map_err(|e| format!("{} can't be run: {e}", program.display()).into())
+}
+
+/// The server program that `REJOIN_SERVER` names, else the one beside this program.
+pub fn program() -> Result<PathBuf, Error> {
+    std::env::var_os("REJOIN_SERVER").map_or_else(beside, |named| Ok(named.into()))
 }
 
 fn beside() -> Result<PathBuf, Error> {

@@ -4,8 +4,10 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+
+use crate::server;
 
 /// A server that runs, or ran.
 #[derive(Debug)]
@@ -21,7 +23,7 @@ impl Serving {
     /// stands for any, which it then keeps. `within` are words put before the program, such as `ip netns exec NAME`.
     pub fn new(within: &[&str], listen: SocketAddr, data: &Path, more: &[&str]) -> Self {
         let mut make: Vec<String> = within.iter().map(|w| (*w).to_owned()).collect();
-        make.push(program().to_string_lossy().into_owned());
+        make.push(server::program().expect("tests start a server program").to_string_lossy().into_owned());
         make.extend(["serve", "--data", &data.to_string_lossy()].map(ToOwned::to_owned));
         make.extend(more.iter().map(|w| (*w).to_owned()));
         // Silence is noticed after two heartbeats. What goes well is not said among the tests' own lines.
@@ -104,15 +106,4 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// The server program.
-pub fn program() -> PathBuf {
-    if let Some(named) = std::env::var_os("REJOIN_SERVER") {
-        return named.into();
-    }
-    let own = std::env::current_exe().expect("this program has a path");
-    // Tests lie one folder deeper than programs.
-    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("sync-server")).find(|path| path.is_file());
-    found.expect("cargo build -p sync-server makes the server that tests start, REJOIN_SERVER names another")
 }

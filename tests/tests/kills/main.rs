@@ -12,7 +12,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rejoin_tests::editor::Editor;
-use rejoin_tests::serving::{Serving, program};
+use rejoin_tests::server::program;
+use rejoin_tests::serving::Serving;
 
 /// Between two looks at what an editor shows.
 const POLL: Duration = Duration::from_millis(20);
@@ -72,7 +73,12 @@ fn doubled(tokens: &[String]) -> Vec<&String> {
 
 /// Every hash, dep and digest of a stopped server's store is right.
 fn verified(data: &Path) {
-    let done = Command::new(program()).arg("verify").arg("--data").arg(data).output().expect("verify runs");
+    let done = Command::new(program().expect("there is a server program"))
+        .arg("verify")
+        .arg("--data")
+        .arg(data)
+        .output()
+        .expect("verify runs");
     let said = String::from_utf8_lossy(&done.stdout).into_owned() + &String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}");
 }

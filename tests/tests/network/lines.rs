@@ -30,7 +30,7 @@ impl Line {
 
     /// Waits until the line's connection has been given up by the editor.
     fn given_up(&self, before: usize) {
-        self.story.ann.wait("giving up", |ledger| disconnects(&ledger.said) > before);
+        self.story.ann.wait("giving up", |ledger| ledger.disconnects() > before);
     }
 
     /// Waits until the editor has a connection again.
@@ -69,10 +69,6 @@ impl Line {
     }
 }
 
-fn disconnects(said: &[String]) -> usize {
-    said.iter().filter(|line| line.starts_with("disconnected")).count()
-}
-
 fn swallow() -> Lane {
     Lane { swallow: true, ..Lane::default() }
 }
@@ -80,21 +76,21 @@ fn swallow() -> Lane {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_dead_and_does_not_say_so_is_noticed_and_made_again() {
     let mut line = Line::begin().await;
-    let before = disconnects(&line.story.ann.ledger().said);
+    let before = line.story.ann.ledger().disconnects();
     line.through(Weather::dead(), |line| line.given_up(before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_on_which_only_the_server_is_heard_is_noticed_and_made_again() {
     let mut line = Line::begin().await;
-    let before = disconnects(&line.story.ann.ledger().said);
+    let before = line.story.ann.ledger().disconnects();
     line.through(Weather { up: swallow(), ..Weather::default() }, |line| line.given_up(before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_on_which_only_the_client_is_heard_is_noticed_and_made_again() {
     let mut line = Line::begin().await;
-    let before = disconnects(&line.story.ann.ledger().said);
+    let before = line.story.ann.ledger().disconnects();
     line.through(Weather { down: swallow(), ..Weather::default() }, |line| line.given_up(before));
 }
 
@@ -104,7 +100,7 @@ async fn a_cut_at_any_byte_of_a_message_loses_nothing_either_way() {
     for way in [Way::Up, Way::Down] {
         // Inside the WebSocket header, the message's head, the pack, and between two messages.
         for bytes in [1, 2, 3, 5, 9, 17, 33, 65, 130] {
-            let before = disconnects(&line.story.ann.ledger().said);
+            let before = line.story.ann.ledger().disconnects();
             line.proxy.cut_after(way, bytes);
             line.story.both_edit();
             // Heartbeats alone reach the cut if the edits did not.
@@ -119,7 +115,7 @@ async fn a_cut_at_any_byte_of_a_message_loses_nothing_either_way() {
 async fn a_line_that_is_reset_again_and_again_gets_everything_through() {
     let mut line = Line::begin().await;
     for _ in 0..10 {
-        let before = disconnects(&line.story.ann.ledger().said);
+        let before = line.story.ann.ledger().disconnects();
         line.story.both_edit();
         line.proxy.cut();
         line.given_up(before);
@@ -133,14 +129,14 @@ async fn a_line_that_is_reset_again_and_again_gets_everything_through() {
 async fn a_slow_and_distant_line_is_not_taken_for_a_dead_one() {
     let mut line = Line::begin().await;
     let lane = Lane { delay: Duration::from_millis(300), bytes_per_second: Some(2_000), ..Lane::default() };
-    let before = disconnects(&line.story.ann.ledger().said);
+    let before = line.story.ann.ledger().disconnects();
     line.proxy.set(Weather { up: lane, down: lane });
     let long = "x".repeat(20_000);
     // Twenty thousand bytes take five times as long as silence would last.
     line.story.bob.edit(&long);
     line.story.both_edit();
     line.story.agree();
-    assert_eq!(disconnects(&line.story.ann.ledger().said), before, "{SILENCE:?} of silence never were");
+    assert_eq!(line.story.ann.ledger().disconnects(), before, "{SILENCE:?} of silence never were");
     line.proxy.set(Weather::default());
     line.rests();
 }

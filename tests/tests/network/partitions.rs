@@ -33,12 +33,12 @@ impl Net {
 
     /// Ann has noticed that the server is gone.
     fn ann_is_cut_off(&self, before: usize) {
-        self.story.ann.wait("giving up", |ledger| disconnects(&ledger.said) > before);
+        self.story.ann.wait("giving up", |ledger| ledger.disconnects() > before);
     }
 
     /// Something breaks for ann, both go on editing, she notices, it heals, and nothing is lost or sent again and again.
     fn through(&mut self, breaks: impl Fn(&Hosts), heals: impl Fn(&Hosts)) {
-        let before = disconnects(&self.story.ann.ledger().said);
+        let before = self.story.ann.ledger().disconnects();
         breaks(&self.hosts);
         self.story.both_edit();
         self.ann_is_cut_off(before);
@@ -57,10 +57,6 @@ impl Net {
         assert!(received < REST_BYTES_MAX && sent < REST_BYTES_MAX, "at rest ann got {received} and sent {sent} bytes");
         assert!(received > 0 && sent > 0, "heartbeats are counted");
     }
-}
-
-fn disconnects(said: &[String]) -> usize {
-    said.iter().filter(|line| line.starts_with("disconnected")).count()
 }
 
 #[test]
