@@ -7,6 +7,8 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{ActorId, AutoCommit, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 use sync_core::rng::Rng;
 
+use crate::undo::undo;
+
 /// The actor with a number.
 pub fn actor(number: u64) -> ActorId {
     let mut bytes = [0; 16];
@@ -22,8 +24,29 @@ pub struct Editor {
     pub rng: Rng,
     /// The replicas.
     pub docs: Vec<AutoCommit>,
+    /// How many changes undid another.
+    pub undone: u64,
     objects: Vec<(ObjId, ObjType)>,
     actors: u64,
+    habits: Habits,
+}
+
+/// What an editor does beside editing.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// How often, per mille of its steps, a replica takes in another. Few meetings make long branches.
+    pub merges: u64,
+    /// How often, per mille of its steps, a replica edits at old heads of its own.
+    pub forks: u64,
+    /// How often, per mille of its commits, it undoes at once what the last one did, or a few of the last ones.
+    pub undoes: u64,
+}
+
+impl Habits {
+    /// Merges often and undoes nothing.
+    pub const PLAIN: Self = Self { merges: 100, forks: 50, undoes: 0 };
+    /// Branches of hundreds of changes, and undo.
+    pub const LONG_BRANCHES: Self = Self { merges: 4, forks: 4, undoes: 150 };
 }
 
 const KEYS: [&str; 5] = ["a", "b", "title", "ünïcode", "count"];
@@ -38,7 +61,12 @@ impl Editor {
         let mut docs: Vec<AutoCommit> = (1..replicas).map(|n| first.fork().with_actor(actor(n))).collect();
         docs.push(first);
         let objects = vec![(ROOT, ObjType::Map), (text, ObjType::Text), (list, ObjType::List)];
-        Self { rng: Rng::from_number(seed), docs, objects, actors: replicas }
+        Self { rng: Rng::from_number(seed), docs, undone: 0, objects, actors: replicas, habits: Habits::PLAIN }
+    }
+
+    /// The same with other habits.
+    pub fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
     }
 
     /// Goes on from a document that others have made, under an actor of its own.
@@ -54,7 +82,14 @@ impl Editor {
             objects.extend(values.into_iter().filter_map(|id| doc.object_type(&id).ok().map(|kind| (id, kind))));
             next += 1;
         }
-        Self { rng: Rng::from_number(seed), docs: vec![doc], objects, actors: 1 << 40 }
+        Self {
+            rng: Rng::from_number(seed),
+            docs: vec![doc],
+            undone: 0,
+            objects,
+            actors: 1 << 40,
+            habits: Habits::PLAIN,
+        }
     }
 
     /// Edits its only document `edits` times, without a commit.
@@ -92,8 +127,9 @@ impl Editor {
 
     fn step(&mut self) {
         let which = self.rng.below(self.docs.len() as u64) as usize;
-        match self.rng.below(20) {
-            0..=1 => {
+        let Habits { merges, forks, .. } = self.habits;
+        match self.rng.below(1000) {
+            dice if dice < merges => {
                 let from = self.rng.below(self.docs.len() as u64) as usize;
                 if from != which {
                     // A clone would commit what is pending a second time, under the same actor and seq.
@@ -102,8 +138,8 @@ impl Editor {
                     self.docs[which].merge(&mut other).expect("replicas merge");
                 }
             }
-            2 => self.fork_at(which),
-            3..=5 => self.commit(which),
+            dice if dice < merges + forks => self.fork_at(which),
+            dice if dice < merges + forks + 150 => self.commit(which),
             _ => self.edit_somewhere(which),
         }
     }
@@ -130,6 +166,18 @@ impl Editor {
         } else {
             doc.commit_with(options);
         }
+        // Nothing is drawn where nothing is undone: histories of seeds that others keep stay as they are.
+        if self.habits.undoes > 0 && self.rng.chance(self.habits.undoes) {
+            self.undo(which);
+        }
+    }
+
+    /// Goes back to the state that this replica's last change was made on, by edits.
+    fn undo(&mut self, which: usize) {
+        let doc = &mut self.docs[which];
+        let Some(before) = doc.get_last_local_change().map(|change| change.deps().to_vec()) else { return };
+        undo(doc, &before).expect("nothing is in the way of an undo");
+        self.undone += u64::from(doc.commit().is_some());
     }
 
     /// An edit at old heads: a fork of them by a fresh actor.

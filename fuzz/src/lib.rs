@@ -16,3 +16,4 @@ pub mod material;
 pub mod mutants;
 pub mod panics;
 pub mod targets;
+pub mod undo;

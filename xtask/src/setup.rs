@@ -2,6 +2,7 @@
 
 mod apt;
 mod network;
+mod node;
 mod python;
 mod rust;
 
@@ -35,6 +36,7 @@ pub(crate) fn for_everything() -> Result<(), Failure> {
     cxx_compiler()?;
     for_wasm()?;
     network::ready()?;
+    node::ready()?;
     python::ready()
 }
 

@@ -4,7 +4,7 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{AutoCommit, ObjType, ROOT};
 use rejoin_tests::traces::{self, Concurrent, Sequential};
 
-use rejoin_fuzz::editor::{Editor, actor};
+use rejoin_fuzz::editor::{Editor, Habits, actor};
 use rejoin_fuzz::gate::Gate;
 
 /// How much of each history a debug build replays: automerge checks itself there at each step.
@@ -100,6 +100,20 @@ fn a_random_editor_with_every_operation_forks_merges_and_edits_at_old_heads_pass
     }
     println!("random editor: {changes} changes, none refused");
     assert!(changes > 1_000);
+}
+
+#[test]
+fn long_branches_and_undo_pass() {
+    let (mut changes, mut undone) = (0, 0);
+    for seed in 0..rounds(20) {
+        let mut editor = Editor::new(seed, 2 + seed % 3).with_habits(Habits::LONG_BRANCHES);
+        let made = editor.run(600);
+        changes += made.len();
+        undone += editor.undone;
+        Gate::default().admit_all(&made);
+    }
+    println!("long branches: {changes} changes, {undone} undone, none refused");
+    assert!(changes > 1_000 && undone > 50, "{changes} changes, {undone} undone");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! `REJOIN_HONEST_ROUNDS` and `REJOIN_LAW_ROUNDS` widen the random parts beyond what every run does.
 
 mod honest;
+mod javascript;
 mod law;
 mod poison;
 
