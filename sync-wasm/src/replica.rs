@@ -1,0 +1,237 @@
+//! `Replica`: the client's machine, turned by a driver in JavaScript.
+//!
+//! Inputs and timeouts go in with the driver's time in milliseconds; after each call the driver takes outputs until there is none.
+//! Owns no rule: every call is one of `sync_core::replica`.
+
+use bytes::Bytes;
+use js_sys::{Array, Function};
+use sync_core::document::InitValue;
+use sync_core::id::{ChangeHash, DocumentName, TaskId};
+use sync_core::replica::{self, DocumentId, Input};
+use sync_core::storage::LocalDone;
+use sync_core::time::{Instant, WallTime};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::edit::Edit;
+use crate::error::EngineError;
+use crate::{js, output, value};
+
+/// The client's machine.
+#[wasm_bindgen]
+pub struct Replica(replica::Replica);
+
+/// A time of the driver's clock, which counts in milliseconds.
+fn at(now_ms: f64) -> Instant {
+    Instant((now_ms * 1000.0).max(0.0) as u64)
+}
+
+#[wasm_bindgen]
+impl Replica {
+    /// A machine that first asks its local store who it is. `seed`: 32 random bytes.
+    #[wasm_bindgen(constructor)]
+    pub fn new(seed: &[u8], online: bool) -> Result<Replica, EngineError> {
+        let seed: [u8; 32] = seed.try_into().map_err(|_| EngineError::bad_value("a seed has 32 bytes"))?;
+        Ok(Self(replica::Replica::new(replica::Config { online, ..replica::Config::default() }, seed)))
+    }
+
+    /// The next thing to do; `undefined` if there is none.
+    #[wasm_bindgen(js_name = pollOutput, unchecked_return_type = "Output | undefined")]
+    pub fn poll_output(&mut self) -> JsValue {
+        while let Some(next) = self.0.poll_output() {
+            if let Some(output) = output::output(next) {
+                return output.into();
+            }
+        }
+        JsValue::UNDEFINED
+    }
+
+    /// When `handleTimeout` is due, on the driver's clock.
+    #[wasm_bindgen(js_name = pollTimeout)]
+    pub fn poll_timeout(&self) -> Option<f64> {
+        self.0.poll_timeout().map(|at| at.0 as f64 / 1000.0)
+    }
+
+    /// Fires what is due.
+    #[wasm_bindgen(js_name = handleTimeout)]
+    pub fn handle_timeout(&mut self, now_ms: f64) {
+        self.0.handle_timeout(at(now_ms));
+    }
+
+    /// The attempt that `connect` asked for succeeded.
+    #[wasm_bindgen(js_name = handleConnected)]
+    pub fn handle_connected(&mut self, now_ms: f64) {
+        self.0.handle_input(at(now_ms), Input::Connected);
+    }
+
+    /// A binary message came.
+    #[wasm_bindgen(js_name = handleFrame)]
+    pub fn handle_frame(&mut self, now_ms: f64, frame: Vec<u8>) {
+        self.0.handle_input(at(now_ms), Input::Frame(Bytes::from(frame)));
+    }
+
+    /// The attempt failed, or the connection is gone.
+    #[wasm_bindgen(js_name = handleDisconnected)]
+    pub fn handle_disconnected(&mut self, now_ms: f64) {
+        self.0.handle_input(at(now_ms), Input::Disconnected);
+    }
+
+    /// The network may be back.
+    #[wasm_bindgen(js_name = handleNetworkChanged)]
+    pub fn handle_network_changed(&mut self, now_ms: f64) {
+        self.0.handle_input(at(now_ms), Input::NetworkChanged);
+    }
+
+    /// A `read` is done: the rows of each table that was asked for, in key order.
+    #[wasm_bindgen(js_name = handleRows)]
+    pub fn handle_rows(
+        &mut self,
+        now_ms: f64,
+        task: f64,
+        #[wasm_bindgen(unchecked_param_type = "Row[][]")] tables: &Array,
+    ) -> Result<(), EngineError> {
+        let done = LocalDone::Read(Ok(output::rows(tables)?));
+        self.0.handle_input(at(now_ms), Input::StoreDone(TaskId(task as u64), done));
+        Ok(())
+    }
+
+    /// A `read` failed.
+    #[wasm_bindgen(js_name = handleReadFailed)]
+    pub fn handle_read_failed(
+        &mut self,
+        now_ms: f64,
+        task: f64,
+        #[wasm_bindgen(unchecked_param_type = "StoreFailure")] failure: &JsValue,
+    ) {
+        let done = LocalDone::Read(Err(output::store_error(failure)));
+        self.0.handle_input(at(now_ms), Input::StoreDone(TaskId(task as u64), done));
+    }
+
+    /// A `commit` is durable, or failed and left nothing.
+    #[wasm_bindgen(js_name = handleCommitted)]
+    pub fn handle_committed(
+        &mut self,
+        now_ms: f64,
+        task: f64,
+        #[wasm_bindgen(unchecked_param_type = "StoreFailure | undefined")] failure: &JsValue,
+    ) {
+        let result = if failure.is_undefined() { Ok(()) } else { Err(output::store_error(failure)) };
+        self.0.handle_input(at(now_ms), Input::StoreDone(TaskId(task as u64), LocalDone::Committed(result)));
+    }
+
+    /// Whether the local store has said who this client is.
+    #[wasm_bindgen(js_name = isIdentified)]
+    pub fn is_identified(&self) -> bool {
+        self.0.client_id().is_some()
+    }
+
+    /// Opens a document; the same name gives the same number. `ready` or `failed` follows.
+    pub fn open(&mut self, now_ms: f64, name: &str) -> Result<u32, EngineError> {
+        Ok(self.0.open(at(now_ms), DocumentName::parse(name)?).0)
+    }
+
+    /// Closes a document. What is unsaved still goes to the local store.
+    pub fn close(&mut self, document: u32) {
+        self.0.close(DocumentId(document));
+    }
+
+    /// The value now, frozen; `undefined` until the document is loaded. `special(container, key, kind)` is told of texts and counters.
+    #[wasm_bindgen(unchecked_return_type = "unknown")]
+    pub fn value(
+        &self,
+        document: u32,
+        #[wasm_bindgen(
+            unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
+        )]
+        special: &Function,
+    ) -> Result<JsValue, JsValue> {
+        match self.0.read(DocumentId(document), |automerge| automerge.hydrate(None)) {
+            Some(held) => value::show(&held, special),
+            None => Ok(JsValue::UNDEFINED),
+        }
+    }
+
+    /// Does all edits as one change, or none of them. Gives the number to wait for.
+    pub fn change(
+        &mut self,
+        now_ms: f64,
+        wall_ms: f64,
+        document: u32,
+        #[wasm_bindgen(unchecked_param_type = "Edit[]")] edits: &Array,
+    ) -> Result<f64, EngineError> {
+        let edits = Edit::list_from_js(edits)?;
+        let done = self.0.change(at(now_ms), WallTime(wall_ms as i64), DocumentId(document), |tx| {
+            edits.iter().try_for_each(|edit| edit.apply(tx))
+        });
+        Ok(js::number(done?.1.0))
+    }
+
+    /// Creates a root key, the same on all devices: `kind` is `map`, `list`, `text` or `counter` (which starts at `start`).
+    pub fn init(
+        &mut self,
+        now_ms: f64,
+        document: u32,
+        key: &str,
+        kind: &str,
+        start: Option<f64>,
+    ) -> Result<(), EngineError> {
+        let start = js::integer(&start.unwrap_or_default().into());
+        let value = match (kind, start) {
+            ("map", _) => InitValue::Map,
+            ("list", _) => InitValue::List,
+            ("text", _) => InitValue::Text,
+            ("counter", Some(start)) => InitValue::Counter(start),
+            _ => return Err(EngineError::bad_value("a key can be created as a map, list, text or counter")),
+        };
+        Ok(self.0.init(at(now_ms), DocumentId(document), key, value)?)
+    }
+
+    /// Where a document stands; `undefined` if it is not open.
+    #[wasm_bindgen(unchecked_return_type = "EngineStatus | undefined")]
+    pub fn status(&self, document: u32) -> JsValue {
+        self.0.status(DocumentId(document)).map_or(JsValue::UNDEFINED, |status| output::status(status).into())
+    }
+
+    /// Where all open documents stand together.
+    #[wasm_bindgen(unchecked_return_type = "EngineStatus")]
+    pub fn overall(&self) -> JsValue {
+        output::status(self.0.overall()).into()
+    }
+
+    /// The changes that the server is not known to have, oldest first, rejected ones last.
+    #[wasm_bindgen(unchecked_return_type = "OutboxEntry[]")]
+    pub fn outbox(&self, document: u32) -> Array {
+        self.0.outbox(DocumentId(document)).into_iter().map(output::outbox_entry).collect()
+    }
+
+    /// The outbox as automerge's change chunks, one behind the other.
+    pub fn export(&self, document: u32) -> Vec<u8> {
+        self.0.export(DocumentId(document))
+    }
+
+    /// Writes a rejected change again. False if there is none of that hash, or nothing of it can be written.
+    pub fn retry(&mut self, now_ms: f64, document: u32, change: &str) -> Result<bool, EngineError> {
+        Ok(self.0.retry(at(now_ms), DocumentId(document), hash(change)?)?)
+    }
+
+    /// Lets a rejected change go, or takes back one that was not sent. False if there is none.
+    pub fn discard(&mut self, now_ms: f64, document: u32, change: &str) -> Result<bool, EngineError> {
+        Ok(self.0.discard(at(now_ms), DocumentId(document), hash(change)?)?)
+    }
+
+    /// Connects, or disconnects and stays so.
+    #[wasm_bindgen(js_name = setOnline)]
+    pub fn set_online(&mut self, now_ms: f64, online: bool) {
+        self.0.set_online(at(now_ms), online);
+    }
+
+    /// Replaces the token, on a live connection too.
+    #[wasm_bindgen(js_name = setToken)]
+    pub fn set_token(&mut self, token: String) {
+        self.0.set_token(token);
+    }
+}
+
+fn hash(hex: &str) -> Result<ChangeHash, EngineError> {
+    hex.parse().map_err(|_| EngineError::bad_value("a change is named by 64 hexadecimal digits"))
+}

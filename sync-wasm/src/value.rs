@@ -1,0 +1,200 @@
+//! A document's value as JavaScript's own objects, and values on their way in.
+//!
+//! Owns how types map: maps and lists are frozen objects and arrays, text is a string, a counter a number, a timestamp a `Date`, bytes
+//! a `Uint8Array`. A string can't say that it is a text that several people edit, so a callback is told of each text and counter.
+
+use automerge::hydrate::Value;
+use automerge::transaction::{Transactable as _, Transaction};
+use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
+use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
+use wasm_bindgen::{JsCast as _, JsValue};
+
+use crate::error::EngineError;
+use crate::js;
+
+/// Deepest nesting of a value on its way in. The validator allows 100 objects below the root.
+const DEPTH_MAX: usize = 100;
+
+/// Shows a value to JavaScript. `special(container, key, kind)` is called for each text and counter in it.
+pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
+    Ok(match value {
+        Value::Scalar(scalar) => show_scalar(scalar),
+        Value::Text(text) => JsValue::from(text.to_string()),
+        Value::Map(map) => {
+            let object = Object::new();
+            // Sorted, so that the same value is the same object, key by key, on every replica.
+            let mut keys: Vec<&String> = map.iter().map(|(key, _)| key).collect();
+            keys.sort_unstable();
+            for key in keys {
+                let Some(value) = map.get(key) else { continue };
+                mark(value, &object, &key.into(), special)?;
+                define(&object, key, &show(value, special)?)?;
+            }
+            Object::freeze(&object).into()
+        }
+        Value::List(list) => {
+            let array = Array::new();
+            for (index, item) in list.iter().enumerate() {
+                mark(&item.value, &array, &js::number(index as u64).into(), special)?;
+                array.push(&show(&item.value, special)?);
+            }
+            Object::freeze(&array).into()
+        }
+    })
+}
+
+/// `__proto__` is a key like any other to a document, but to a plain assignment it is not.
+fn define(object: &Object, key: &str, value: &JsValue) -> Result<(), JsValue> {
+    if key != "__proto__" {
+        js::set(object, key, value);
+        return Ok(());
+    }
+    let descriptor = Object::new();
+    js::set(&descriptor, "value", value);
+    js::set(&descriptor, "enumerable", true);
+    Reflect::define_property(object, &key.into(), &descriptor).map(drop)
+}
+
+fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) -> Result<(), JsValue> {
+    let kind = match value {
+        Value::Text(_) => "text",
+        Value::Scalar(ScalarValue::Counter(_)) => "counter",
+        _ => return Ok(()),
+    };
+    special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
+}
+
+fn show_scalar(scalar: &ScalarValue) -> JsValue {
+    match scalar {
+        ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. } => js::bytes(bytes),
+        ScalarValue::Str(text) => JsValue::from(text.as_str()),
+        ScalarValue::Int(number) => integer(*number),
+        ScalarValue::Uint(number) => i64::try_from(*number).map_or_else(|_| JsValue::from(*number), integer),
+        ScalarValue::F64(number) => (*number).into(),
+        ScalarValue::Counter(counter) => integer(i64::from(counter)),
+        ScalarValue::Timestamp(ms) => Date::new(&(*ms as f64).into()).into(),
+        ScalarValue::Boolean(value) => (*value).into(),
+        ScalarValue::Null => JsValue::NULL,
+    }
+}
+
+/// A number where it is exact, else a `bigint`.
+fn integer(number: i64) -> JsValue {
+    let exact = number.unsigned_abs() <= js::SAFE_INTEGER_MAX as u64;
+    if exact { (number as f64).into() } else { BigInt::from(number).into() }
+}
+
+/// A value on its way into a document.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum NewValue {
+    /// Anything without parts.
+    Scalar(ScalarValue),
+    /// A text with these characters.
+    Text(String),
+    /// A list of these items.
+    List(Vec<NewValue>),
+    /// A map of these entries, in this order.
+    Map(Vec<(String, NewValue)>),
+}
+
+impl NewValue {
+    /// Takes what the package's encoder made: scalars as they are, `{list}`, `{map}` (pairs), `{text}` and `{counter}`.
+    pub(crate) fn from_js(value: &JsValue) -> Result<Self, EngineError> {
+        Self::nested(value, 0)
+    }
+
+    fn nested(value: &JsValue, depth: usize) -> Result<Self, EngineError> {
+        if depth > DEPTH_MAX {
+            return Err(EngineError::bad_value("the value is nested too deeply"));
+        }
+        if let Some(scalar) = scalar(value)? {
+            return Ok(Self::Scalar(scalar));
+        }
+        let bad = || EngineError::bad_value("a document can't hold such a value");
+        if let Some(text) = js::get(value, "text") {
+            return text.as_string().map(Self::Text).ok_or_else(bad);
+        }
+        if let Some(start) = js::get(value, "counter") {
+            let start = js::integer(&start).ok_or_else(|| EngineError::bad_value("a counter holds a whole number"))?;
+            return Ok(Self::Scalar(ScalarValue::counter(start)));
+        }
+        if let Some(items) = js::get(value, "list") {
+            let items = items.dyn_into::<Array>().map_err(|_| bad())?;
+            return items.iter().map(|item| Self::nested(&item, depth + 1)).collect::<Result<_, _>>().map(Self::List);
+        }
+        let entries = js::get(value, "map").and_then(|map| map.dyn_into::<Array>().ok()).ok_or_else(bad)?;
+        let entry = |pair: JsValue| {
+            let pair = pair.dyn_into::<Array>().map_err(|_| bad())?;
+            Ok((pair.get(0).as_string().ok_or_else(bad)?, Self::nested(&pair.get(1), depth + 1)?))
+        };
+        entries.iter().map(entry).collect::<Result<_, _>>().map(Self::Map)
+    }
+
+    /// Puts the value at a key, or in place of a list's element.
+    pub(crate) fn put(&self, tx: &mut Transaction<'_>, object: &ObjId, prop: Prop) -> Result<(), AutomergeError> {
+        match self.kind() {
+            None => tx.put(object, prop, self.scalar()),
+            Some(kind) => tx.put_object(object, prop, kind).and_then(|made| self.fill(tx, &made)),
+        }
+    }
+
+    /// Inserts the value into a list.
+    pub(crate) fn insert(&self, tx: &mut Transaction<'_>, list: &ObjId, index: usize) -> Result<(), AutomergeError> {
+        match self.kind() {
+            None => tx.insert(list, index, self.scalar()),
+            Some(kind) => tx.insert_object(list, index, kind).and_then(|made| self.fill(tx, &made)),
+        }
+    }
+
+    fn kind(&self) -> Option<ObjType> {
+        match self {
+            Self::Scalar(_) => None,
+            Self::Text(_) => Some(ObjType::Text),
+            Self::List(_) => Some(ObjType::List),
+            Self::Map(_) => Some(ObjType::Map),
+        }
+    }
+
+    fn scalar(&self) -> ScalarValue {
+        match self {
+            Self::Scalar(scalar) => scalar.clone(),
+            _ => ScalarValue::Null,
+        }
+    }
+
+    fn fill(&self, tx: &mut Transaction<'_>, object: &ObjId) -> Result<(), AutomergeError> {
+        match self {
+            Self::Scalar(_) => Ok(()),
+            Self::Text(text) => tx.splice_text(object, 0, 0, text),
+            Self::List(items) => items.iter().enumerate().try_for_each(|(i, item)| item.insert(tx, object, i)),
+            Self::Map(entries) => {
+                entries.iter().try_for_each(|(key, value)| value.put(tx, object, Prop::Map(key.into())))
+            }
+        }
+    }
+}
+
+fn scalar(value: &JsValue) -> Result<Option<ScalarValue>, EngineError> {
+    let scalar = if value.is_null() {
+        ScalarValue::Null
+    } else if let Some(value) = value.as_bool() {
+        ScalarValue::Boolean(value)
+    } else if let Some(text) = value.as_string() {
+        ScalarValue::Str(text.into())
+    } else if let Some(integer) = js::integer(value) {
+        ScalarValue::Int(integer)
+    } else if let Some(number) = value.as_f64() {
+        ScalarValue::F64(number)
+    } else if let Some(big) = value.dyn_ref::<BigInt>() {
+        let number = i64::try_from(big.clone());
+        ScalarValue::Int(number.map_err(|_| EngineError::bad_value("an integer has at most 64 bits"))?)
+    } else if let Some(bytes) = js::to_bytes(value) {
+        ScalarValue::Bytes(bytes)
+    } else if let Some(date) = value.dyn_ref::<Date>() {
+        let ms = js::integer(&date.get_time().into());
+        ScalarValue::Timestamp(ms.ok_or_else(|| EngineError::bad_value("a date must be a valid one"))?)
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(scalar))
+}
