@@ -5,6 +5,7 @@
 mod demo;
 mod fuzz;
 mod golden;
+mod package;
 mod run;
 mod server;
 mod setup;
@@ -37,6 +38,8 @@ enum Command {
     },
     /// Install what the tests need and run all of them.
     Test,
+    /// Build the npm package and run its tests alone, in Chromium.
+    Browser,
     /// Run the simulation: --seeds N [--from K] [--planted NAME], or --planted list.
     #[command(disable_help_flag = true)]
     Sim {
@@ -48,8 +51,10 @@ enum Command {
     Golden,
     /// Feed the engine hostile input by coverage: --target NAME --seconds N, or --list.
     Fuzz(fuzz::Options),
-    /// Build the browser module and check what it imports.
+    /// Build the browser module, check what it imports, and build the npm package around it.
     Wasm,
+    /// Pack the npm package, and say what a browser has to load.
+    Dist,
 }
 
 fn main() -> ExitCode {
@@ -57,10 +62,12 @@ fn main() -> ExitCode {
         Command::Setup => setup::for_everything(),
         Command::Demo { args } => demo::demo(&args),
         Command::Test => return test::test(),
+        Command::Browser => return test::browser(),
         Command::Sim { args } => sim::sim(&args),
         Command::Golden => golden::record(),
         Command::Fuzz(options) => fuzz::fuzz(&options),
-        Command::Wasm => setup::for_wasm().and_then(|()| wasm::build_and_check()),
+        Command::Wasm => setup::for_browser().and_then(|()| package::build()),
+        Command::Dist => package::dist(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

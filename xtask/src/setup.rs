@@ -1,11 +1,13 @@
 //! Makes a fresh Debian or Ubuntu machine with Rust ready: uses what is there, else installs it, else says what to do.
 
 mod apt;
+pub(crate) mod chromium;
 mod network;
 mod node;
 mod python;
 mod rust;
 
+use crate::package;
 use crate::run::{self, Failure};
 use crate::wasm::Toolchain;
 
@@ -21,6 +23,19 @@ pub(crate) fn for_wasm() -> Result<(), Failure> {
     Ok(())
 }
 
+/// What the npm package is built with.
+pub(crate) fn for_browser() -> Result<(), Failure> {
+    for_wasm()?;
+    node::ready(&[package::FOLDER])
+}
+
+/// What the npm package is built and tested with.
+pub(crate) fn for_browser_tests() -> Result<(), Failure> {
+    for_demo()?;
+    for_browser()?;
+    chromium::ready()
+}
+
 /// What the fuzzer needs.
 pub(crate) fn for_fuzzing() -> Result<(), Failure> {
     c_compiler()?;
@@ -34,9 +49,10 @@ pub(crate) fn for_everything() -> Result<(), Failure> {
     rust::component("formatter", "rustfmt", &["fmt", "--version"])?;
     rust::component("linter", "clippy", &["clippy", "--version"])?;
     cxx_compiler()?;
-    for_wasm()?;
+    for_browser()?;
+    chromium::ready()?;
     network::ready()?;
-    node::ready()?;
+    node::ready(&["tests/interop"])?;
     python::ready()
 }
 

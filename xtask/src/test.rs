@@ -10,22 +10,43 @@ use std::time::Instant;
 use tally::Tally;
 
 use crate::run::{self, Failure};
-use crate::{server, setup, wasm};
+use crate::{package, server, setup};
 
 /// Runs everything and prints `N passed, N failed`, the sum over all runners; each check that is no runner counts as one.
 pub(crate) fn test() -> ExitCode {
+    run_after(setup::for_everything, |total, server| {
+        *total += check("format", || run::shown(run::cargo().args(["fmt", "--all", "--check"])));
+        if let Some(server) = server {
+            *total += step("tests", || cargo_test(server));
+        }
+        *total += check("lints", lints);
+    })
+}
+
+/// Runs the tests of the npm package alone.
+pub(crate) fn browser() -> ExitCode {
+    run_after(setup::for_browser_tests, |_, _| ())
+}
+
+/// Sets the machine up, runs `tests` with the server program, and then those in the browser, which need it too.
+fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally, Option<&Path>)) -> ExitCode {
     let mut total = Tally::default();
-    if let Err(failure) = setup::for_everything() {
-        eprintln!("setup failed, so no test was run:\n{failure}");
-        total.failed += 1;
-    } else {
-        total += check("format", || run::shown(run::cargo().args(["fmt", "--all", "--check"])));
-        total += match server::build() {
-            Ok(server) => step("tests", || cargo_test(&server)),
-            Err(failure) => check("server build", || Err(failure)),
-        };
-        total += check("lints", lints);
-        total += check("browser module", wasm::build_and_check);
+    match set_up() {
+        Err(failure) => {
+            eprintln!("setup failed, so no test was run:\n{failure}");
+            total.failed += 1;
+        }
+        Ok(()) => {
+            let server = server::build();
+            tests(&mut total, server.as_deref().ok());
+            match server {
+                Ok(server) => {
+                    total += check("npm package", package::build);
+                    total += step("tests in the browser", || browser_test(&server));
+                }
+                Err(failure) => total += check("server build", || Err(failure)),
+            }
+        }
     }
     println!("\n{} passed, {} failed", total.passed, total.failed);
     if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -56,11 +77,18 @@ fn step(what: &str, body: impl FnOnce() -> Tally) -> Tally {
 fn cargo_test(server: &Path) -> Tally {
     let mut command = run::cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]).env(server::VARIABLE, server);
-    counted(&mut command)
+    counted(&mut command, Tally::of_line)
+}
+
+fn browser_test(server: &Path) -> Tally {
+    match package::tests(server) {
+        Ok(mut command) => counted(&mut command, Tally::of_tap_line),
+        Err(failure) => check("compiling them", || Err(failure)),
+    }
 }
 
 /// Runs a command with its output shown and its closing lines added up.
-fn counted(command: &mut Command) -> Tally {
+fn counted(command: &mut Command, read: fn(&str) -> Tally) -> Tally {
     let mut child = match command.stdout(Stdio::piped()).spawn() {
         Ok(child) => child,
         Err(error) => {
@@ -73,11 +101,11 @@ fn counted(command: &mut Command) -> Tally {
     for line in BufReader::new(stdout).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        tally += Tally::of_line(&line);
+        tally += read(&line);
     }
     let succeeded = child.wait().is_ok_and(|status| status.success());
-    // A run that did not compile or was killed prints no closing line of its own.
-    if !succeeded && tally.failed == 0 {
+    // A run that did not compile or was killed prints no closing line of its own. One that found no test has not tested.
+    if tally.failed == 0 && (!succeeded || tally.passed == 0) {
         tally.failed = 1;
     }
     tally

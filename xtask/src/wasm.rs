@@ -1,4 +1,6 @@
 //! The browser module: which compiler builds it, and that it asks the page for nothing but wasm-bindgen's own glue.
+//!
+//! Owns the module as the compiler leaves it. What the package makes of it is in `package`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,7 +18,8 @@ const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_LINKER: &str = "wasm-ld-22";
 /// The module that wasm-bindgen writes beside ours for the name below; every import must come from it.
 const GLUE: &str = "./rejoin_bg.js";
-const NAME: &str = "rejoin";
+/// The module's name, and of the files beside it.
+pub(crate) const NAME: &str = "rejoin";
 
 /// A way to compile for wasm32.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -81,27 +84,27 @@ fn debian_cargo() -> Command {
     command
 }
 
-/// Builds the module, links it and checks its imports.
-pub(crate) fn build_and_check() -> Result<(), Failure> {
+/// Builds the module, checks its imports, and writes it with its glue and types into `folder`.
+pub(crate) fn build(folder: &Path) -> Result<(), Failure> {
     let toolchain = setup::wasm_toolchain()?;
     let target_dir = toolchain.target_dir();
     let mut build = toolchain.cargo();
     build.args(["build", "--package", "sync-wasm", "--lib", "--profile", "wasm", "--target", TARGET, "--target-dir"]);
     run::shown(build.arg(&target_dir))?;
-    let module = link(&target_dir.join(TARGET).join("wasm/sync_wasm.wasm"))?;
-    println!("wasm: {} KB linked, {} imports, all from {GLUE}", module.kilobytes, module.imports.len());
+    let (bytes, imports) = link(&target_dir.join(TARGET).join("wasm/sync_wasm.wasm"), folder)?;
+    println!("wasm: {} KB linked, {imports} imports, all from {GLUE}", bytes / 1000);
     Ok(())
 }
 
-struct Linked {
-    kilobytes: usize,
-    imports: BTreeSet<(String, String)>,
-}
-
-fn link(built: &Path) -> Result<Linked, Failure> {
+/// Gives the linked module's size and how many imports it has.
+fn link(built: &Path, folder: &Path) -> Result<(usize, usize), Failure> {
     let failure = |error: String| Failure::new(format!("{}: {error}", built.display()));
     let mut bindgen = Bindgen::new();
-    bindgen.input_path(built).out_name(NAME).bundler(true).map_err(|error| failure(error.to_string()))?;
+    bindgen.input_path(built).out_name(NAME).web(true).map_err(|error| failure(error.to_string()))?;
+    // The functions' names are a tenth of the module, and tell a page's user nothing.
+    bindgen.typescript(true).remove_name_section(true).remove_producers_section(true);
+    // The glue finds the module beside itself, with or without a bundler.
+    bindgen.omit_default_module_path(false);
     let mut output = bindgen.generate_output().map_err(|error| failure(format!("{error:#}")))?;
     let imports: BTreeSet<(String, String)> =
         output.wasm().imports.iter().map(|import| (import.module.clone(), import.name.clone())).collect();
@@ -109,7 +112,17 @@ fn link(built: &Path) -> Result<Linked, Failure> {
     if !strays.is_empty() {
         return Err(failure(format!("asks the page for what it will not have: {}", strays.join(", "))));
     }
-    Ok(Linked { kilobytes: output.wasm_mut().emit_wasm().len() / 1000, imports })
+    fs::create_dir_all(folder).map_err(|error| failure(error.to_string()))?;
+    output.emit(folder).map_err(|error| failure(format!("{error:#}")))?;
+    plain_types(&folder.join(format!("{NAME}.d.ts"))).map_err(|error| failure(error.to_string()))?;
+    Ok((output.wasm_mut().emit_wasm().len(), imports.len()))
+}
+
+/// Takes out what only the newest type libraries know, so that the package compiles with any.
+fn plain_types(types: &Path) -> std::io::Result<()> {
+    let text = fs::read_to_string(types)?;
+    let lines = text.lines().filter(|line| !line.contains("[Symbol.dispose]"));
+    fs::write(types, lines.map(|line| format!("{line}\n")).collect::<String>())
 }
 
 /// Imports that no browser gives: `env` above all, which a linker adds for any symbol that it did not find.

@@ -1,4 +1,4 @@
-//! Node, for documents that @automerge/automerge makes: npm brings the packages that a folder's lock file names.
+//! Node, for documents that @automerge/automerge makes and for the browser client: npm brings the packages that a folder's lock file names.
 
 use std::fs;
 use std::path::Path;
@@ -8,22 +8,22 @@ use std::time::Duration;
 use super::apt;
 use crate::run::{self, Failure};
 
-const RECENT_ENOUGH: &str = "process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)";
+const RECENT_ENOUGH: &str = "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)";
 const NPM_LIMIT: Duration = Duration::from_secs(300);
 /// Where a copy of the lock file says what is installed.
 const INSTALLED: &str = "node_modules/.installed-lock.json";
 
-/// Sees that Node 18 or later is there, and what the tests need of npm's packages.
-pub(crate) fn ready() -> Result<(), Failure> {
+/// Sees that Node 20 or later is there, and in each of the folders the packages of its lock file.
+pub(crate) fn ready(folders: &[&str]) -> Result<(), Failure> {
     let answers = || run::answers("node", &["-e", RECENT_ENOUGH]) && run::answers("npm", &["--version"]);
     if !answers() {
         apt::install("Node", &["nodejs", "npm"])?;
     }
     match run::output("node", &["--version"]).filter(|_| answers()) {
         Some(version) => println!("  Node: {version}"),
-        None => return Err(Failure::new("Node 18 or later is needed as node, and npm beside it")),
+        None => return Err(Failure::new("Node 20 or later is needed as node, and npm beside it")),
     }
-    packages("tests/interop")
+    folders.iter().try_for_each(|folder| packages(folder))
 }
 
 /// Installs exactly what a folder's lock file names, unless that is there already.

@@ -35,6 +35,20 @@ impl Tally {
             _ => Self { passed: 0, failed: 1 },
         }
     }
+
+    /// The counts in one line of what Node's test runner prints as TAP; its closing lines stand at the margin, one for each kind of
+    /// outcome. All that did not pass failed.
+    pub(crate) fn of_tap_line(line: &str) -> Self {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["#", kind @ ("pass" | "fail" | "cancelled" | "skipped" | "todo"), number] = words[..] else {
+            return Self::default();
+        };
+        match (kind, number.trim_end().parse()) {
+            ("pass", Ok(passed)) => Self { passed, failed: 0 },
+            (_, Ok(failed)) => Self { passed: 0, failed },
+            _ => Self { passed: 0, failed: 1 },
+        }
+    }
 }
 
 #[cfg(test)]
@@ -54,5 +68,15 @@ mod tests {
     #[test]
     fn a_closing_line_in_another_form_is_a_failure() {
         assert_eq!(Tally::of_line("test result: fine, all of them"), Tally { passed: 0, failed: 1 });
+    }
+
+    #[test]
+    fn adds_up_the_closing_lines_of_tap() {
+        let output = "TAP version 13\n    # pass 9\n# Subtest: pass 3\nok 1 - pass 3\n1..4\n# tests 8\n# suites 0\n\
+            # pass 3\n# fail 1\n# cancelled 1\n# skipped 2\n# todo 1\n# duration_ms 12.5";
+        let mut total = Tally::default();
+        output.lines().for_each(|line| total += Tally::of_tap_line(line));
+        assert_eq!(total, Tally { passed: 3, failed: 5 });
+        assert_eq!(Tally::of_tap_line("# pass many"), Tally { passed: 0, failed: 1 });
     }
 }

@@ -1,0 +1,271 @@
+/**
+ * The driver: gives the engine its clock, its socket and its store, and brings on what it says.
+ *
+ * Owns all input and output. Decides nothing: what is sent, saved and shown is decided by the engine. After every call it takes the
+ * engine's outputs until there is none. It speaks to the page in plain data only.
+ */
+
+import { RejoinError } from "./errors.js";
+import { Socket } from "./socket.js";
+import { type Status, statusOf } from "./status.js";
+import { type LocalStore, StoreError } from "./store/store.js";
+import { type EngineEvent, type EngineStatus, type Output, Replica } from "./wasm/rejoin.js";
+
+/** Longest delay that `setTimeout` takes. */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+
+/** A token, or what fetches one before each connection. */
+export type TokenSource = string | (() => string | Promise<string>);
+
+export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean };
+
+/** What the page is told. */
+export type DriverEvent = EngineEvent | { kind: "connection" } | { kind: "engine-failed" };
+
+export class Driver {
+  readonly #options: DriverOptions;
+  readonly #store: LocalStore;
+  readonly #tell: (event: DriverEvent) => void;
+  readonly #engine: Replica;
+  #socket: Socket | undefined;
+  #attempt: object | undefined;
+  #connected = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #draining = false;
+  /** Tasks of the store, done one after the other. */
+  #tasks: Promise<void> = Promise.resolve();
+  #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
+  #waiting: (() => void)[] = [];
+  #end: "closed" | "engine-failed" | undefined;
+
+  constructor(options: DriverOptions, store: LocalStore, tell: (event: DriverEvent) => void) {
+    this.#options = options;
+    this.#store = store;
+    this.#tell = tell;
+    this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online);
+    this.#drain();
+  }
+
+  /** Whether a connection stands. */
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Whether the engine has stopped by a defect. */
+  get failed(): boolean {
+    return this.#end === "engine-failed";
+  }
+
+  /** The driver's clock, in milliseconds. */
+  now(): number {
+    return performance.now();
+  }
+
+  /** Calls the engine and brings on what it has to say. */
+  turn<R>(call: (engine: Replica, nowMs: number) => R): R {
+    this.#check();
+    const result = this.#guard(() => call(this.#engine, this.now()));
+    this.#drain();
+    return result;
+  }
+
+  /** Reads from the engine. */
+  peek<R>(call: (engine: Replica) => R): R {
+    this.#check();
+    return this.#guard(() => call(this.#engine));
+  }
+
+  /** A status read from the engine; of one that has failed the last that was read. */
+  status(read: (engine: Replica) => EngineStatus | undefined, last: Status): Status {
+    if (this.failed) return { ...last, state: "failed" };
+    const status = this.peek(read);
+    return status ? statusOf(status, this.now()) : last;
+  }
+
+  /** The network may be back. */
+  networkChanged(): void {
+    if (!this.#end) this.turn((engine, now) => engine.handleNetworkChanged(now));
+  }
+
+  /** Waits until `reached` gives something, looking whenever the engine may have moved. */
+  async until<R>(reached: () => R | undefined): Promise<R> {
+    for (;;) {
+      this.#check();
+      const result = reached();
+      if (result !== undefined) return result;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  /** Waits until everything is saved on this device, then ends all. Stays open, and throws, if saving fails. */
+  async close(): Promise<void> {
+    if (this.#end) return;
+    const { answered } = this.#commits;
+    const { unsaved } = this.peek((engine) => engine.overall());
+    const failure = await this.until(() => {
+      const { inFlight, failure } = this.#commits;
+      if (inFlight === 0 && failure === undefined) return "";
+      // A failure from before does not count: there may be room by now.
+      return failure !== undefined && this.#commits.answered > answered ? failure : undefined;
+    });
+    if (failure) throw new RejoinError("store-failed", `${unsaved} changes are not saved on this device: ${failure}`);
+    this.turn((engine, now) => engine.setOnline(now, false));
+    this.#stop("closed");
+    this.#engine.free();
+  }
+
+  #check(): void {
+    if (this.#end === "closed") throw new RejoinError("closed", "the client is closed");
+    if (this.#end) throw new RejoinError("engine-failed", "the engine has stopped: reload the page");
+  }
+
+  /** A trap leaves the engine's memory in no known state: nothing is asked of it any more. */
+  #guard<R>(call: () => R): R {
+    try {
+      return call();
+    } catch (error) {
+      if (!(error instanceof WebAssembly.RuntimeError)) throw RejoinError.from(error);
+      this.#stop("engine-failed");
+      this.#tell({ kind: "engine-failed" });
+      throw new RejoinError("engine-failed", `the engine has stopped: reload the page (${error.message})`, { cause: error });
+    }
+  }
+
+  #stop(end: "closed" | "engine-failed"): void {
+    this.#end = end;
+    clearTimeout(this.#timer);
+    this.#dropSocket();
+    this.#store.close();
+    this.#wake();
+  }
+
+  #drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    try {
+      for (;;) {
+        const output = this.#end ? undefined : this.#guard(() => this.#engine.pollOutput());
+        if (!output) break;
+        this.#perform(output);
+      }
+    } finally {
+      this.#draining = false;
+    }
+    this.#arm();
+    this.#wake();
+  }
+
+  #perform(output: Output): void {
+    switch (output.kind) {
+      case "connect":
+        void this.#connect();
+        return;
+      case "send":
+        this.#socket?.send(output.frame);
+        return;
+      case "disconnect":
+        this.#dropSocket();
+        return;
+      case "event":
+        this.#tell(output.event);
+        return;
+      default:
+        if (output.kind === "commit") this.#commits.inFlight += 1;
+        this.#tasks = this.#tasks.then(() => this.#task(output));
+    }
+  }
+
+  async #task(task: Extract<Output, { kind: "read" | "commit" }>): Promise<void> {
+    let answer: (engine: Replica, nowMs: number) => void;
+    try {
+      if (task.kind === "read") {
+        const rows = await this.#store.read(task.tables, task.prefix);
+        answer = (engine, now) => engine.handleRows(now, task.task, rows);
+      } else {
+        await this.#store.commit(task.writes);
+        answer = (engine, now) => engine.handleCommitted(now, task.task, undefined);
+      }
+    } catch (error) {
+      const code = error instanceof StoreError ? error.code : "io";
+      const failure = { code, message: error instanceof Error ? error.message : String(error) };
+      answer = (engine, now) => {
+        if (task.kind === "read") engine.handleReadFailed(now, task.task, failure);
+        else engine.handleCommitted(now, task.task, failure);
+      };
+      if (task.kind === "commit") this.#commits.failure = failure.message;
+      return this.#answered(task, answer);
+    }
+    if (task.kind === "commit") this.#commits.failure = undefined;
+    this.#answered(task, answer);
+  }
+
+  #answered(task: { kind: "read" | "commit" }, answer: (engine: Replica, nowMs: number) => void): void {
+    if (task.kind === "commit") {
+      this.#commits.inFlight -= 1;
+      this.#commits.answered += 1;
+    }
+    if (!this.#end) this.turn(answer);
+  }
+
+  async #connect(): Promise<void> {
+    // What ends this attempt while the token is fetched takes the place of this mark.
+    const attempt = {};
+    this.#attempt = attempt;
+    const current = () => this.#attempt === attempt && !this.#end;
+    const ended = () => {
+      if (!current()) return;
+      this.#dropSocket();
+      this.turn((engine, now) => engine.handleDisconnected(now));
+    };
+    const { token, url } = this.#options;
+    if (token !== undefined) {
+      const fresh = await Promise.resolve(typeof token === "string" ? token : callToken(token)).catch(() => undefined);
+      if (!current()) return;
+      if (fresh === undefined) return ended();
+      this.turn((engine) => engine.setToken(fresh));
+    }
+    this.#socket = new Socket(url, {
+      opened: () => {
+        this.#setConnected(true);
+        this.turn((engine, now) => engine.handleConnected(now));
+      },
+      frame: (frame) => this.turn((engine, now) => engine.handleFrame(now, frame)),
+      ended,
+    });
+  }
+
+  #dropSocket(): void {
+    this.#attempt = undefined;
+    this.#socket?.drop();
+    this.#socket = undefined;
+    this.#setConnected(false);
+  }
+
+  #setConnected(connected: boolean): void {
+    if (this.#connected === connected) return;
+    this.#connected = connected;
+    this.#tell({ kind: "connection" });
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    if (this.#end) return;
+    const due = this.#guard(() => this.#engine.pollTimeout());
+    if (due === undefined) return;
+    const delay = Math.min(Math.max(Math.ceil(due - this.now()), 0), TIMER_MS_MAX);
+    this.#timer = setTimeout(() => this.turn((engine, now) => {
+      // A timer may fire a little early.
+      if (due <= now) engine.handleTimeout(now);
+    }), delay);
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const wake of waiting) wake();
+  }
+}
+
+async function callToken(token: () => string | Promise<string>): Promise<string> {
+  return token();
+}

@@ -1,0 +1,51 @@
+/** What can go wrong, with a stable `code` to tell it by. */
+
+/** Stable words for what went wrong. */
+export type ErrorCode =
+  /** The address is none that a browser can connect to. */
+  | "bad-url"
+  /** The document's name is empty, too long, or has an empty part. */
+  | "bad-name"
+  /** A value, place or number that a document can't hold, or a draft used in a way that has no meaning. */
+  | "bad-value"
+  /** A draft, or an object of one, was used after its `change` had ended. */
+  | "draft-ended"
+  /** The document is not loaded. */
+  | "not-ready"
+  /** The outbox holds as many changes as it may: nothing was changed. */
+  | "outbox-full"
+  /** The change breaks a rule that every replica depends on: nothing was changed. */
+  | "refused"
+  /** The copy in memory was damaged and is being loaded again from this device. */
+  | "reloading"
+  /** Another tab has this store open. */
+  | "store-in-use"
+  /** The store was written by a newer version of the application: reload the page. */
+  | "store-newer"
+  /** Storage on this device fails. */
+  | "store-failed"
+  /** Storage on this device is full. */
+  | "store-full"
+  /** The client or the document was closed. */
+  | "closed"
+  /** The engine stopped by a defect. What was saved on this device is safe; reload the page. */
+  | "engine-failed";
+
+/** An error of this package. */
+export class RejoinError extends Error {
+  /** What kind of error it is. */
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "RejoinError";
+    this.code = code;
+  }
+
+  /** An error of the engine, whose `code` it carries; anything else as it is. */
+  static from(error: unknown): unknown {
+    const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+    if (error instanceof RejoinError || typeof code !== "string") return error;
+    return new RejoinError(code as ErrorCode, (error as Error).message, { cause: error });
+  }
+}

@@ -1,0 +1,9 @@
+/** Offline-first documents: edited on this device with or without a network, and kept in sync with a Rejoin server. */
+
+export { Client, connect, type ConnectOptions, type Init, type OpenOptions } from "./client.js";
+export { type ChangeId, type Snapshot, SyncDocument } from "./document.js";
+export type { TokenSource } from "./driver.js";
+export { type ErrorCode, RejoinError } from "./errors.js";
+export type { ClientStatus, State, Status } from "./status.js";
+export { Counter, Text, type Value } from "./values.js";
+export type { OutboxEntry, RejectCode } from "./wasm/rejoin.js";

@@ -1,0 +1,41 @@
+/** Where documents stand, in words and numbers to show to people. */
+
+import type { EngineStatus } from "./wasm/rejoin.js";
+
+/**
+ * `synced`: saved on this device and on the server. `syncing`: connected, and something is on its way. `offline`: not connected.
+ * `rejected`: the outbox holds changes that the server will not have. `storage-full`: this device is full or its storage fails, and
+ * what is newer is in memory only. `failed`: the engine stopped by a defect; reload the page.
+ */
+export type State = "synced" | "syncing" | "offline" | "rejected" | "storage-full" | "failed";
+
+/** Where a document stands, or all open documents together. */
+export type Status = {
+  readonly state: State;
+  /** Changes that the server has not acknowledged. Rejected ones are not among them. */
+  readonly pending: number;
+  /** Changes that the server will not have. */
+  readonly rejected: number;
+  /** Changes not yet saved on this device: what a crash now would lose. */
+  readonly unsaved: number;
+  /** When it was last in sync with the server, if it was since the client was connected. */
+  readonly syncedAt: Date | undefined;
+};
+
+/** Where the client stands. */
+export type ClientStatus = Status & {
+  /** Where edits are kept: on this `device`, or, where the browser keeps nothing for this page, in its `memory` only. */
+  readonly storage: "device" | "memory";
+  /** Whether a connection to the server stands. */
+  readonly connected: boolean;
+};
+
+/** Before anything is known. */
+export const NOTHING: Status = { state: "offline", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined };
+
+/** The engine's status in the page's terms. */
+export function statusOf(engine: EngineStatus, nowMs: number): Status {
+  const { state, pending, rejected, unsaved, syncedAtMs } = engine;
+  const syncedAt = syncedAtMs === undefined ? undefined : new Date(Date.now() - (nowMs - syncedAtMs));
+  return { state, pending, rejected, unsaved, syncedAt };
+}

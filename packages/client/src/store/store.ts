@@ -1,0 +1,42 @@
+/** What a local store must be: ordered tables of keys and values with atomic, durable transactions. */
+
+import type { Row, Table, Write } from "../wasm/rejoin.js";
+
+export type { Row, Table, Write };
+
+/** All tables. */
+export const TABLES: readonly Table[] = ["meta", "document", "chunk", "outbox"];
+
+/** A local store. The contract that every one keeps is tested by `test/contract.ts`. */
+export interface LocalStore {
+  /** Whether what is committed survives the page. */
+  readonly durable: boolean;
+  /** All rows whose key begins with `prefix`, in key order, from each of the tables. */
+  read(tables: readonly Table[], prefix: Uint8Array): Promise<Row[][]>;
+  /** Commits all writes in order, or none; ends once they would survive a crash. */
+  commit(writes: readonly Write[]): Promise<void>;
+  /** Lets the store go. */
+  close(): void;
+}
+
+/** Why a store could not do something. */
+export class StoreError extends Error {
+  /** Only `full` and `io` may pass by themselves. */
+  readonly code: "full" | "io" | "corrupt";
+
+  constructor(code: "full" | "io" | "corrupt", message: string) {
+    super(message);
+    this.name = "StoreError";
+    this.code = code;
+  }
+}
+
+/** The first key beyond all that begin with `prefix`; `undefined` if there is none. */
+export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
+  let last = prefix.length - 1;
+  while (last >= 0 && prefix[last] === 0xff) last -= 1;
+  if (last < 0) return undefined;
+  const end = prefix.slice(0, last + 1);
+  end[last] = (end[last] as number) + 1;
+  return end;
+}

@@ -1,0 +1,183 @@
+/** What a document can hold, as its user declares, reads and writes it. */
+
+import { RejoinError } from "./errors.js";
+import type { NewValue } from "./wasm/rejoin.js";
+
+/** Deepest nesting of a value; the engine allows as many objects below the root. */
+const DEPTH_MAX = 100;
+
+/** Where an edit of a text or counter that belongs to a document goes. */
+export type TextSink = { splice(index: number, deleteCount: number, insert: string): void };
+export type CounterSink = { increment(by: number): void };
+
+/**
+ * Text that several people can edit at once. Read, it is a plain `string`; in a draft, edit it in place. A new one is put into a
+ * document by assigning it. Positions count UTF-16 units, as those of strings do; one within a character moves to its edge.
+ */
+export class Text {
+  #text: string;
+  #sink: TextSink | undefined;
+
+  constructor(text = "") {
+    this.#text = text.toWellFormed();
+  }
+
+  /** @internal A text in a document. */
+  static bound(text: string, sink: TextSink): Text {
+    const bound = new Text(text);
+    bound.#sink = sink;
+    return bound;
+  }
+
+  get length(): number {
+    return this.#text.length;
+  }
+
+  toString(): string {
+    return this.#text;
+  }
+
+  toJSON(): string {
+    return this.#text;
+  }
+
+  /** Removes `deleteCount` units at `index` and inserts `insert` there. */
+  splice(index: number, deleteCount: number, insert = ""): void {
+    const whole = Number.isInteger(index) && Number.isInteger(deleteCount);
+    if (!whole || index < 0 || deleteCount < 0 || index + deleteCount > this.#text.length) {
+      throw new RejoinError("bad-value", `no characters ${index} to ${index + deleteCount} in a text of ${this.#text.length}`);
+    }
+    const start = isWithin(this.#text, index) ? index - 1 : index;
+    let end = index + deleteCount;
+    if (deleteCount === 0) end = start;
+    else if (isWithin(this.#text, end)) end += 1;
+    const inserted = insert.toWellFormed();
+    if (start === end && inserted === "") return;
+    this.#sink?.splice(codePoints(this.#text, 0, start), codePoints(this.#text, start, end), inserted);
+    this.#text = this.#text.slice(0, start) + inserted + this.#text.slice(end);
+  }
+
+  /** Inserts at `index`. */
+  insert(index: number, text: string): void {
+    this.splice(index, 0, text);
+  }
+
+  /** Removes `count` units at `index`. */
+  delete(index: number, count = 1): void {
+    this.splice(index, count);
+  }
+
+  /** Makes the text `text` by one splice of what differs, as a text field needs it. */
+  update(text: string): void {
+    const old = this.#text;
+    const shorter = Math.min(old.length, text.length);
+    let head = 0;
+    while (head < shorter && old[head] === text[head]) head += 1;
+    if (isWithin(old, head) || isWithin(text, head)) head -= 1;
+    let tail = 0;
+    while (tail < shorter - head && old[old.length - 1 - tail] === text[text.length - 1 - tail]) tail += 1;
+    if (isWithin(old, old.length - tail) || isWithin(text, text.length - tail)) tail -= 1;
+    this.splice(head, old.length - tail - head, text.slice(head, text.length - tail));
+  }
+}
+
+/** A number that several people can move at once: their steps add up. Read, it is a plain `number`. */
+export class Counter {
+  #value: number;
+  #sink: CounterSink | undefined;
+
+  constructor(value = 0) {
+    this.#value = whole(value);
+  }
+
+  /** @internal A counter in a document. */
+  static bound(value: number, sink: CounterSink): Counter {
+    const bound = new Counter(value);
+    bound.#sink = sink;
+    return bound;
+  }
+
+  get value(): number {
+    return this.#value;
+  }
+
+  toJSON(): number {
+    return this.#value;
+  }
+
+  /** Moves the counter up. */
+  increment(by = 1): void {
+    whole(by);
+    if (by === 0) return;
+    this.#sink?.increment(by);
+    this.#value += by;
+  }
+
+  /** Moves the counter down. */
+  decrement(by = 1): void {
+    this.increment(-whole(by));
+  }
+}
+
+/** What is read of a document of type `T`: texts are strings, counters numbers, and nothing can be written. */
+export type Value<T> = T extends Text
+  ? string
+  : T extends Counter
+    ? number
+    : T extends string | number | bigint | boolean | null | undefined | Date | Uint8Array
+      ? T
+      : T extends readonly (infer Item)[]
+        ? readonly Value<Item>[]
+        : { readonly [Key in keyof T]: Value<T[Key]> };
+
+/** A value in the form in which the engine takes it. */
+export function encode(value: unknown, place: string, depth = 0): NewValue {
+  const bad = (what: string) => new RejoinError("bad-value", `${place}: ${what}`);
+  if (depth > DEPTH_MAX) throw bad("nested too deeply, or within itself");
+  switch (typeof value) {
+    case "string":
+      return value.toWellFormed();
+    case "number":
+    case "boolean":
+    case "bigint":
+      return value;
+    case "undefined":
+      throw bad("undefined can't be kept; use null, or delete the key");
+    case "object":
+      break;
+    default:
+      throw bad(`a ${typeof value} can't be kept`);
+  }
+  if (value === null || value instanceof Uint8Array) return value;
+  if (value instanceof Date) {
+    if (Number.isNaN(value.getTime())) throw bad("this is no valid date");
+    return value;
+  }
+  if (value instanceof Text) return { text: value.toString() };
+  if (value instanceof Counter) return { counter: value.value };
+  if (Array.isArray(value)) return { list: value.map((item, index) => encode(item, `${place}[${index}]`, depth + 1)) };
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) {
+    throw bad("only plain objects, arrays, Date, Uint8Array, Text and Counter can be kept");
+  }
+  return { map: Object.entries(value).map(([key, item]) => [key, encode(item, `${place}.${key}`, depth + 1)]) };
+}
+
+function whole(number: number): number {
+  if (!Number.isSafeInteger(number)) throw new RejoinError("bad-value", "a counter holds and moves by whole numbers");
+  return number;
+}
+
+/** Whether `index` stands between the two halves of a character outside the basic plane. */
+function isWithin(text: string, index: number): boolean {
+  const [before, after] = [text.charCodeAt(index - 1), text.charCodeAt(index)];
+  return before >= 0xd800 && before < 0xdc00 && after >= 0xdc00 && after < 0xe000;
+}
+
+function codePoints(text: string, from: number, to: number): number {
+  let count = 0;
+  for (let index = from; index < to; index += 1) {
+    if (!isWithin(text, index)) count += 1;
+  }
+  return count;
+}

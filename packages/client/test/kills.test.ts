@@ -1,0 +1,86 @@
+/** Processes that are killed between an edit that was saved on the device and its acknowledgement by the server. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import type { Page } from "playwright-core";
+
+import { Chromium, joinDocument, open, synced, titles, write } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+let site: Site;
+
+before(async () => {
+  site = await Site.start();
+});
+
+after(async () => {
+  await site?.stop();
+});
+
+/** Waits until the only change that the server is not known to have is on its way to it. */
+async function sent(page: Page): Promise<void> {
+  await page.waitForFunction(() => globalThis.doc.outbox.map((entry) => entry.state).join() === "sent");
+}
+
+/** What another browser sees, whose only source is the server. */
+async function seenByAnother(url: string, ...wanted: string[]): Promise<void> {
+  const chromium = await Chromium.start();
+  const page = await open(await chromium.context(), site.origin);
+  await joinDocument(page, url);
+  await titles(page, ...wanted);
+  await chromium.remove();
+}
+
+test("the server is killed before it acknowledges, and the outbox drains into the next one", async () => {
+  const chromium = await Chromium.start();
+  const server = await SyncServer.start(site.origin);
+  const page = await open(await chromium.context(), site.origin);
+  await joinDocument(page, server.url);
+  await write(page, "acknowledged");
+  await synced(page);
+
+  server.signal("SIGSTOP");
+  await write(page, "on its way");
+  await sent(page);
+  await server.kill();
+  await page.waitForFunction(() => globalThis.doc.status.state === "offline");
+  assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
+
+  await server.start();
+  await synced(page);
+  assert.deepEqual(await page.evaluate(() => globalThis.doc.outbox), []);
+  await seenByAnother(server.url, "acknowledged", "on its way");
+  await chromium.remove();
+  await server.remove();
+});
+
+test("the browser is killed before the server acknowledges, and the edit is there when it is opened again, and arrives", async () => {
+  const chromium = await Chromium.start();
+  const server = await SyncServer.start(site.origin);
+  let page = await open(chromium.profile, site.origin);
+  await joinDocument(page, server.url);
+  await write(page, "acknowledged");
+  await synced(page);
+
+  server.signal("SIGSTOP");
+  await write(page, "on its way");
+  await sent(page);
+  await chromium.kill();
+  // It stood still with the push in its socket, and goes without having read it.
+  await server.kill();
+
+  await chromium.start();
+  page = await open(chromium.profile, site.origin);
+  await joinDocument(page, server.url, { offline: true });
+  await titles(page, "acknowledged", "on its way");
+  assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
+
+  await server.start();
+  await page.evaluate(() => globalThis.client.goOnline());
+  await synced(page);
+  await seenByAnother(server.url, "acknowledged", "on its way");
+  await chromium.remove();
+  await server.remove();
+});

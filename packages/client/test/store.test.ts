@@ -1,0 +1,129 @@
+/** The stores keep the contract of local stores, in a real browser; and a client says so when one fails. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import type { Page } from "playwright-core";
+
+import { Chromium, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+const PARTS = 8;
+
+let site: Site;
+let chromium: Chromium;
+
+before(async () => {
+  site = await Site.start();
+  chromium = await Chromium.start();
+});
+
+after(async () => {
+  await chromium?.remove();
+  await site?.stop();
+});
+
+/** What a page may keep in tests of a full device. Bounded from the start: Chromium remembers for a while how much room there was. */
+const ROOM = 4 << 20;
+
+/** Bounds what the origin may keep in the page's context, and fills it up or lifts the bound. */
+async function tightStorage(page: Page): Promise<(full: boolean) => Promise<void>> {
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Storage.overrideQuotaForOrigin", { origin: site.origin, quotaSize: ROOM });
+  return async (full) => {
+    if (!full) return void (await devtools.send("Storage.overrideQuotaForOrigin", { origin: site.origin }));
+    await page.evaluate(async (room) => {
+      const { fill } = (await import("/test/fill.js" as string)) as typeof import("./fill.js");
+      await fill(room);
+    }, ROOM);
+  };
+}
+
+test("the IndexedDB store keeps the contract", async () => {
+  const page = await open(await chromium.context(), site.origin);
+  await page.exposeFunction("breakWrites", await tightStorage(page));
+  const parts = await page.evaluate(async () => {
+    const { run } = (await import("/test/contract.js" as string)) as typeof import("./contract.js");
+    const { IndexedDbStore } = await import("#dist/store/indexeddb.js");
+    const { breakWrites } = globalThis as unknown as { breakWrites: (broken: boolean) => Promise<void> };
+    return run((part) => ({ open: () => IndexedDbStore.open(`contract-${part}`), breakWrites }));
+  });
+  assert.equal(parts.length, PARTS);
+});
+
+test("the memory store keeps the contract", async () => {
+  const page = await open(await chromium.context(), site.origin);
+  const parts = await page.evaluate(async () => {
+    const { run } = (await import("/test/contract.js" as string)) as typeof import("./contract.js");
+    const { MemoryStore } = await import("#dist/store/memory.js");
+    return run(() => ({ open: async () => new MemoryStore() }));
+  });
+  assert.equal(parts.length, PARTS);
+});
+
+test("a store of a newer version is refused, and left as it is", async () => {
+  const page = await open(await chromium.context(), site.origin);
+  const code = await page.evaluate(async () => {
+    await new Promise<void>((resolve, reject) => {
+      const request = indexedDB.open("rejoin:default", 99);
+      request.onsuccess = () => (request.result.close(), resolve());
+      request.onerror = () => reject(request.error);
+    });
+    return globalThis.rejoin.connect("ws://127.0.0.1:9/sync").then(
+      () => "none",
+      (error: { code?: string }) => error.code,
+    );
+  });
+  assert.equal(code, "store-newer");
+});
+
+test("a second tab is told that the store is in use, and has it once the first is gone", async () => {
+  const context = await chromium.context();
+  const first = await open(context, site.origin);
+  const second = await open(context, site.origin);
+  await joinDocument(first, "ws://127.0.0.1:9/sync");
+  const refused = await second.evaluate(() =>
+    globalThis.rejoin.connect("ws://127.0.0.1:9/sync", { store: "test" }).then(
+      () => "none",
+      (error: { code?: string }) => error.code,
+    ),
+  );
+  assert.equal(refused, "store-in-use");
+  await write(first, "from the first");
+  await first.evaluate(() => globalThis.client.close());
+  await joinDocument(second, "ws://127.0.0.1:9/sync");
+  await titles(second, "from the first");
+});
+
+test("a page that may keep nothing works in memory, and says so", async () => {
+  const context = await chromium.context();
+  await context.addInitScript(() => Object.defineProperty(globalThis, "indexedDB", { value: undefined }));
+  const page = await open(context, site.origin);
+  await joinDocument(page, "ws://127.0.0.1:9/sync");
+  await write(page, "in memory");
+  assert.equal(await page.evaluate(() => globalThis.client.status.storage), "memory");
+});
+
+test("on a full device edits stay in memory and are shown as such, and are saved once there is room", async () => {
+  const server = await SyncServer.start(site.origin);
+  const page = await open(await chromium.context(), site.origin);
+  const full = await tightStorage(page);
+  await joinDocument(page, server.url, { offline: true });
+  await write(page, "with room");
+  await full(true);
+  const edit = await page.evaluate(() => {
+    return globalThis.doc.change((draft) => draft.notes.push({ title: "x".repeat(200_000), done: false }));
+  });
+  await page.waitForFunction(() => globalThis.doc.status.state === "storage-full");
+  assert.equal(await page.evaluate(() => globalThis.doc.status.unsaved), 1);
+  await full(false);
+  await page.evaluate((edit) => globalThis.doc.saved(edit), edit);
+  await page.evaluate(() => globalThis.client.goOnline());
+  await synced(page);
+
+  await load(page, site.origin);
+  await joinDocument(page, server.url, { offline: true });
+  await titles(page, "with room", "x".repeat(200_000));
+  await server.remove();
+});

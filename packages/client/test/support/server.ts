@@ -1,0 +1,68 @@
+/** The real server program, which may die and come back on the same folder and port. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+export class SyncServer {
+  readonly #data: string;
+  readonly #origin: string;
+  #child: ChildProcess | undefined;
+  #listen = "127.0.0.1:0";
+
+  private constructor(data: string, origin: string) {
+    this.#data = data;
+    this.#origin = origin;
+  }
+
+  /** A server for pages of `origin`, started. */
+  static async start(origin: string): Promise<SyncServer> {
+    const server = new SyncServer(await mkdtemp(join(tmpdir(), "rejoin-server-")), origin);
+    await server.start();
+    return server;
+  }
+
+  get url(): string {
+    return `ws://${this.#listen}/sync`;
+  }
+
+  async start(): Promise<void> {
+    const program = process.env.REJOIN_SERVER;
+    if (!program) throw new Error("REJOIN_SERVER names the server program");
+    // Silence is noticed after two heartbeats.
+    const env = { ...process.env, REJOIN_HEARTBEAT_S: "1", REJOIN_LOG: "warn" };
+    const args = ["serve", "--data", this.#data, "--listen", this.#listen, "--allow-origin", this.#origin];
+    const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "inherit"] });
+    this.#child = child;
+    const lines = createInterface({ input: child.stdout });
+    const ended = once(child, "exit").then(() => "");
+    const first = await Promise.race([once(lines, "line").then(([line]) => String(line)), ended]);
+    const address = /http:\/\/(\S+)/.exec(first)?.[1];
+    if (!address) throw new Error(`the server does not say where it listens: ${first}`);
+    this.#listen = address;
+  }
+
+  /** Sends a signal, such as `SIGSTOP`: a server that stands still has taken a push into its socket, and answers nothing. */
+  signal(name: NodeJS.Signals): void {
+    this.#child?.kill(name);
+  }
+
+  /** `kill -9`. */
+  async kill(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (!child || child.exitCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  }
+
+  /** Ends it and removes its data. */
+  async remove(): Promise<void> {
+    await this.kill();
+    await rm(this.#data, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,55 @@
+/** The web server of the tests' pages: the built package and what the tests bring. */
+
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { fileURLToPath } from "node:url";
+
+const PACKAGE = new URL("../../", import.meta.url);
+const FOLDERS: Record<string, URL> = { client: new URL("dist/", PACKAGE), test: new URL("build/", PACKAGE) };
+const TYPES: Record<string, string> = { js: "text/javascript", wasm: "application/wasm" };
+
+const PAGE = `<!doctype html>
+<meta charset="utf-8">
+<title>test</title>
+<script type="importmap">{ "imports": { "#dist/": "/client/" } }</script>
+<script type="module">globalThis.rejoin = await import("#dist/index.js");</script>
+`;
+
+export class Site {
+  readonly #server: Server;
+
+  private constructor(server: Server) {
+    this.#server = server;
+  }
+
+  static async start(): Promise<Site> {
+    const server = createServer((request, response) => {
+      const path = new URL(request.url ?? "/", "http://site").pathname;
+      if (path === "/") return void response.setHeader("content-type", "text/html").end(PAGE);
+      const [, folder = "", rest = ""] = /^\/(\w+)\/([\w./-]+)$/.exec(path) ?? [];
+      const base = FOLDERS[folder];
+      if (!base || rest.includes("..")) return void response.writeHead(404).end();
+      const type = TYPES[rest.split(".").pop() ?? ""] ?? "application/octet-stream";
+      readFile(fileURLToPath(new URL(rest, base))).then(
+        (bytes) => response.setHeader("content-type", type).end(bytes),
+        () => response.writeHead(404).end(),
+      );
+    });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    return new Site(server);
+  }
+
+  /** The pages' origin. */
+  get origin(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+}

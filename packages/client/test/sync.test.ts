@@ -1,0 +1,86 @@
+/** Pages in a real browser, edited with and without a network, kept in sync by the real server. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Chromium, joinDocument, load, open, synced, titles, value, write } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+let site: Site;
+let chromium: Chromium;
+let server: SyncServer;
+
+before(async () => {
+  site = await Site.start();
+  chromium = await Chromium.start();
+  server = await SyncServer.start(site.origin);
+});
+
+after(async () => {
+  await chromium?.remove();
+  await server?.remove();
+  await site?.stop();
+});
+
+test("two browsers edit while they are offline, and heal", async () => {
+  const name = "notes/heal";
+  const ann = await open(await chromium.context(), site.origin);
+  const bob = await open(await chromium.context(), site.origin);
+  await joinDocument(ann, server.url, { name });
+  await joinDocument(bob, server.url, { name });
+  await write(ann, "before");
+  await titles(bob, "before");
+
+  for (const page of [ann, bob]) await page.evaluate(() => globalThis.client.goOffline());
+  await ann.evaluate(() =>
+    globalThis.doc.change((draft) => {
+      draft.notes.push({ title: "ann", done: false });
+      draft.body.insert(0, "Ann 😀. ");
+      draft.left.decrement(2);
+    }),
+  );
+  await bob.evaluate(() =>
+    globalThis.doc.change((draft) => {
+      (draft.notes[0] as { done: boolean }).done = true;
+      draft.notes.unshift({ title: "bob", done: false });
+      draft.body.insert(0, "Bob. ");
+      draft.left.increment(10);
+    }),
+  );
+  assert.equal(await ann.evaluate(() => globalThis.doc.status.state), "offline");
+  assert.equal(await ann.evaluate(() => globalThis.doc.status.pending), 1);
+
+  for (const page of [ann, bob]) await page.evaluate(() => globalThis.client.goOnline());
+  for (const page of [ann, bob]) {
+    await titles(page, "ann", "before", "bob");
+    await synced(page);
+  }
+  const healed = (await value(ann)) as { notes: { title: string; done: boolean }[]; body: string; left: number };
+  assert.deepEqual(await value(bob), healed);
+  assert.equal(healed.left, 11);
+  assert.equal(healed.notes.find((note) => note.title === "before")?.done, true);
+  assert.ok(healed.body.includes("Ann 😀. ") && healed.body.includes("Bob. "), healed.body);
+});
+
+test("a page is loaded again while the server is down, and its edits are there", async () => {
+  const name = "notes/reload";
+  const page = await open(await chromium.context(), site.origin);
+  await joinDocument(page, server.url, { name });
+  await write(page, "on the server");
+  await synced(page);
+  await server.kill();
+  await page.waitForFunction(() => globalThis.doc.status.state === "offline");
+  await write(page, "on this device");
+
+  await load(page, site.origin);
+  await joinDocument(page, server.url, { name });
+  await titles(page, "on the server", "on this device");
+  assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
+
+  await server.start();
+  await synced(page);
+  const witness = await open(await chromium.context(), site.origin);
+  await joinDocument(witness, server.url, { name });
+  await titles(witness, "on the server", "on this device");
+});

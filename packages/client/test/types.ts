@@ -1,0 +1,41 @@
+/** What must compile, and what must not: each line under an expected error fails the build once it compiles. Never run. */
+
+import { type Client, connect, type Counter, type Text } from "#dist/index.js";
+
+type Groceries = { items: { name: string; done: boolean }[]; note: Text; left: Counter; at?: Date };
+
+export async function typed(): Promise<void> {
+  const client: Client = await connect("wss://example.org/sync", { store: "my-app", token: () => fetch("/token").then((r) => r.text()) });
+  const list = await client.open<Groceries>("todos/groceries", { init: { items: [] } });
+  list.change((d) => d.items.push({ name: "milk", done: false }));
+  list.change((d) => d.note.splice(0, 1, "x"));
+  list.change((d) => d.left.increment());
+  list.change((d) => delete d.at);
+  const edit = list.change((d) => (d.items[0]!.done = true));
+  await list.acknowledged(edit);
+  const first: string | undefined = list.value.items[0]?.name;
+  const note: string = list.value.note;
+  const left: number = list.value.left;
+  const at: Date | undefined = list.value.at;
+  list.subscribe(({ value, status }) => [value.items.length, status.pending]);
+
+  // @ts-expect-error a field that is not there
+  list.change((d) => (d.itmes = []));
+  // @ts-expect-error a field of another type
+  list.change((d) => d.items.push({ name: "milk", done: "no" }));
+  // @ts-expect-error a field is missing
+  list.change((d) => d.items.push({ name: "milk" }));
+  // @ts-expect-error a text is no string in a draft
+  list.change((d) => (d.note = "x"));
+  // @ts-expect-error values are read, not written
+  list.value.items.push({ name: "milk", done: false });
+  // @ts-expect-error values are read, not written
+  list.value.note = "x";
+  // @ts-expect-error no such field
+  list.value.nothing;
+  // @ts-expect-error only what is empty is the same on all devices
+  await client.open<Groceries>("x", { init: { items: [{ name: "milk", done: false }] } });
+  // @ts-expect-error a number is no change's id
+  await list.acknowledged(3);
+  void [first, note, left, at];
+}

@@ -1,0 +1,129 @@
+//! The npm package `@rejoin/client`: built, packed and measured.
+//!
+//! Owns how the browser module, its glue and the TypeScript around it become a package. What is in them is theirs.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::run::{self, Failure};
+use crate::{server, setup, wasm};
+
+/// What a browser may have to load, module and scripts, compressed.
+const GZIPPED_KB_MAX: usize = 560;
+const COMPILE_LIMIT: Duration = Duration::from_secs(120);
+
+/// The package's folder, from the root.
+pub(crate) const FOLDER: &str = "packages/client";
+
+fn folder() -> PathBuf {
+    run::root().join(FOLDER)
+}
+
+/// Builds what the package holds into its `dist`.
+pub(crate) fn build() -> Result<(), Failure> {
+    let (generated, dist) = (folder().join("src/wasm"), folder().join("dist"));
+    wasm::build(&generated)?;
+    clear(&dist)?;
+    tsc("tsconfig.json")?;
+    let beside = dist.join("wasm");
+    fs::create_dir_all(&beside).map_err(|error| failed(&beside, &error))?;
+    // The module is not run through wasm-opt: measured, what that takes away it takes from compression, which ends up larger.
+    for name in ["{}.js", "{}.d.ts", "{}_bg.wasm"].map(|name| name.replace("{}", wasm::NAME)) {
+        fs::copy(generated.join(&name), beside.join(&name)).map_err(|error| failed(&beside.join(&name), &error))?;
+    }
+    measure(&dist)
+}
+
+/// What runs the package's tests, against the package as it was built last and the server program.
+pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
+    let tests = folder().join("build");
+    clear(&tests)?;
+    tsc("test/tsconfig.json")?;
+    let mut files: Vec<PathBuf> = files(&tests)?.into_iter().filter(|file| is_test(file)).collect();
+    files.sort();
+    let mut command = Command::new("node");
+    command.current_dir(folder()).args(["--test", "--test-reporter=tap"]).args(files);
+    command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
+    Ok(command)
+}
+
+/// Removes what an earlier build has made, of files that may be gone since.
+fn clear(folder: &Path) -> Result<(), Failure> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(folder, &error)),
+        _ => Ok(()),
+    }
+}
+
+fn is_test(file: &Path) -> bool {
+    file.to_str().is_some_and(|name| name.ends_with(".test.js"))
+}
+
+/// Compiles the TypeScript of a project in the package's folder.
+fn tsc(project: &str) -> Result<(), Failure> {
+    let mut command = Command::new("node");
+    command.current_dir(folder()).args(["node_modules/typescript/bin/tsc", "-p", project]);
+    run::quietly(&format!("tsc {project}"), &mut command, COMPILE_LIMIT)
+}
+
+/// Packs the package for npm, and says where it is.
+pub(crate) fn dist() -> Result<(), Failure> {
+    setup::for_browser()?;
+    build()?;
+    let out = run::target_dir().join("dist");
+    fs::create_dir_all(&out).map_err(|error| failed(&out, &error))?;
+    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(run::root().join(licence), folder().join(licence))
+            .map_err(|error| failed(Path::new(licence), &error))?;
+    }
+    let mut pack = Command::new("npm");
+    pack.current_dir(folder()).args(["pack", "--silent", "--pack-destination"]).arg(&out);
+    println!("packed into {}:", out.display());
+    run::shown(&mut pack)
+}
+
+/// Says what a browser has to load, and fails beyond the bound.
+fn measure(dist: &Path) -> Result<(), Failure> {
+    let (mut module, mut scripts) = (0, 0);
+    for file in files(dist)?.iter().filter(|file| file.extension().is_some_and(|e| e == "js" || e == "wasm")) {
+        let size = gzipped(file).map_err(|error| failed(file, &error))?;
+        if file.extension().is_some_and(|e| e == "wasm") { module += size } else { scripts += size }
+    }
+    let total = module + scripts;
+    println!(
+        "package: {} KB to load, gzipped ({} module, {} scripts); the bound is {GZIPPED_KB_MAX}",
+        total / 1000,
+        module / 1000,
+        scripts / 1000
+    );
+    if total > GZIPPED_KB_MAX * 1000 {
+        return Err(Failure::new("the package is larger than it may be"));
+    }
+    Ok(())
+}
+
+/// All files under a folder.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| failed(folder, &error))? {
+        let path = entry.map_err(|error| failed(folder, &error))?.path();
+        if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
+    }
+    Ok(found)
+}
+
+fn gzipped(file: &Path) -> io::Result<usize> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    io::copy(&mut File::open(file)?, &mut encoder)?;
+    Ok(encoder.finish()?.len())
+}
+
+fn failed(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(format!("{}: {error}", path.display()))
+}
