@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use sync_core::storage::{LocalStore, Row, StoreError, Table, Write};
+use wal_audit::Commits;
 
 use error::{from_io, from_sqlite};
 
@@ -41,7 +42,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// [`StoreError::Locked`] if another store is open there, in this process or another; [`StoreError::Newer`] if a newer version wrote
-    /// it; [`StoreError::Corrupt`] if the file is no such store; else what the disk says.
+    /// it; [`StoreError::Corrupt`] if the file is no such store, or damaged so that what was saved would be missing; else what the disk says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, schema::MIGRATIONS)
     }
@@ -50,6 +51,10 @@ impl SqliteStore {
         fs::create_dir_all(dir).map_err(from_io)?;
         let lock = lock(dir)?;
         let path = dir.join(DATABASE_FILE);
+        // What was reported as saved must not go missing without a word: SQLite opens an older state when a bit of its log has flipped.
+        if let Some(damage) = wal_audit::audit(&path, Commits::Synced).map_err(from_io)? {
+            return Err(StoreError::Corrupt(damage.to_string()));
+        }
         let mut connection = Connection::open(&path).map_err(from_sqlite)?;
         connection.busy_timeout(BUSY_WAIT).map_err(from_sqlite)?;
         schema::prepare(&mut connection, &path, migrations)?;

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use sync_core::id::{DocumentName, LogSeq, StoreId};
-use sync_core::storage::{DocumentRecord, Loaded, StoreError};
+use sync_core::storage::{DocumentRecord, Durability, Loaded, StoreError};
 
 use super::error::from_sqlite;
-use super::folder::DATABASE_FILE;
+use super::folder::{DATABASE_FILE, Folder};
+use super::sqlite::audit;
 use super::{ReadStore, row, schema};
 
 /// How long a read waits for a writer that replaces the whole file, as compaction does.
@@ -43,7 +44,14 @@ pub struct SqliteReader {
 impl SqliteReader {
     /// Opens a data folder's store for reading, whether or not a server runs on it.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        Self::open_database(&folder.join(DATABASE_FILE))
+        let path = folder.join(DATABASE_FILE);
+        // A server that runs has looked itself, and goes on writing to what is looked at here.
+        if let Err(damaged) = audit(&path, Durability::Durable)
+            && let Ok(_alone) = Folder::lock(folder)
+        {
+            return Err(damaged);
+        }
+        Self::open_database(&path)
     }
 
     fn open_database(path: &Path) -> Result<Self, StoreError> {
@@ -52,6 +60,7 @@ impl SqliteReader {
         if found == 0 {
             return Err(StoreError::Corrupt("the store is empty: no server has written to it yet".into()));
         }
+        schema::check_documents(&connection)?;
         let store_id =
             schema::store_id(&connection)?.ok_or_else(|| StoreError::Corrupt("the store has no identity".into()))?;
         Ok(Self { connection, store_id })

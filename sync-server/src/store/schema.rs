@@ -73,6 +73,14 @@ pub(super) fn check(connection: &Connection, known: u32) -> Result<u32, StoreErr
     Ok(found)
 }
 
+/// Sees that every document is found by its name. Packs are checked whenever they are read; a document that is not found would be taken for new.
+/// Reads the table of documents and its index, not their packs.
+pub(super) fn check_documents(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "PRAGMA integrity_check(document)";
+    let found: String = connection.query_row(sql, [], |row| row.get(0)).map_err(from_sqlite)?;
+    if found == "ok" { Ok(()) } else { Err(StoreError::Corrupt(format!("the table of documents: {found}"))) }
+}
+
 /// Copies the database as it is. A copy that is there already, of an upgrade that was cut short, is replaced whole or not at all.
 fn copy_aside(connection: &Connection, copy: &Path) -> Result<(), StoreError> {
     let mut partial = copy.as_os_str().to_owned();

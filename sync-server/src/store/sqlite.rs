@@ -11,8 +11,9 @@ use rusqlite_migration::M;
 use sync_core::id::{DocumentName, LogSeq, StoreId};
 use sync_core::log::digest_start;
 use sync_core::storage::{Append, DocumentRecord, Durability, Loaded, Store, StoreError};
+use wal_audit::Commits;
 
-use super::error::from_sqlite;
+use super::error::{from_io, from_sqlite};
 use super::folder::Folder;
 use super::reader::SqliteReader;
 use super::row::{self, DocumentRow, ROW_FORMAT};
@@ -59,9 +60,11 @@ impl SqliteStore {
     pub(super) fn open_with(folder: &Path, options: Options, migrations: &[M<'_>]) -> Result<Self, StoreError> {
         let folder = Folder::lock(folder)?;
         let path = folder.database();
+        audit(&path, options.durability)?;
         let mut connection = Connection::open(&path).map_err(from_sqlite)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         schema::prepare(&mut connection, &path, migrations)?;
+        schema::check_documents(&connection)?;
         let synchronous = match options.durability {
             Durability::Durable => "FULL",
             Durability::Stored => "NORMAL",
@@ -206,6 +209,18 @@ impl Store for SqliteStore {
         count_max: usize,
     ) -> Result<Vec<(DocumentName, DocumentRecord)>, StoreError> {
         self.reader.documents(after, count_max)
+    }
+}
+
+/// Refuses a database of which SQLite would silently open an older state, while nobody writes to it.
+pub(super) fn audit(database: &Path, durability: Durability) -> Result<(), StoreError> {
+    let commits = match durability {
+        Durability::Durable => Commits::Synced,
+        Durability::Stored => Commits::Unsynced,
+    };
+    match wal_audit::audit(database, commits).map_err(from_io)? {
+        None => Ok(()),
+        Some(damage) => Err(StoreError::Corrupt(format!("{damage}; docs/operations.md says what can be done"))),
     }
 }
 
