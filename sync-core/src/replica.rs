@@ -362,7 +362,8 @@ impl Replica {
         if delta.changed {
             self.event(Event::Changed { document: id, local: local_edit });
         }
-        self.save_writes(now, id, delta.writes, delta.enqueued);
+        let ended = delta.replaced.iter().filter(|(_, new)| new.is_none()).map(|(old, _)| *old);
+        self.save_writes(now, id, delta.writes, delta.enqueued.into_iter().chain(ended).collect());
         self.report_edits(id);
         self.event(Event::Status(id));
     }

@@ -43,7 +43,7 @@ pub(super) struct Rejected {
 pub(super) struct Delta {
     /// To be committed in one transaction.
     pub(super) writes: Vec<Write>,
-    /// Changes that are safe once the writes are committed.
+    /// Changes of the outbox that are safe once the writes are committed.
     pub(super) enqueued: Vec<ChangeHash>,
     /// The value may have changed.
     pub(super) changed: bool,

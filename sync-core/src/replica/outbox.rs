@@ -21,14 +21,14 @@ pub(super) struct Edits {
 #[derive(Debug)]
 struct Edit {
     id: ChangeId,
-    /// `None` once nothing is left of it to wait for.
-    hash: Option<ChangeHash>,
+    hash: ChangeHash,
+    /// The change is in the local store, or the end that it has come to is.
     saved: bool,
 }
 
 impl Edits {
     pub(super) fn push(&mut self, id: ChangeId, hash: ChangeHash) {
-        self.open.push_back(Edit { id, hash: Some(hash), saved: false });
+        self.open.push_back(Edit { id, hash, saved: false });
     }
 
     /// The last edit, whatever has become of it.
@@ -36,18 +36,18 @@ impl Edits {
         self.open.back().map_or(self.saved.max(self.settled), |edit| edit.id)
     }
 
+    /// Changes were written again. One of which nothing survived keeps its name until that, too, is in the local store.
     pub(super) fn replace(&mut self, replaced: &[(ChangeHash, Option<ChangeHash>)]) {
         for (old, new) in replaced {
-            for edit in self.open.iter_mut().filter(|edit| edit.hash == Some(*old)) {
-                edit.hash = *new;
-                edit.saved |= new.is_none();
+            for edit in self.open.iter_mut().filter(|edit| edit.hash == *old) {
+                edit.hash = new.unwrap_or(*old);
             }
         }
     }
 
     pub(super) fn saved(&mut self, changes: &BTreeSet<ChangeHash>) {
         for edit in self.open.iter_mut().rev().take_while(|edit| !edit.saved) {
-            edit.saved |= edit.hash.is_some_and(|hash| changes.contains(&hash));
+            edit.saved |= changes.contains(&edit.hash);
         }
     }
 
@@ -57,7 +57,7 @@ impl Edits {
         let saved = saved.filter(|id| *id > self.saved);
         self.saved = saved.unwrap_or(self.saved);
         let mut settled = None;
-        while self.open.front().is_some_and(|edit| edit.saved && !edit.hash.as_ref().is_some_and(&waits)) {
+        while self.open.front().is_some_and(|edit| edit.saved && !waits(&edit.hash)) {
             settled = self.open.pop_front().map(|edit| edit.id);
         }
         self.settled = settled.unwrap_or(self.settled);

@@ -48,3 +48,27 @@ fn a_change_of_a_deleted_document_that_is_tried_again_is_written_or_stays() {
     assert_eq!((net.value(0, a).as_str(), net.status(0, a).rejected), (r#"{"kept":1}"#, 1));
     assert_eq!(net.server_changes("doc"), 1);
 }
+
+/// Seed 50469. An edit that a full disk had not taken yet was refused, and reported as saved at once: the refusal had not reached the disk
+/// either, and a crash took both.
+#[test]
+fn an_edit_that_is_refused_while_the_disk_is_full_is_saved_once_its_refusal_is() {
+    let mut net = Net::new(1);
+    let a = net.open(0, "doc");
+    net.change(0, a, |tx| tx.put(ROOT, "old", 1));
+    net.settle();
+    net.fill_client(0, true);
+    net.change(0, a, |tx| tx.put(ROOT, "unsaved", 1));
+    let saved = net.saved_up_to(0, a);
+    net.delete("doc");
+    net.settle();
+    assert_eq!((net.value(0, a).as_str(), net.status(0, a).rejected), ("{}", 1));
+    assert_eq!(net.saved_up_to(0, a), saved);
+    net.fill_client(0, false);
+    net.settle();
+    assert!(net.saved_up_to(0, a) > saved);
+    net.restart_client(0, true);
+    let a = net.open(0, "doc");
+    net.settle();
+    assert_eq!(net.status(0, a).rejected, 1);
+}

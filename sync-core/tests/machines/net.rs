@@ -7,7 +7,7 @@ use automerge::transaction::Transaction;
 use automerge::{Automerge, AutomergeError};
 use sync_core::document::InitValue;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
-use sync_core::replica::{self, DocumentId, OutboxState, Replica, Status};
+use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status};
 use sync_core::rng::Rng;
 use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
@@ -186,6 +186,10 @@ impl Net {
 
     pub(crate) fn status(&self, client: usize, id: DocumentId) -> Status {
         self.clients[client].replica.status(id).expect("open")
+    }
+
+    pub(crate) fn saved_up_to(&self, client: usize, id: DocumentId) -> ChangeId {
+        self.clients[client].replica.saved_up_to(id).expect("it is open")
     }
 
     pub(crate) fn outbox(&self, client: usize, id: DocumentId) -> usize {
