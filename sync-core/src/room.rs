@@ -14,7 +14,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use crate::clock::VectorClock;
-use crate::id::{ActorId, BatchId, DocumentHandle, DocumentName, LogSeq, RoomNumber, SessionId, StoreId, TaskId};
+use crate::id::{
+    ActorId, BatchId, DocumentHandle, DocumentName, Incarnation, LogSeq, RoomNumber, SessionId, StoreId, TaskId,
+};
 use crate::limits::PackLimits;
 use crate::planted::Planting;
 use crate::presence::Presence;
@@ -196,6 +198,8 @@ pub struct Room {
     number: RoomNumber,
     rng: Rng,
     phase: load::Phase,
+    /// What subscribers were told that the log is of, which the store does not know before its first change.
+    told: Option<Incarnation>,
     subscribers: BTreeMap<SessionId, Subscriber>,
     staging: push::Staging,
     tail: deliver::Tail,
@@ -216,6 +220,7 @@ impl Room {
             number,
             rng: Rng::new(seed),
             phase: load::Phase::Unloaded,
+            told: None,
             subscribers: BTreeMap::new(),
             staging: push::Staging::default(),
             presence: Presence::new(),

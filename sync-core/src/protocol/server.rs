@@ -130,7 +130,8 @@ pub enum Mode {
     /// then what it lacks follows. It pushes what the log lacks.
     #[n(2)]
     Reconcile,
-    /// The client's copy is of an incarnation that was deleted here. It sets its copy aside; the log follows from its start.
+    /// The client's copy is of an incarnation that was deleted here. The handle is free, and pushes sent under it are not taken: they are of
+    /// the deleted log. The client sets its copy aside and opens again.
     #[n(3)]
     Replaced,
 }

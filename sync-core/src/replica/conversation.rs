@@ -103,8 +103,8 @@ impl Replica {
         conversation.reopen_at = None;
         conversation.refused = None;
         conversation.clock.clone_from(&clock);
-        // Beside a clock the cursor only says which log this copy is of, so that none of a deleted one comes back.
-        let cursor = local.cursor.filter(|_| resumes || clock.is_some());
+        // Beside a clock, or at the start, the cursor only says which log this copy is of, so that nothing of a deleted one comes back.
+        let cursor = local.cursor;
         let acked = local.highest.filter(|_| resumes);
         let document = doc.name.as_str().to_owned();
         self.send(&ClientMessage::Open(Open { handle, document, access: Access::Write, cursor, acked, clock }));
@@ -368,7 +368,7 @@ impl Replica {
     }
 
     /// What was sent and not answered is to be sent again; what the server knows of this connection is gone, and with it who is there.
-    fn forget_conversation(&mut self, id: DocumentId) {
+    pub(super) fn forget_conversation(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         for from in doc.forget_conversation() {
             self.event(Event::Emitted { document: id, from, payload: Bytes::new(), presence: true });

@@ -56,8 +56,12 @@ impl Local {
         }
         let newly: Vec<_> = range.changes.into_iter().filter(|c| !self.acked.contains(&c.hash())).collect();
         self.acknowledge(&newly, &mut delta)?;
-        self.actors.truncate(range.base as usize);
-        self.actors.extend(range.new_actors);
+        let end = range.sparse.map_or(range.first.0 + range.hashes.len() as u64, |sparse| sparse.last.0 + 1);
+        // A range that the cursor has passed, by acknowledgements that came before it, says nothing of the actors behind it.
+        if end > cursor.seq.0 + 1 {
+            self.actors.truncate(range.base as usize);
+            self.actors.extend(range.new_actors);
+        }
         match range.sparse {
             Some(end) => self.move_cursor(end.last, end.digest),
             None => self.walk(range.first, &range.hashes),

@@ -82,6 +82,9 @@ impl Replica {
             Mode::Replaced => {
                 let delta = local.replace(store_id, opened.incarnation);
                 self.save(now, id, delta, false);
+                self.forget_conversation(id);
+                self.event(Event::Status(id));
+                return self.join(now, id);
             }
             Mode::Reconcile => {
                 let actors = opened.actors.unwrap_or_default().0;

@@ -48,6 +48,14 @@ impl Tail {
     }
 }
 
+impl super::Subscriber {
+    /// Beyond what the log held when it opened, packs are whole again: the client was told of no later actors.
+    fn end_reconcile(&mut self) {
+        let position = self.position;
+        self.reconcile.take_if(|reconcile| position >= reconcile.until);
+    }
+}
+
 impl Room {
     /// One commit, one frame, shared by all who have everything before it.
     pub(super) fn fan_out(&mut self, pack: &StoredPack, origin: Option<SessionId>) {
@@ -115,9 +123,6 @@ impl Room {
             if subscriber.awaits_have || subscriber.loading {
                 return;
             }
-            if subscriber.reconcile.as_ref().is_some_and(|r| subscriber.position >= r.until) {
-                subscriber.reconcile = None;
-            }
             if subscriber.position >= durable || subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
                 return;
             }
@@ -174,6 +179,8 @@ impl Room {
 
     /// Delivers a pack that begins at or before the subscriber's next position. False if the subscription ended.
     fn deliver(&mut self, session: SessionId, pack: &StoredPack) -> bool {
+        let Some(subscriber) = self.subscribers.get_mut(&session) else { return false };
+        subscriber.end_reconcile();
         let Some(subscriber) = self.subscribers.get(&session) else { return false };
         let first = subscriber.position.plus(1);
         let handle = subscriber.handle;

@@ -14,6 +14,9 @@ use crate::storage::{DocumentRecord, Loaded, StoreError, StoreTask};
 use crate::time::Instant;
 use crate::validator;
 
+/// Why subscriptions to a log end that is not the document's any more.
+const REPLACED: &str = "the document was replaced";
+
 /// How far the room is with its document.
 #[derive(Debug)]
 pub(super) enum Phase {
@@ -136,7 +139,11 @@ impl Room {
                 self.phase = Phase::Loading { task, body: Some(body), waiting, bytes };
             }
             Ok(body) => {
+                let incarnation = body.log.incarnation();
                 self.phase = Phase::Ready(body);
+                if self.told.replace(incarnation).is_some_and(|told| told != incarnation) {
+                    self.end_all(RejectCode::Mismatch, REPLACED);
+                }
                 self.resume_subscribers();
                 for (session, request) in waiting {
                     self.request(now, session, request);
@@ -173,9 +180,12 @@ impl Room {
     }
 
     fn new_body(&mut self, record: Option<DocumentRecord>) -> Box<Body> {
-        let incarnation = record.as_ref().and_then(|r| r.incarnation).unwrap_or_else(|| self.rng.incarnation());
-        let log = Log::new(incarnation);
         let deleted = record.as_ref().map(|r| r.deleted.clone()).unwrap_or_default();
+        let stored = record.as_ref().and_then(|r| r.incarnation);
+        // A log whose first change was not written is still the log that was spoken of.
+        let told = self.told.filter(|told| !deleted.contains(told));
+        let incarnation = stored.or(told).unwrap_or_else(|| self.rng.incarnation());
+        let log = Log::new(incarnation);
         let live = record.filter(|r| r.incarnation.is_some());
         let record =
             live.unwrap_or(DocumentRecord { incarnation: None, head: LogSeq(0), digest: log.digest(), deleted });
@@ -207,8 +217,9 @@ impl Room {
             Phase::Loading { waiting, .. } => waiting,
             _ => VecDeque::new(),
         };
-        self.drop_staged(RejectCode::Mismatch, "the document was replaced");
-        self.end_all(RejectCode::Mismatch, "the document was replaced");
+        self.drop_staged(RejectCode::Mismatch, REPLACED);
+        self.end_all(RejectCode::Mismatch, REPLACED);
+        self.told = None;
         self.tail.clear();
         self.loads.clear();
         for (session, request) in waiting {

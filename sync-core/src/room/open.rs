@@ -31,6 +31,10 @@ impl Room {
             digest: body.log.digest_at(head).expect("the durable position is in the log"),
             actors: actors.map(LogActors),
         };
+        // What comes with this opening is of the deleted log too: the client opens again once it has set its copy aside.
+        if mode == Mode::Replaced {
+            return self.send(session, &ServerMessage::Opened(opened), Then::Ended);
+        }
         let reconcile = (mode == Mode::Reconcile).then(|| Reconcile {
             held: open.clock.as_ref().map(|clock| held(&body.log, clock)).unwrap_or_default(),
             actors: known,

@@ -72,3 +72,46 @@ fn an_edit_that_is_refused_while_the_disk_is_full_is_saved_once_its_refusal_is()
     net.settle();
     assert_eq!(net.status(0, a).rejected, 1);
 }
+
+/// Seed 50737. The first change of a document could not be written. The room read the log again, called it by another name than it had told
+/// those who were there, and as nobody knew the name they had, what was deleted later came back from their copies.
+#[test]
+fn a_copy_from_before_the_first_write_failed_does_not_bring_a_deleted_document_back() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.settle();
+    net.server.full = true;
+    net.change(0, a, |tx| tx.put(ROOT, "old", 1));
+    net.settle_for(3);
+    net.server.full = false;
+    net.settle_for(10);
+    assert_eq!((net.value(1, b).as_str(), net.server_changes("doc")), (r#"{"old":1}"#, 1));
+    net.set_online(1, false);
+    net.delete("doc");
+    net.set_online(1, true);
+    net.settle();
+    assert_eq!((net.value(1, b).as_str(), net.server_changes("doc")), ("{}", 0));
+}
+
+/// Seed 60326. A client that had only been told which log it would write to pushed with its `Open`, after that log was deleted: the answer
+/// said so, and the push was taken into the new log all the same.
+#[test]
+fn a_push_that_comes_with_the_open_of_a_deleted_log_is_not_taken() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.settle();
+    net.set_online(1, false);
+    net.change(1, b, |tx| tx.put(ROOT, "early", 1));
+    net.change(0, a, |tx| tx.put(ROOT, "old", 1));
+    net.settle();
+    net.delete("doc");
+    net.settle();
+    net.set_online(1, true);
+    net.settle();
+    assert_eq!((net.value(1, b).as_str(), net.server_changes("doc")), ("{}", 0));
+    assert_eq!(net.status(1, b).rejected, 1);
+    net.change(1, b, |tx| tx.put(ROOT, "new", 1));
+    net.settle();
+    assert_eq!((net.value(0, a).as_str(), net.status(0, a).state), (r#"{"new":1}"#, State::Synced));
+    assert_eq!(net.outbox(1, b), 1, "only what was refused");
+}

@@ -54,6 +54,8 @@ pub(crate) struct Client {
     pub(crate) heard: Heard,
     pub(crate) refuse_next: bool,
     pub(crate) presences: Presences,
+    /// Documents that this process has named an incarnation of.
+    pub(crate) named: BTreeSet<String>,
     tasks: VecDeque<(TaskId, LocalTask)>,
     busy: bool,
     armed: Option<Instant>,
@@ -74,6 +76,7 @@ impl Client {
             heard: Heard::default(),
             refuse_next: false,
             presences: Presences::default(),
+            named: BTreeSet::new(),
             tasks: VecDeque::new(),
             busy: false,
             armed: None,
@@ -324,6 +327,7 @@ impl World {
             return;
         }
         client.epoch += 1;
+        client.named.clear();
         client.presences = Presences::default();
         client.crash_after = None;
         client.tasks.clear();

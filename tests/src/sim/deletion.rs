@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sync_core::protocol::Open;
+use sync_core::replica::OutboxState;
 use sync_core::room;
 
 use crate::sim::world::World;
@@ -25,6 +27,23 @@ impl World {
             self.drain_room(&name);
             self.work();
         }
+    }
+}
+
+impl World {
+    /// Who opens without a cursor or clock knows of no incarnation: what it has to send was never acknowledged to it, is nobody's copy, and
+    /// may go to whatever document there is now, though an earlier one had it.
+    pub(crate) fn unaware(&mut self, index: usize, open: &Open) {
+        let client = &mut self.clients[index];
+        if open.cursor.is_some() || open.clock.is_some() {
+            client.named.insert(open.document.clone());
+        }
+        let opened = client.documents.iter().find(|(name, _)| name.as_str() == open.document);
+        let Some((_, opened)) = opened.filter(|_| !client.named.contains(&open.document)) else { return };
+        let outbox = client.replica.as_ref().map(|replica| replica.outbox(opened.id)).unwrap_or_default();
+        let pending = outbox.iter().filter(|entry| !matches!(entry.state, OutboxState::Rejected { .. }));
+        let tokens = pending.filter_map(|entry| self.ledger.contents.get(&entry.change)).flatten().copied().collect();
+        self.ledger.wanted_again(&tokens);
     }
 }
 

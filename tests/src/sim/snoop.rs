@@ -67,6 +67,7 @@ impl World {
             }
             if let ClientMessage::Open(open) = message {
                 self.claims(index, open);
+                self.unaware(index, open);
             }
         }
         let heard = &mut self.clients[index].heard;
