@@ -54,7 +54,7 @@ pub(crate) struct Client {
     pub(crate) heard: Heard,
     pub(crate) refuse_next: bool,
     pub(crate) presences: Presences,
-    /// Documents that this process has named an incarnation of.
+    /// Documents that this process has named a stored incarnation of.
     pub(crate) named: BTreeSet<String>,
     tasks: VecDeque<(TaskId, LocalTask)>,
     busy: bool,

@@ -31,11 +31,13 @@ impl World {
 }
 
 impl World {
-    /// Who opens without a cursor or clock knows of no incarnation: what it has to send was never acknowledged to it, is nobody's copy, and
-    /// may go to whatever document there is now, though an earlier one had it.
+    /// Who opens without a clock or a cursor of an incarnation that was ever stored knows of none: what it has to send was never acknowledged
+    /// to it, is nobody's copy, and may go to whatever document there is now, though an earlier one had it.
     pub(crate) fn unaware(&mut self, index: usize, open: &Open) {
         let client = &mut self.clients[index];
-        if open.cursor.is_some() || open.clock.is_some() {
+        if open.cursor.is_some_and(|cursor| self.ledger.incarnations.contains(&cursor.incarnation))
+            || open.clock.is_some()
+        {
             client.named.insert(open.document.clone());
         }
         let opened = client.documents.iter().find(|(name, _)| name.as_str() == open.document);

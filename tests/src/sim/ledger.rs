@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, Value};
 use sync_core::change::Change;
-use sync_core::id::{ActorId, ChangeHash, Cursor, Digest, DocumentName, LogSeq};
+use sync_core::id::{ActorId, ChangeHash, Cursor, Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::limits::PackLimits;
 use sync_core::log::Log;
 use sync_core::pack::{self, PackContext};
@@ -99,6 +99,8 @@ pub(crate) struct Ledger {
     pub(crate) ever_logged: BTreeSet<Token>,
     /// The server's logs.
     pub(crate) logs: BTreeMap<DocumentName, LogMirror>,
+    /// Each incarnation that was ever stored.
+    pub(crate) incarnations: BTreeSet<Incarnation>,
     /// What deleted logs held, by document.
     pub(crate) dead: BTreeMap<DocumentName, BTreeSet<Token>>,
     /// The server's store went back at some time.
@@ -120,6 +122,7 @@ impl Ledger {
         let documents = disk.documents(None, usize::MAX).map_err(|e| e.to_string())?;
         for (name, record) in documents {
             let incarnation = record.incarnation.ok_or("a listed document without an incarnation")?;
+            self.incarnations.insert(incarnation);
             let mirror = self.logs.entry(name.clone()).or_insert_with(|| LogMirror {
                 log: Log::new(incarnation),
                 changes: Vec::new(),
