@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod clock;
+pub mod compact;
 pub mod document;
 pub mod id;
 pub mod limits;
@@ -16,12 +17,14 @@ pub mod pack;
 pub mod planted;
 pub mod presence;
 pub mod protocol;
+pub mod reading;
 pub mod reissue;
 pub mod replica;
 pub mod rng;
 pub mod room;
 pub mod scope;
 pub mod session;
+pub mod snapshot;
 pub mod storage;
 pub mod table;
 pub mod time;

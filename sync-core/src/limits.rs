@@ -11,6 +11,12 @@ pub const OP_COUNTER_MAX: u64 = 1 << 31;
 /// Longest actor id, in bytes. A change that names a longer one, or an empty one, is refused before it is parsed.
 pub const ACTOR_BYTES_MAX: usize = 64;
 
+/// Longest snapshot of an op index and a log's base, in bytes once inflated. A longer one is not read: the log is, from its start.
+pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
+
+/// Most things learned about compacted history that a room keeps once no request needs them; beyond, all are forgotten.
+pub const LEARNED_MAX: usize = 16_384;
+
 /// Times, counters and increments stay within this distance of zero, so that JavaScript can hold them exactly. Others are refused.
 pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
 

@@ -5,6 +5,7 @@
 
 mod past;
 mod runs;
+mod saved;
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,10 @@ mod chunk;
 mod columns;
 mod decode;
 mod encode;
-mod leb;
+pub(crate) mod leb;
+mod outside;
+
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -15,7 +18,10 @@ use crate::change::{Change, ChangeError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::PackLimits;
 use crate::table::ChangeTable;
+pub(crate) use decode::inflate;
+pub(crate) use encode::deflate;
 use leb::Reader;
+pub use outside::{Beside, Outside};
 
 /// What both sides of a pack know: the numbers of actors, and the hashes of changes that both hold.
 pub trait PackContext {
@@ -87,6 +93,20 @@ pub fn encode(changes: &[Change], base: u32, context: &impl PackContext) -> Resu
 /// Unpacks, re-creating the very bytes of each change and proving it by the digest.
 pub fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
     decode::decode(bytes, context, limits)
+}
+
+/// What a pack names that the receiver must hold, or may: see [`Names`]. Reads the pack without making its changes.
+pub fn names(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Names, PackError> {
+    decode::names(bytes, context, limits)
+}
+
+/// The changes that a pack's own are, and those that they depend on outside of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Actor and seq of each change, and of each dep given so.
+    pub places: BTreeSet<(ActorId, u32)>,
+    /// Deps given by their hash alone, as in changes that are written whole.
+    pub hashes: BTreeSet<ChangeHash>,
 }
 
 /// Number of changes in a pack, read from its header alone.

@@ -5,6 +5,7 @@
 
 mod deliver;
 mod load;
+mod lookup;
 mod open;
 mod presence;
 mod push;
@@ -147,6 +148,8 @@ pub enum Input {
     StoreDone(TaskId, StoreDone),
     /// The document was deleted or restored underneath: end all subscriptions and read it again.
     Replaced,
+    /// The store has a newer snapshot: let go of what lies before it, as soon as nothing is under way.
+    Compacted,
 }
 
 /// What a room wants done.
@@ -200,6 +203,9 @@ pub struct Room {
     phase: load::Phase,
     /// What subscribers were told that the log is of, which the store does not know before its first change.
     told: Option<Incarnation>,
+    lookups: lookup::Lookups,
+    /// There is a newer snapshot than the one that the log stands on.
+    compacted: bool,
     subscribers: BTreeMap<SessionId, Subscriber>,
     staging: push::Staging,
     tail: deliver::Tail,
@@ -221,6 +227,8 @@ impl Room {
             rng: Rng::new(seed),
             phase: load::Phase::Unloaded,
             told: None,
+            lookups: lookup::Lookups::default(),
+            compacted: false,
             subscribers: BTreeMap::new(),
             staging: push::Staging::default(),
             presence: Presence::new(),
@@ -236,10 +244,15 @@ impl Room {
             Input::Session(session, request) => self.request(now, session, request),
             Input::StoreDone(task, StoreDone::Loaded(result)) => match self.loads.remove(&task) {
                 Some(session) => self.caught_up_to(session, result),
+                None if self.lookups.is_for(task) => self.looked_up(now, result),
                 None => self.loaded(now, task, result),
             },
             Input::StoreDone(task, StoreDone::Appended(result)) => self.appended(task, result),
             Input::Replaced => self.replaced(),
+            Input::Compacted => self.compacted = self.phase.is_ready(),
+        }
+        if self.compacted && self.phase.is_ready() && self.staging.is_empty() && self.lookups.is_empty() {
+            self.begin_load();
         }
     }
 
@@ -260,7 +273,7 @@ impl Room {
 
     /// Whether the room may be dropped: nobody is here and nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.subscribers.is_empty() && !self.phase.is_loading() && self.staging.is_empty()
+        self.subscribers.is_empty() && !self.phase.is_loading() && self.staging.is_empty() && self.lookups.is_empty()
     }
 
     /// Why the document is quarantined, if it is.
@@ -293,6 +306,14 @@ impl Room {
         if !self.phase.is_ready() {
             return self.wait(session, request);
         }
+        let flushes = matches!(request, Request::Flushed(_));
+        if self.lookups.holds(session) && !flushes {
+            return self.park(session, request);
+        }
+        self.attend(now, session, request);
+    }
+
+    fn handle_request(&mut self, now: Instant, session: SessionId, request: Request) {
         match request {
             Request::Join { open, .. } => self.join(session, open),
             Request::Push { batch, pack } => self.push(session, batch, &pack),
@@ -305,6 +326,7 @@ impl Room {
 
     fn leave(&mut self, session: SessionId) {
         self.phase.forget(session);
+        self.lookups.forget(session);
         if self.subscribers.remove(&session).is_some() {
             self.loads.retain(|_, s| *s != session);
             self.staging.forget(session);

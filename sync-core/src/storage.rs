@@ -33,6 +33,34 @@ pub struct StoredPack {
     pub digest: Digest,
     /// The pack.
     pub bytes: Bytes,
+    /// The hashes that it needs from before `first`, as [`crate::pack::Outside`] writes them, so that it can be read alone. Absent from a
+    /// pack that was appended: it is read with the log before it.
+    pub outside: Option<Bytes>,
+}
+
+/// What a store keeps beside a document's packs so that nobody needs to read them all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    /// The last position that it stands for. A pack ends there.
+    pub seq: LogSeq,
+    /// The log's digest there.
+    pub digest: Digest,
+    /// A [`crate::snapshot::Snapshot`].
+    pub bytes: Bytes,
+}
+
+/// Puts other packs in the place of those that hold a range of a log. The log stays what it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compaction {
+    /// The document.
+    pub document: DocumentName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The packs to write: at least one, without gaps between them, each with its hashes from outside. A stored pack must begin where the first
+    /// of them does, and one must end, with the same digest, where the last does.
+    pub packs: Vec<StoredPack>,
+    /// The snapshot that takes the place of an older one, if there is a new one.
+    pub snapshot: Option<StoredSnapshot>,
 }
 
 impl StoredPack {
@@ -67,6 +95,13 @@ pub enum StoreTask {
         /// Stop once the packs read hold this many bytes.
         bytes_max: usize,
     },
+    /// Read a document's record, its snapshot, and its packs that reach beyond that, up to about `bytes_max` as in `Load`.
+    Open {
+        /// The document.
+        document: DocumentName,
+        /// Stop once the packs read hold this many bytes.
+        bytes_max: usize,
+    },
     /// Add a pack, durably.
     Append(Append),
 }
@@ -76,6 +111,7 @@ impl StoreTask {
     pub fn run(self, store: &mut (impl Store + ?Sized)) -> StoreDone {
         match self {
             Self::Load { document, after, bytes_max } => StoreDone::Loaded(store.load(&document, after, bytes_max)),
+            Self::Open { document, bytes_max } => StoreDone::Loaded(store.open(&document, bytes_max)),
             Self::Append(append) => {
                 let one = |mut all: Vec<_>| all.pop().expect("each append has a result");
                 StoreDone::Appended(store.commit(&[append]).and_then(one))
@@ -84,11 +120,13 @@ impl StoreTask {
     }
 }
 
-/// What a [`StoreTask::Load`] found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a [`StoreTask::Load`] or [`StoreTask::Open`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// The document's record; `None` if there never was one.
     pub record: Option<DocumentRecord>,
+    /// The snapshot, if there is one and it was asked for.
+    pub snapshot: Option<StoredSnapshot>,
     /// Packs in log order, without gaps between them.
     pub packs: Vec<StoredPack>,
 }
@@ -105,7 +143,7 @@ pub enum Durability {
 /// The result of a [`StoreTask`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreDone {
-    /// Of a load.
+    /// Of a load or an open.
     Loaded(Result<Loaded, StoreError>),
     /// Of an append.
     Appended(Result<Durability, StoreError>),
@@ -162,6 +200,13 @@ pub trait Store: Send {
 
     /// A document's record and its packs that reach beyond `after`, in log order, up to about `bytes_max` but at least one if there is one.
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// As `load` from the document's snapshot on, which comes with it; from the start if there is none.
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// Puts packs in the place of others in one transaction. [`StoreError::HeadMoved`] if the document, or the range, is not
+    /// what the compaction took it for; then nothing is changed.
+    fn compact(&mut self, compaction: &Compaction) -> Result<(), StoreError>;
 
     /// Commits appends in one transaction, in order. The outer error means that nothing was kept. An inner
     /// [`StoreError::HeadMoved`] or [`StoreError::Corrupt`] concerns that append alone; the others are kept.

@@ -1,6 +1,7 @@
 //! The table of changes held: which hash stands at which actor and seq, and which changes nobody depends on yet.
 //!
-//! Holds hashes only, never contents. Gaps and unknown deps cannot enter.
+//! Holds hashes only, never contents. Gaps and unknown deps cannot enter. A table may stand on a *base*: changes that it knows by number
+//! alone, but for the last of each actor. What must be known of one of them is read elsewhere and [learned](ChangeTable::learn).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,12 +48,58 @@ pub enum TableError {
     /// A change that it depends on is not held.
     #[error("depends on {0}, which is not held")]
     MissingDep(ChangeHash),
+    /// It is, or another change stands, below the table's base, where the hash has not been read.
+    #[error("change {seq} of actor {actor} lies in history that was not read")]
+    Unread {
+        /// The actor.
+        actor: ActorId,
+        /// The seq.
+        seq: u32,
+    },
 }
 
 #[derive(Clone, Debug)]
 struct ActorChanges {
     id: ActorId,
+    /// Its changes up to here lie below the base.
+    below: u32,
+    /// The hash of change `below`, if that is not 0.
+    last_below: Option<ChangeHash>,
+    /// Hashes from change `below + 1` on.
     hashes: Vec<ChangeHash>,
+}
+
+impl ActorChanges {
+    fn seq(&self) -> u32 {
+        self.below + self.hashes.len() as u32
+    }
+
+    fn last(&self) -> ChangeHash {
+        let last = self.hashes.last().copied().or(self.last_below);
+        last.expect("an actor enters with its first change")
+    }
+}
+
+/// What was read of changes below the base.
+#[derive(Clone, Debug, Default)]
+struct Learned {
+    hashes: BTreeMap<Place, ChangeHash>,
+    places: BTreeMap<ChangeHash, Place>,
+    /// Changes above the base depend on these: they stay.
+    pinned: BTreeSet<Place>,
+}
+
+/// An actor as a base knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseActor {
+    /// The actor.
+    pub id: ActorId,
+    /// Its highest seq below the base, at least 1.
+    pub seq: u32,
+    /// The hash of that change.
+    pub hash: ChangeHash,
+    /// Whether no other change below the base depends on that one.
+    pub is_head: bool,
 }
 
 /// A causally closed set of changes by hash.
@@ -62,6 +109,8 @@ pub struct ChangeTable {
     numbers: BTreeMap<ActorId, u32>,
     places: BTreeMap<ChangeHash, Place>,
     heads: BTreeSet<ChangeHash>,
+    below: usize,
+    learned: Learned,
 }
 
 impl ChangeTable {
@@ -70,9 +119,63 @@ impl ChangeTable {
         Self::default()
     }
 
+    /// A table on a base, whose actors are given in the order of their numbers.
+    pub fn on(base: Vec<BaseActor>) -> Self {
+        let mut table = Self::default();
+        for (number, actor) in (0..).zip(base) {
+            table.places.insert(actor.hash, Place { actor: number, seq: actor.seq });
+            if actor.is_head {
+                table.heads.insert(actor.hash);
+            }
+            table.below += actor.seq as usize;
+            table.numbers.insert(actor.id.clone(), number);
+            let last_below = Some(actor.hash);
+            table.actors.push(ActorChanges { id: actor.id, below: actor.seq, last_below, hashes: Vec::new() });
+        }
+        table
+    }
+
+    /// All that is held as a base for another table.
+    pub fn to_base(&self) -> Vec<BaseActor> {
+        let actor = |a: &ActorChanges| {
+            let hash = a.last();
+            BaseActor { id: a.id.clone(), seq: a.seq(), hash, is_head: self.heads.contains(&hash) }
+        };
+        self.actors.iter().map(actor).collect()
+    }
+
+    /// Whether a change is held whose hash has not been read.
+    pub fn is_unread(&self, place: Place) -> bool {
+        let below = self.actors.get(place.actor as usize).map_or(0, |a| a.below);
+        place.seq > 0 && place.seq < below && !self.learned.hashes.contains_key(&place)
+    }
+
+    /// Takes in the hash of a change below the base.
+    pub fn learn(&mut self, place: Place, hash: ChangeHash) {
+        if self.is_unread(place) {
+            self.learned.hashes.insert(place, hash);
+            self.learned.places.insert(hash, place);
+        }
+    }
+
+    /// Number of changes learned that no change above the base depends on.
+    pub fn learned_count(&self) -> usize {
+        self.learned.hashes.len() - self.learned.pinned.len()
+    }
+
+    /// Forgets what was learned, but for what changes above the base depend on.
+    pub fn forget_learned(&mut self) {
+        let pinned = &self.learned.pinned;
+        self.learned.hashes.retain(|place, _| pinned.contains(place));
+        self.learned.places.retain(|_, place| pinned.contains(place));
+    }
+
     /// Says whether `change` could be added now, and if not why.
     pub fn check(&self, change: &Change) -> Result<(), TableError> {
         let (actor, seq) = (change.actor(), change.seq());
+        if self.number(actor).is_some_and(|actor| self.is_unread(Place { actor, seq })) {
+            return Err(TableError::Unread { actor: actor.clone(), seq });
+        }
         if let Some(held) = self.hash(actor, seq) {
             if held == change.hash() {
                 return Err(TableError::Held);
@@ -83,7 +186,7 @@ impl ChangeTable {
         if seq != held + 1 {
             return Err(TableError::SeqGap { actor: actor.clone(), seq, held });
         }
-        match change.deps().iter().find(|dep| !self.places.contains_key(*dep)) {
+        match change.deps().iter().find(|dep| !self.contains(dep)) {
             Some(dep) => Err(TableError::MissingDep(*dep)),
             None => Ok(()),
         }
@@ -93,12 +196,13 @@ impl ChangeTable {
     pub fn insert(&mut self, change: &Change) -> Result<Place, TableError> {
         self.check(change)?;
         let number = self.number_or_new(change.actor());
-        let hashes = &mut self.actors[number as usize].hashes;
-        hashes.push(change.hash());
-        let place = Place { actor: number, seq: hashes.len() as u32 };
+        let changes = &mut self.actors[number as usize];
+        changes.hashes.push(change.hash());
+        let place = Place { actor: number, seq: changes.seq() };
         self.places.insert(change.hash(), place);
         for dep in change.deps() {
             self.heads.remove(dep);
+            self.learned.pinned.extend(self.learned.places.get(dep));
         }
         self.heads.insert(change.hash());
         Ok(place)
@@ -109,35 +213,39 @@ impl ChangeTable {
             return *number;
         }
         let number = self.actors.len() as u32;
-        self.actors.push(ActorChanges { id: actor.clone(), hashes: Vec::new() });
+        self.actors.push(ActorChanges { id: actor.clone(), below: 0, last_below: None, hashes: Vec::new() });
         self.numbers.insert(actor.clone(), number);
         number
     }
 
-    /// Whether a change is held.
+    /// Whether a change is held, as far as is read.
     pub fn contains(&self, hash: &ChangeHash) -> bool {
-        self.places.contains_key(hash)
+        self.place(hash).is_some()
     }
 
-    /// Where a change stands.
+    /// Where a change stands, as far as is read.
     pub fn place(&self, hash: &ChangeHash) -> Option<Place> {
-        self.places.get(hash).copied()
+        self.places.get(hash).or_else(|| self.learned.places.get(hash)).copied()
     }
 
-    /// The change at an actor's seq.
+    /// The change at an actor's seq, as far as is read.
     pub fn hash(&self, actor: &ActorId, seq: u32) -> Option<ChangeHash> {
         self.hash_at(Place { actor: self.number(actor)?, seq })
     }
 
-    /// The change at a place.
+    /// The change at a place, as far as is read.
     pub fn hash_at(&self, place: Place) -> Option<ChangeHash> {
-        let index = (place.seq as usize).checked_sub(1)?;
-        self.actors.get(place.actor as usize)?.hashes.get(index).copied()
+        let changes = self.actors.get(place.actor as usize)?;
+        match place.seq.checked_sub(changes.below) {
+            Some(0) => changes.last_below,
+            Some(above) => changes.hashes.get(above as usize - 1).copied(),
+            None => self.learned.hashes.get(&place).copied(),
+        }
     }
 
     /// Highest seq held of an actor; 0 if none.
     pub fn seq(&self, actor: &ActorId) -> u32 {
-        self.number(actor).map_or(0, |n| self.actors[n as usize].hashes.len() as u32)
+        self.number(actor).map_or(0, |n| self.actors[n as usize].seq())
     }
 
     /// The number of an actor, in order of first appearance.
@@ -157,12 +265,12 @@ impl ChangeTable {
 
     /// Number of changes.
     pub fn len(&self) -> usize {
-        self.places.len()
+        self.below + self.actors.iter().map(|a| a.hashes.len()).sum::<usize>()
     }
 
     /// Whether nothing is held.
     pub fn is_empty(&self) -> bool {
-        self.places.is_empty()
+        self.actors.is_empty()
     }
 
     /// The changes that no other held change depends on, sorted.
@@ -172,10 +280,7 @@ impl ChangeTable {
 
     /// Clock entries in the order of actor numbers.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&ActorId, ClockEntry)> {
-        self.actors.iter().map(|a| {
-            let last = a.hashes.last().expect("an actor enters with its first change");
-            (&a.id, ClockEntry { seq: a.hashes.len() as u32, hash: (*last).into() })
-        })
+        self.actors.iter().map(|a| (&a.id, ClockEntry { seq: a.seq(), hash: a.last().into() }))
     }
 
     /// What is held, as a clock.

@@ -60,6 +60,7 @@ impl Item {
                 count: d.u32()?,
                 digest: d.decode()?,
                 bytes: Bytes::copy_from_slice(d.bytes()?),
+                outside: None,
             })),
             2 => Ok(Self::End { documents: d.u64()?, packs: d.u64()? }),
             _ => Err(Error::message("an item of a kind that this version does not know")),

@@ -38,7 +38,7 @@ enum Command {
     Import(transfer::Import),
     /// Check every hash, dep, sequence and digest, and name what is wrong; also while a server runs
     Verify(Data),
-    /// Move the write-ahead log into the database and give free space back; no server may be running
+    /// Pack scattered logs together, move the write-ahead log into the database and give free space back; no server may be running
     Compact(Data),
     /// Show what a store holds; also while a server runs on the folder
     Stats(Data),

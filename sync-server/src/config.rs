@@ -7,6 +7,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use sync_core::compact;
 use sync_core::storage::Durability;
 
 use crate::store;
@@ -52,6 +53,10 @@ pub struct Config {
     pub reconnect_within_s: u64,
     /// Most bytes of the store's file; pushes beyond are refused as on a full disk. No bound if 0.
     pub store_bytes_max: u64,
+    /// A document is compacted in the background once it has gained this many commits; never if 0.
+    pub compact_after: usize,
+    /// Changes at the end of a document's log that are kept at hand: what clients that come back soon refer to needs no reading then.
+    pub compact_keep: u64,
 }
 
 impl Default for Config {
@@ -69,12 +74,14 @@ impl Default for Config {
             heartbeat_s: 20,
             reconnect_within_s: 5,
             store_bytes_max: 0,
+            compact_after: 256,
+            compact_keep: 1_024,
         }
     }
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "listen",
     "data",
     "allow_anonymous",
@@ -87,6 +94,8 @@ const KEYS: [&str; 12] = [
     "heartbeat_s",
     "reconnect_within_s",
     "store_bytes_max",
+    "compact_after",
+    "compact_keep",
 ];
 
 impl Config {
@@ -107,6 +116,12 @@ impl Config {
             DurabilityMode::Normal => Durability::Stored,
         };
         store::Options { durability, bytes_max: (self.store_bytes_max > 0).then_some(self.store_bytes_max) }
+    }
+
+    pub(crate) fn compaction(&self) -> Option<compact::Options> {
+        let options = compact::Options::default();
+        let keep_changes = self.compact_keep;
+        (self.compact_after > 0).then_some(compact::Options { packs_min: self.compact_after, keep_changes, ..options })
     }
 
     pub(crate) fn workers(&self) -> usize {

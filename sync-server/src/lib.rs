@@ -14,6 +14,7 @@ mod accept;
 mod archive;
 mod budget;
 mod clock;
+mod compactor;
 mod health;
 mod http;
 mod mailbox;

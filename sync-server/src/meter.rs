@@ -42,6 +42,7 @@ fn start_at_zero() {
         "rejoin_connections_overflowed_total",
         "rejoin_connections_refused_total",
         "rejoin_changes_accepted_total",
+        "rejoin_compaction_failures_total",
     ] {
         counter!(name).increment(0);
     }
@@ -121,6 +122,16 @@ pub(crate) fn store_error(error: &StoreError) {
 /// Tasks waiting for the writer.
 pub(crate) fn writer_queue(length: usize) {
     gauge!("rejoin_writer_queue").set(length as f64);
+}
+
+/// A document was compacted.
+pub(crate) fn compaction(took: Duration) {
+    histogram!("rejoin_compaction_seconds").record(took.as_secs_f64());
+}
+
+/// A document could not be compacted.
+pub(crate) fn compaction_failed() {
+    counter!("rejoin_compaction_failures_total").increment(1);
 }
 
 /// A document was materialised for a reader.

@@ -44,6 +44,7 @@ enum ToWorker {
         queued: OwnedSemaphorePermit,
     },
     Replaced(DocumentName),
+    Compacted(DocumentName),
 }
 
 /// What all workers share.
@@ -119,6 +120,11 @@ impl Rooms {
     pub(crate) async fn replaced(&self, document: DocumentName) {
         let _ = self.worker(&document.clone()).requests.send(ToWorker::Replaced(document)).await;
     }
+
+    /// Says that a document has a newer snapshot. Where its worker is too busy to hear it, the room keeps more in memory for a while.
+    pub(crate) fn compacted(&self, document: DocumentName) {
+        let _ = self.worker(&document.clone()).try_send(ToWorker::Compacted(document));
+    }
 }
 
 struct Hosted {
@@ -168,6 +174,9 @@ impl Worker {
                     Some(ToWorker::Replaced(document)) => {
                         self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
                         self.turn(&document, |room, now| room.handle_input(now, Input::Replaced)).await;
+                    }
+                    Some(ToWorker::Compacted(document)) => {
+                        self.turn(&document, |room, now| room.handle_input(now, Input::Compacted)).await;
                     }
                     None => return,
                 },

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::thread;
 use std::time::Duration;
 
+use sync_core::id::StoreId;
 use sync_core::storage::{Store as _, StoreError};
 use sync_core::{room, session};
 use tokio::net::TcpListener;
@@ -17,6 +18,7 @@ use crate::accept;
 use crate::backplane::{Backplane, LocalBackplane};
 use crate::budget::Budget;
 use crate::clock::Clock;
+use crate::compactor::Compactor;
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, router};
@@ -98,37 +100,38 @@ impl Server {
         let store = SqliteStore::open(&config.data, config.store()).map_err(failed)?;
         let store_id = store.store_id();
         let reader = store.reader().map_err(failed)?;
+        let compaction_reader = store.reader().map_err(failed)?;
         let readers = (0..MATERIALISERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
 
         let metrics = meter::install();
         let health = Arc::new(Health::default());
         let clock = Clock::start();
-        let backplane: Arc<dyn Backplane> = Arc::new(LocalBackplane::default());
+        let bus: Arc<dyn Backplane> = Arc::new(LocalBackplane::default());
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_connections, stop) = watch::channel(false);
         let (store, mut threads) = StoreThreads::start(store, reader, health.clone()).map_err(StartError::Threads)?;
-        let (materialiser, more) = Materialiser::start(readers, &*backplane).map_err(StartError::Threads)?;
+        let (materialiser, more) = Materialiser::start(readers, &*bus).map_err(StartError::Threads)?;
         threads.extend(more);
         let shared = Shared {
             config: room::Config::new(store_id),
             idle: config.room_idle(),
             clock,
             store: store.clone(),
-            backplane,
+            backplane: bus.clone(),
         };
         let (rooms, workers) = Rooms::start(config.workers(), shared, &workers_stop);
-        let mut session = session::Config::new(store_id);
-        session.heartbeat = Duration::from_secs(config.heartbeat_s.max(1));
-        let surroundings = Surroundings {
-            rooms: rooms.clone(),
-            session,
-            clock,
-            budget: Budget::new(config.buffers_bytes_max),
-            reconnect_within: Duration::from_secs(config.reconnect_within_s),
-            stop: stop.clone(),
-        };
+        let compacting = config.compaction().map(|options| {
+            let (store, rooms, stop) = (store.clone(), rooms.clone(), workers_stop);
+            Compactor { reader: compaction_reader, store, rooms, options, stop }.start(&*bus)
+        });
+        let surroundings = surroundings(config, store_id, rooms.clone(), clock, stop.clone());
         let (alive_held, alive) = mpsc::channel(1);
-        let background = background(store.clone(), health.clone(), metrics.clone());
+        let mut background = background(store.clone(), health.clone(), metrics.clone());
+        if let Some(started) = compacting {
+            let (counting, thread) = started.map_err(StartError::Threads)?;
+            background.push(counting);
+            threads.push(thread);
+        }
         let app = App {
             surroundings,
             rooms,
@@ -143,7 +146,7 @@ impl Server {
             alive: alive_held,
         };
         let serving = tokio::spawn(accept::serve(listener, router(Arc::new(app)), stop));
-        let server = Self {
+        Ok(Self {
             address,
             health,
             store,
@@ -154,8 +157,7 @@ impl Server {
             background,
             workers,
             threads,
-        };
-        Ok(server)
+        })
     }
 
     /// Where it listens.
@@ -189,6 +191,20 @@ impl Server {
 /// Resolves once a stop is asked for, or nobody could ask any more.
 pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+fn surroundings(
+    config: &Config,
+    store_id: StoreId,
+    rooms: Rooms,
+    clock: Clock,
+    stop: watch::Receiver<bool>,
+) -> Surroundings {
+    let heartbeat = Duration::from_secs(config.heartbeat_s.max(1));
+    let session = session::Config { heartbeat, ..session::Config::new(store_id) };
+    let budget = Budget::new(config.buffers_bytes_max);
+    let reconnect_within = Duration::from_secs(config.reconnect_within_s);
+    Surroundings { rooms, session, clock, budget, reconnect_within, stop }
 }
 
 fn background(

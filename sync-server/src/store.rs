@@ -2,6 +2,7 @@
 //!
 //! Owns the traits' implementations and a data folder's layout. What is in a pack is none of its business.
 
+mod compact;
 mod error;
 mod folder;
 mod reader;
@@ -28,6 +29,9 @@ pub trait ReadStore: Send {
 
     /// As [`sync_core::storage::Store::load`].
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// As [`sync_core::storage::Store::open`].
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError>;
 
     /// As [`sync_core::storage::Store::documents`].
     fn documents(

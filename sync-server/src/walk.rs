@@ -5,11 +5,12 @@
 use sync_core::change::Change;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::limits::PackLimits;
-use sync_core::log::Log;
+use sync_core::log::{Log, Segment};
 use sync_core::op_index::OpIndex;
-use sync_core::pack::{self, PackError};
-use sync_core::storage::{DocumentRecord, StoreError, StoredPack};
-use sync_core::table::TableError;
+use sync_core::pack::{self, Outside, PackError};
+use sync_core::snapshot::{self, Snapshot};
+use sync_core::storage::{DocumentRecord, StoreError, StoredPack, StoredSnapshot};
+use sync_core::table::{Place, TableError};
 use sync_core::validator::{self, Refusal};
 
 use crate::store::ReadStore;
@@ -76,6 +77,20 @@ pub enum WalkError {
         /// As it is stored.
         said: Digest,
     },
+    /// What a pack brings of hashes from before it is not what the log has.
+    #[error("the pack at {first} has other hashes from before it than the log")]
+    Outside {
+        /// Where it begins.
+        first: LogSeq,
+    },
+    /// The snapshot is not what the log before it gives.
+    #[error("the snapshot at {seq} {error}")]
+    Snapshot {
+        /// Where it stands.
+        seq: LogSeq,
+        /// What is wrong.
+        error: String,
+    },
     /// The document was deleted or made anew while it was read.
     #[error("the document was replaced while it was read")]
     Replaced,
@@ -87,6 +102,8 @@ pub struct Walk {
     log: Log,
     index: Option<OpIndex>,
     limits: PackLimits,
+    /// To be compared once the log reaches it.
+    snapshot: Option<StoredSnapshot>,
 }
 
 impl Walk {
@@ -94,7 +111,12 @@ impl Walk {
     pub fn new(incarnation: Incarnation, validate: bool) -> Self {
         let limits =
             PackLimits { inflated_bytes_max: PackLimits::default().inflated_bytes_max, ..PackLimits::stored() };
-        Self { log: Log::new(incarnation), index: validate.then(OpIndex::new), limits }
+        Self { log: Log::new(incarnation), index: validate.then(OpIndex::new), limits, snapshot: None }
+    }
+
+    /// Compares a snapshot, when the log reaches it, with what its changes give. Only where they are validated.
+    pub fn expect(&mut self, snapshot: Option<StoredSnapshot>) {
+        self.snapshot = snapshot;
     }
 
     /// The log so far.
@@ -108,6 +130,7 @@ impl Walk {
         if first != head.plus(1) {
             return Err(WalkError::Position { first, head });
         }
+        self.check_outside(stored)?;
         let unpacked = pack::decode(&stored.bytes, self.log.table(), &self.limits)
             .map_err(|error| WalkError::Pack { first, error })?;
         if unpacked.changes.len() != stored.count as usize {
@@ -130,7 +153,35 @@ impl Walk {
             validator::admit(change, self.log.table(), index, &self.limits.change)
                 .map_err(|error| WalkError::Refused { seq, error })?;
         }
-        self.log.append(change).map_err(|error| WalkError::Place { seq, error })
+        self.log.append(change).map_err(|error| WalkError::Place { seq, error })?;
+        self.check_snapshot()?;
+        Ok(seq)
+    }
+
+    fn check_outside(&self, stored: &StoredPack) -> Result<(), WalkError> {
+        let Some(bytes) = &stored.outside else { return Ok(()) };
+        let first = stored.first;
+        let outside = Outside::decode(bytes).map_err(|error| WalkError::Pack { first, error })?;
+        let known = |(actor, seq, hash)| self.log.table().hash_at(Place { actor, seq }) == Some(hash);
+        if outside.iter().all(known) { Ok(()) } else { Err(WalkError::Outside { first }) }
+    }
+
+    fn check_snapshot(&mut self) -> Result<(), WalkError> {
+        let seq = self.log.head();
+        let Some(index) = &self.index else { return Ok(()) };
+        let Some(stored) = self.snapshot.take_if(|stored| stored.seq == seq) else { return Ok(()) };
+        let wrong = |error: &str| Err(WalkError::Snapshot { seq, error: error.into() });
+        let found = match Snapshot::decode(&stored.bytes) {
+            Ok(found) => found,
+            Err(error) => return wrong(&format!("can't be read: {error}")),
+        };
+        let known = |segment: &Segment| self.log.digest_at(segment.last()) == Some(segment.digest);
+        if !found.base.segments.iter().all(known) || stored.digest != self.log.digest() {
+            return wrong("is of another log");
+        }
+        let base = self.log.to_base(found.base.segments.clone());
+        let made = snapshot::encode(self.log.incarnation(), &base, index);
+        if made == found.encode() { Ok(()) } else { wrong("is not what the changes before it give") }
     }
 }
 
@@ -148,7 +199,14 @@ pub fn read(
         let Some((record, incarnation)) = loaded.record.and_then(|r| r.incarnation.map(|i| (r, i))) else {
             return if walk.is_some() { Err(WalkError::Replaced) } else { Ok(None) };
         };
-        let walk = walk.get_or_insert_with(|| Walk::new(incarnation, validate));
+        if walk.is_none() {
+            let mut begun = Walk::new(incarnation, validate);
+            if validate {
+                begun.expect(store.open(document, 0)?.snapshot);
+            }
+            walk = Some(begun);
+        }
+        let walk = walk.as_mut().expect("it has begun");
         if walk.log().incarnation() != incarnation {
             return Err(WalkError::Replaced);
         }

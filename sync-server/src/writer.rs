@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, TaskId};
-use sync_core::storage::{Append, Durability, Store, StoreDone, StoreError, StoreTask};
+use sync_core::storage::{Append, Compaction, Durability, Loaded, Store, StoreDone, StoreError, StoreTask};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::health::Health;
@@ -60,6 +60,7 @@ impl Reply {
 #[derive(Debug)]
 enum WriteJob {
     Append(Append, Reply),
+    Compact(Box<Compaction>, oneshot::Sender<Result<(), StoreError>>),
     Delete(DocumentName, oneshot::Sender<Result<bool, StoreError>>),
     Probe,
     Stop,
@@ -68,6 +69,7 @@ enum WriteJob {
 #[derive(Debug)]
 enum ReadJob {
     Load { document: DocumentName, after: LogSeq, bytes_max: usize, reply: Reply },
+    Open { document: DocumentName, bytes_max: usize, reply: Reply },
     Stop,
 }
 
@@ -106,6 +108,9 @@ impl StoreThreads {
             StoreTask::Load { document, after, bytes_max } => {
                 let _ = self.reads.send(ReadJob::Load { document, after, bytes_max, reply }).await;
             }
+            StoreTask::Open { document, bytes_max } => {
+                let _ = self.reads.send(ReadJob::Open { document, bytes_max, reply }).await;
+            }
         }
     }
 
@@ -115,6 +120,14 @@ impl StoreThreads {
         let (reply, answer) = oneshot::channel();
         self.writes.send(WriteJob::Delete(document, reply)).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
+    }
+
+    /// Does one step of a compaction, behind what is queued. Blocks until it is committed.
+    pub(crate) fn compact(&self, step: Compaction) -> Result<(), StoreError> {
+        let stopping = || StoreError::Io("the server is stopping".into());
+        let (reply, answer) = oneshot::channel();
+        self.writes.blocking_send(WriteJob::Compact(Box::new(step), reply)).map_err(|_| stopping())?;
+        answer.blocking_recv().map_err(|_| stopping())?
     }
 
     /// Tries whether the store takes writes again, if the writer has nothing else to do.
@@ -155,6 +168,13 @@ fn alone(store: &mut SqliteStore, job: WriteJob, health: &Health) -> bool {
     match job {
         WriteJob::Delete(document, reply) => {
             let result = store.delete(&document);
+            if let Err(e) = &result {
+                meter::store_error(e);
+            }
+            let _ = reply.send(result);
+        }
+        WriteJob::Compact(step, reply) => {
+            let result = store.compact(&step);
             if let Err(e) = &result {
                 meter::store_error(e);
             }
@@ -214,13 +234,17 @@ fn read(mut store: impl ReadStore, mut jobs: mpsc::Receiver<ReadJob>) {
     while let Some(job) = jobs.blocking_recv() {
         match job {
             ReadJob::Load { document, after, bytes_max, reply } => {
-                let result = store.load(&document, after, bytes_max);
-                if let Err(e) = &result {
-                    meter::store_error(e);
-                }
-                reply.send(StoreDone::Loaded(result), None);
+                answer(store.load(&document, after, bytes_max), reply);
             }
+            ReadJob::Open { document, bytes_max, reply } => answer(store.open(&document, bytes_max), reply),
             ReadJob::Stop => return,
         }
     }
+}
+
+fn answer(result: Result<Loaded, StoreError>, reply: Reply) {
+    if let Err(e) = &result {
+        meter::store_error(e);
+    }
+    reply.send(StoreDone::Loaded(result), None);
 }

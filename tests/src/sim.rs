@@ -4,6 +4,7 @@
 
 mod checks;
 mod client;
+mod compaction;
 mod deletion;
 pub mod disk;
 mod edits;

@@ -7,6 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use super::saved::OUT_OF_RANGE;
+use crate::pack::PackError;
+use crate::pack::leb::{Reader, put_unsigned};
 use crate::table::Place;
 
 /// How many actors may stand on each other's past before one keeps a copy: bounds the walk for one question.
@@ -67,6 +70,11 @@ impl Past {
     /// The highest operation of the document.
     pub(crate) fn highest_op(&self) -> u32 {
         self.highest_op
+    }
+
+    /// How many changes of an actor there are.
+    pub(crate) fn seq(&self, actor: u32) -> u32 {
+        self.actors.get(actor as usize).map_or(0, |a| a.seq)
     }
 
     /// How many counters an actor has skipped so far.
@@ -205,6 +213,25 @@ impl Past {
         news
     }
 
+    /// Appends the past to `out`.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        for past in &self.actors {
+            past.save(out);
+        }
+    }
+
+    /// Reads what [`Past::save`] wrote.
+    pub(super) fn restore(r: &mut Reader<'_>, actors: u32) -> Result<Self, PackError> {
+        let mut past = Self::default();
+        for number in 0..actors {
+            let actor = ActorPast::restore(r, number, actors)?;
+            past.highest_op = past.highest_op.max(actor.last_op);
+            past.steps += actor.seen.values().map(Vec::len).sum::<usize>();
+            past.actors.push(actor);
+        }
+        Ok(past)
+    }
+
     /// Bytes held, without what the allocator adds.
     pub(crate) fn bytes(&self) -> usize {
         let of_actor = |past: &ActorPast| {
@@ -222,6 +249,80 @@ impl ActorPast {
             Some(run) if run.last_op + (seq - run.seq) * run.stride == last_op => {}
             _ => self.runs.push(ChangeRun { seq, last_op, stride: 0 }),
         }
+    }
+}
+
+impl ActorPast {
+    fn save(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, u64::from(self.seq));
+        put_unsigned(out, u64::from(self.last_op));
+        put_unsigned(out, self.skipped);
+        put_unsigned(out, self.runs.len() as u64);
+        let (mut seq, mut last_op) = (0, 0);
+        for run in &self.runs {
+            put_unsigned(out, u64::from(run.seq - seq));
+            put_unsigned(out, u64::from(run.last_op - last_op));
+            put_unsigned(out, u64::from(run.stride));
+            (seq, last_op) = (run.seq, run.last_op);
+        }
+        put_unsigned(out, u64::from(self.depth));
+        match self.base {
+            None => put_unsigned(out, 0),
+            Some(base) => {
+                put_unsigned(out, u64::from(base.seq));
+                put_unsigned(out, u64::from(base.actor));
+            }
+        }
+        put_unsigned(out, self.seen.len() as u64);
+        for (other, steps) in &self.seen {
+            put_unsigned(out, u64::from(*other));
+            put_unsigned(out, steps.len() as u64);
+            let (mut from, mut seen) = (0, 0);
+            for step in steps {
+                put_unsigned(out, u64::from(step.from - from));
+                put_unsigned(out, u64::from(step.seen - seen));
+                (from, seen) = (step.from, step.seen);
+            }
+        }
+    }
+
+    fn restore(r: &mut Reader<'_>, number: u32, actors: u32) -> Result<Self, PackError> {
+        let mut past = Self { seq: r.small()?, last_op: r.small()?, skipped: r.unsigned()?, ..Self::default() };
+        let add = |a: u32, b: u32| a.checked_add(b).ok_or(OUT_OF_RANGE);
+        let (mut seq, mut last_op) = (0, 0);
+        for _ in 0..r.length()? {
+            seq = add(seq, r.small()?)?;
+            last_op = add(last_op, r.small()?)?;
+            past.runs.push(ChangeRun { seq, last_op, stride: r.small()? });
+        }
+        // Each change of a run must have a last operation that can be counted.
+        let mut ends = past.runs.iter().skip(1).map(|run| run.seq).chain([add(past.seq, 1)?]);
+        let fits = past.runs.iter().all(|run| {
+            let changes = ends.next().and_then(|end| end.checked_sub(run.seq)).unwrap_or(0);
+            let last = changes.checked_sub(1).and_then(|n| n.checked_mul(run.stride));
+            last.and_then(|n| n.checked_add(run.last_op)).is_some_and(|op| op <= past.last_op)
+        });
+        past.depth = r.small()?;
+        let base = r.small()?;
+        if base > 0 {
+            past.base = Some(Place { actor: r.small()?, seq: base });
+        }
+        // An actor stands on one that came before it, so that no walk goes in a circle.
+        let stands = past.base.is_none_or(|base| base.actor < number) && past.depth <= DEPTH_MAX;
+        if past.seq == 0 || !fits || !stands {
+            return Err(OUT_OF_RANGE);
+        }
+        for _ in 0..r.length()? {
+            let other = r.small().ok().filter(|other| *other < actors).ok_or(OUT_OF_RANGE)?;
+            let (mut from, mut seen, mut steps) = (0, 0, Vec::new());
+            for _ in 0..r.length()? {
+                from = add(from, r.small()?)?;
+                seen = add(seen, r.small()?)?;
+                steps.push(Step { from, seen });
+            }
+            past.seen.insert(other, steps);
+        }
+        Ok(past)
     }
 }
 

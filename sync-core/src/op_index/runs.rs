@@ -2,6 +2,10 @@
 //!
 //! Owns their compact form and lookup. What is typed in one go is one run, however long.
 
+use super::saved::OUT_OF_RANGE;
+use crate::pack::PackError;
+use crate::pack::leb::{Reader, put_signed, put_unsigned};
+
 /// Names an operation: its counter, and its actor's number in the document's table.
 ///
 /// The order of ids here is for lookup only; automerge orders by counter and then by the actor's bytes.
@@ -18,15 +22,15 @@ pub(crate) enum Element {
     Id(OpId),
 }
 
-/// What an operation brings.
+/// What an operation brings. The numbers stand in snapshots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Value,
-    Counter,
-    Make,
-    Mark,
-    Increment,
-    Delete,
+    Value = 0,
+    Counter = 1,
+    Make = 2,
+    Mark = 3,
+    Increment = 4,
+    Delete = 5,
 }
 
 /// Where in its object an operation stands.
@@ -52,10 +56,10 @@ pub(crate) struct Operation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    Key,
-    At,
-    After,
-    Nowhere,
+    Key = 0,
+    At = 1,
+    After = 2,
+    Nowhere = 3,
 }
 
 /// Consecutive operations; of inserts, each after the one before.
@@ -165,9 +169,71 @@ impl Runs {
         self.0.len()
     }
 
+    /// Appends the runs to `out`, column by column.
+    pub(super) fn save(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, self.0.len() as u64);
+        let mut end = 0;
+        for run in &self.0 {
+            put_unsigned(out, u64::from(run.start - end));
+            end = run.end();
+        }
+        self.0.iter().for_each(|run| put_unsigned(out, u64::from(run.len)));
+        self.0.iter().for_each(|run| out.push((run.form as u8) << 4 | run.kind as u8));
+        self.0.iter().for_each(|run| put_unsigned(out, u64::from(run.object)));
+        for run in &self.0 {
+            put_signed(out, i64::from(run.reference.counter) - i64::from(run.start));
+        }
+        self.0.iter().for_each(|run| put_unsigned(out, u64::from(run.reference.actor)));
+    }
+
+    /// Reads what [`Runs::save`] wrote.
+    pub(super) fn restore(r: &mut Reader<'_>, actors: u32, objects: u32, keys: u32) -> Result<Self, PackError> {
+        let count = r.length()?;
+        if count > r.remaining() {
+            return Err(PackError::Malformed("it ends early"));
+        }
+        let gaps = (0..count).map(|_| r.small()).collect::<Result<Vec<_>, _>>()?;
+        let lens = (0..count).map(|_| r.small()).collect::<Result<Vec<_>, _>>()?;
+        let mut runs = Vec::with_capacity(count);
+        let mut end = 0u32;
+        for (gap, len) in gaps.into_iter().zip(lens) {
+            let start = end.checked_add(gap).filter(|start| *start > 0).ok_or(OUT_OF_RANGE)?;
+            end = start.checked_add(len).filter(|_| len > 0).ok_or(OUT_OF_RANGE)?;
+            let (kind, form) = read_kind(r.byte()?)?;
+            runs.push(Run { start, len, object: 0, reference: OpId { counter: 0, actor: 0 }, kind, form });
+        }
+        for run in &mut runs {
+            run.object = r.small().ok().filter(|object| *object < objects).ok_or(OUT_OF_RANGE)?;
+        }
+        for run in &mut runs {
+            let counter = r.signed()?.checked_add(i64::from(run.start)).and_then(|c| u32::try_from(c).ok());
+            run.reference.counter = counter.ok_or(OUT_OF_RANGE)?;
+        }
+        for run in &mut runs {
+            run.reference.actor = r.small()?;
+            let known = match run.form {
+                Form::Key => run.reference.counter < keys && run.reference.actor == 0,
+                _ => run.reference.actor < actors,
+            };
+            if !known {
+                return Err(OUT_OF_RANGE);
+            }
+        }
+        Ok(Self(runs))
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Run>()
     }
+}
+
+fn read_kind(byte: u8) -> Result<(Kind, Form), PackError> {
+    let no_kind = PackError::Malformed("an operation of no kind");
+    let kinds = [Kind::Value, Kind::Counter, Kind::Make, Kind::Mark, Kind::Increment, Kind::Delete];
+    let forms = [Form::Key, Form::At, Form::After, Form::Nowhere];
+    let kind = kinds.into_iter().find(|kind| *kind as u8 == byte & 15).ok_or(no_kind.clone())?;
+    let form = forms.into_iter().find(|form| *form as u8 == byte >> 4).ok_or(no_kind)?;
+    Ok((kind, form))
 }
 
 #[cfg(test)]

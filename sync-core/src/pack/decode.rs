@@ -2,6 +2,7 @@
 //!
 //! Trusts nothing: every number is checked before it is used, and nothing is re-created beyond the limits.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 
@@ -10,12 +11,20 @@ use flate2::bufread::DeflateDecoder;
 use super::chunk::{Columns, Fields};
 use super::columns::{COLUMNS_MAX, Layout, Layouts, make_absolute};
 use super::leb::Reader;
-use super::{ACTOR_BYTES_MAX, PackContext, PackError, Unpacked, digest, flags, read_start};
+use super::{ACTOR_BYTES_MAX, Names, PackContext, PackError, Unpacked, digest, flags, read_start};
 use crate::change::{Change, ChangeError, Counts, ScanError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::{ChangeLimits, PackLimits};
 
-pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
+/// A pack's parts before its changes are made.
+struct Opened<'a, C> {
+    count: usize,
+    numbers: Numbers<'a, C>,
+    expected: &'a [u8],
+    body: Cow<'a, [u8]>,
+}
+
+fn open<'a, C: PackContext>(bytes: &'a [u8], context: &'a C, limits: &PackLimits) -> Result<Opened<'a, C>, PackError> {
     let mut r = Reader::new(bytes);
     let (deflated, count) = read_start(&mut r)?;
     let count = count as usize;
@@ -25,17 +34,41 @@ pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimi
     let base = r.small()?;
     let numbers = Numbers { base, context, introduced: read_actors(&mut r, base, context, limits)? };
     let expected = r.take(8)?;
-    let inflated;
-    let body = if deflated {
-        inflated = inflate(r.rest(), limits.inflated_bytes_max)?;
-        &inflated[..]
-    } else {
-        r.rest()
-    };
+    let body = if deflated { inflate(r.rest(), limits.inflated_bytes_max)?.into() } else { Cow::Borrowed(r.rest()) };
     if body.len() > limits.inflated_bytes_max {
         return Err(PackError::TooLarge("bytes"));
     }
-    let plans = read_body(body, count, limits)?;
+    Ok(Opened { count, numbers, expected, body })
+}
+
+pub(super) fn names(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Names, PackError> {
+    let Opened { count, numbers, body, .. } = open(bytes, context, limits)?;
+    let mut names = Names::default();
+    let mut seqs: BTreeMap<u32, u32> = BTreeMap::new();
+    for plan in read_body(&body, count, limits)? {
+        let actor = numbers.actor(plan.author)?.clone();
+        let last = seqs.entry(plan.author).or_default();
+        let before = *last;
+        *last = plan.seq.or(before.checked_add(1)).ok_or(PackError::Malformed("a seq is out of range"))?;
+        if plan.is_whole() {
+            let whole = Change::parse(plan.whole, &limits.change).map(|change| change.deps().to_vec());
+            names.hashes.extend(whole.unwrap_or_default());
+        }
+        let own = plan.flags & flags::DEPS == flags::DEPS_OWN && before.checked_add(1) != Some(*last);
+        names.places.extend([*last, last.wrapping_sub(u32::from(own))].map(|seq| (actor.clone(), seq)));
+        for dep in &plan.deps {
+            if let Dep::At(number, seq) = dep {
+                names.places.insert((numbers.actor(*number)?.clone(), *seq));
+            }
+        }
+    }
+    Ok(names)
+}
+
+pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
+    let Opened { count, numbers, expected, body } = open(bytes, context, limits)?;
+    let base = numbers.base;
+    let plans = read_body(&body, count, limits)?;
     let mut maker = Maker {
         numbers,
         limits,
@@ -83,7 +116,7 @@ fn read_actors(
     Ok(actors)
 }
 
-fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, PackError> {
+pub(crate) fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, PackError> {
     let mut decoder = DeflateDecoder::new(deflated);
     let mut out = Vec::new();
     let read = decoder.by_ref().take(bytes_max as u64 + 1).read_to_end(&mut out);

@@ -59,7 +59,7 @@ pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) 
     Ok(out.into())
 }
 
-fn deflate(body: &[u8]) -> Vec<u8> {
+pub(crate) fn deflate(body: &[u8]) -> Vec<u8> {
     let mut encoder = DeflateEncoder::new(Vec::with_capacity(body.len() / 2), Compression::new(9));
     encoder.write_all(body).expect("writing to memory does not fail");
     encoder.finish().expect("writing to memory does not fail")

@@ -3,41 +3,41 @@
 use super::PackError;
 
 /// A cursor over bytes from outside.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    pub(super) fn remaining(&self) -> usize {
+    pub(crate) fn remaining(&self) -> usize {
         self.rest.len()
     }
 
     /// Everything that is left.
-    pub(super) fn rest(self) -> &'a [u8] {
+    pub(crate) fn rest(self) -> &'a [u8] {
         self.rest
     }
 
-    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], PackError> {
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], PackError> {
         let (taken, rest) = self.rest.split_at_checked(len).ok_or(PackError::Malformed("it ends early"))?;
         self.rest = rest;
         Ok(taken)
     }
 
     /// A length and that many bytes.
-    pub(super) fn take_prefixed(&mut self) -> Result<&'a [u8], PackError> {
+    pub(crate) fn take_prefixed(&mut self) -> Result<&'a [u8], PackError> {
         let len = self.length()?;
         self.take(len)
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, PackError> {
+    pub(crate) fn byte(&mut self) -> Result<u8, PackError> {
         Ok(self.take(1)?[0])
     }
 
@@ -52,7 +52,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned number in its shortest form.
-    pub(super) fn unsigned(&mut self) -> Result<u64, PackError> {
+    pub(crate) fn unsigned(&mut self) -> Result<u64, PackError> {
         let bytes = self.groups()?;
         let mut value = 0u64;
         for (i, b) in bytes.iter().enumerate() {
@@ -64,7 +64,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A signed number in its shortest form.
-    pub(super) fn signed(&mut self) -> Result<i64, PackError> {
+    pub(crate) fn signed(&mut self) -> Result<i64, PackError> {
         let bytes = self.groups()?;
         let mut value = 0i64;
         for (i, b) in bytes.iter().enumerate() {
@@ -79,17 +79,17 @@ impl<'a> Reader<'a> {
         if canonical == bytes { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
     }
 
-    pub(super) fn small(&mut self) -> Result<u32, PackError> {
+    pub(crate) fn small(&mut self) -> Result<u32, PackError> {
         u32::try_from(self.unsigned()?).map_err(|_| PackError::Malformed("a number exceeds 32 bits"))
     }
 
-    pub(super) fn length(&mut self) -> Result<usize, PackError> {
+    pub(crate) fn length(&mut self) -> Result<usize, PackError> {
         usize::try_from(self.unsigned()?).map_err(|_| PackError::Malformed("it ends early"))
     }
 }
 
 /// Appends an unsigned number.
-pub(super) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -98,7 +98,7 @@ pub(super) fn put_unsigned(out: &mut Vec<u8>, mut value: u64) {
 }
 
 /// Appends a signed number.
-pub(super) fn put_signed(out: &mut Vec<u8>, mut value: i64) {
+pub(crate) fn put_signed(out: &mut Vec<u8>, mut value: i64) {
     loop {
         let low = value as u8 & 0x7f;
         value >>= 7;
@@ -110,7 +110,7 @@ pub(super) fn put_signed(out: &mut Vec<u8>, mut value: i64) {
 }
 
 /// Appends a length and the bytes.
-pub(super) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn put_prefixed(out: &mut Vec<u8>, bytes: &[u8]) {
     put_unsigned(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }

@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::change::Change;
 use crate::id::{LogSeq, SessionId};
-use crate::limits::PackLimits;
-use crate::pack::{self, PackError};
+use crate::pack::{self, Outside, PackError};
 use crate::planted::Planted;
 use crate::protocol::{Blob, Changes, RejectCode, ServerMessage, SparseEnd};
+use crate::reading;
 use crate::room::{Output, Room, Then, ToSession};
 use crate::storage::{Loaded, StoreError, StoredPack};
 
@@ -216,22 +216,27 @@ impl Room {
         }
     }
 
-    fn unpack(&self, pack: &StoredPack) -> Result<pack::Unpacked, PackError> {
+    /// A pack's changes, and a context beside the log's table in which each of them can be packed again.
+    fn unpack(&self, pack: &StoredPack) -> Result<(Vec<Change>, Outside), PackError> {
         let Some(body) = self.phase.body() else { return Err(PackError::Malformed("the room is not loaded")) };
-        pack::decode(&pack.bytes, body.log.table(), &PackLimits::stored())
+        let (changes, mut outside) = reading::unpack(pack, &body.reading.log)?;
+        for change in &changes {
+            outside.add(change, body.reading.log.table());
+        }
+        Ok((changes, outside))
     }
 
-    fn repack(&self, changes: &[Change], base: u32) -> Result<Bytes, PackError> {
+    fn repack(&self, changes: &[Change], base: u32, outside: &Outside) -> Result<Bytes, PackError> {
         let Some(body) = self.phase.body() else { return Err(PackError::Malformed("the room is not loaded")) };
-        pack::encode(changes, base, body.log.table())
+        pack::encode(changes, base, &outside.beside(body.reading.log.table()))
     }
 
     /// The part of a pack from `first` on.
     fn sliced(&self, pack: &StoredPack, first: LogSeq) -> Result<Bytes, PackError> {
-        let changes = self.unpack(pack)?.changes;
+        let (changes, outside) = self.unpack(pack)?;
         let skip = (first.0 - pack.first.0) as usize;
-        let base = self.phase.body().map_or(0, |body| body.log.actor_count_at(LogSeq(first.0 - 1)));
-        let bytes = self.repack(changes.get(skip..).unwrap_or_default(), base)?;
+        let base = self.phase.body().map_or(0, |body| body.reading.log.actor_count_at(LogSeq(first.0 - 1)));
+        let bytes = self.repack(changes.get(skip..).unwrap_or_default(), base, &outside)?;
         Ok(self.changes(first, Some(bytes), None))
     }
 
@@ -242,14 +247,14 @@ impl Room {
         first: LogSeq,
         reconcile: &super::Reconcile,
     ) -> Result<Option<Bytes>, PackError> {
-        let mut changes = self.unpack(pack)?.changes;
+        let (mut changes, outside) = self.unpack(pack)?;
         changes.drain(..(first.0 - pack.first.0) as usize);
         let skips = u32::from(self.config.planted.has(Planted::SparseSkipsOne));
         changes.retain(|c| reconcile.held.get(c.actor()).is_none_or(|seq| *seq + skips < c.seq()));
         if changes.is_empty() && pack.last() < reconcile.until {
             return Ok(None);
         }
-        let bytes = if changes.is_empty() { None } else { Some(self.repack(&changes, reconcile.actors)?) };
+        let bytes = if changes.is_empty() { None } else { Some(self.repack(&changes, reconcile.actors, &outside)?) };
         let end = SparseEnd { last: pack.last(), digest: pack.digest };
         Ok(Some(self.changes(reconcile.told.plus(1), bytes, Some(end))))
     }

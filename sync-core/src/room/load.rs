@@ -3,16 +3,13 @@
 use std::collections::VecDeque;
 
 use crate::id::{BatchId, LogSeq, SessionId, TaskId};
-use crate::limits::PackLimits;
-use crate::log::Log;
-use crate::op_index::OpIndex;
-use crate::pack;
+use crate::log::Need;
 use crate::planted::Planted;
 use crate::protocol::RejectCode;
+use crate::reading::{ReadError, Reading};
 use crate::room::{Request, Room};
-use crate::storage::{DocumentRecord, Loaded, StoreError, StoreTask};
+use crate::storage::{DocumentRecord, Loaded, StoreError, StoreTask, StoredPack};
 use crate::time::Instant;
-use crate::validator;
 
 /// Why subscriptions to a log end that is not the document's any more.
 const REPLACED: &str = "the document was replaced";
@@ -23,11 +20,21 @@ pub(super) enum Phase {
     /// Nothing was read yet.
     Unloaded,
     /// The log is being read.
-    Loading { task: TaskId, body: Option<Box<Body>>, waiting: VecDeque<(SessionId, Request)>, bytes: usize },
+    Loading { task: TaskId, progress: Progress, waiting: VecDeque<(SessionId, Request)>, bytes: usize },
     /// The log is in memory.
     Ready(Box<Body>),
     /// What is stored makes no sense. Tried again at the next open.
     Quarantined(String),
+}
+
+/// How far a load is.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    body: Option<Box<Body>>,
+    /// A snapshot came, and was taken or not. If the log then makes no sense, it is read from its start.
+    snapshot: bool,
+    /// Packs that were read and not taken in, the first of which needs this.
+    stuck: Option<(Need, LogSeq, VecDeque<StoredPack>)>,
 }
 
 /// What is known of a document's log.
@@ -35,8 +42,7 @@ pub(super) enum Phase {
 pub(super) struct Body {
     pub(super) record: DocumentRecord,
     /// All changes, staged ones too.
-    pub(super) log: Log,
-    pub(super) index: OpIndex,
+    pub(super) reading: Reading,
     /// The last durable position. Nothing beyond exists for anybody.
     pub(super) durable: LogSeq,
     /// Number of actors up to `durable`.
@@ -96,16 +102,19 @@ impl Room {
     }
 
     pub(super) fn begin_load(&mut self) {
-        let load = self.load_task(LogSeq(0));
-        let task = self.task(load);
-        self.phase = Phase::Loading { task, body: None, waiting: VecDeque::new(), bytes: 0 };
+        let open = StoreTask::Open { document: self.document.clone(), bytes_max: self.config.read_bytes_max };
+        let task = self.task(open);
+        self.compacted = false;
+        let parked = self.lookups.give_up();
+        let bytes = parked.iter().map(|(_, request)| request.bytes()).sum();
+        self.phase = Phase::Loading { task, progress: Progress::default(), waiting: parked, bytes };
     }
 
     pub(super) fn load_task(&self, after: LogSeq) -> StoreTask {
         StoreTask::Load { document: self.document.clone(), after, bytes_max: self.config.read_bytes_max }
     }
 
-    fn refuse_waiting(&mut self, session: SessionId, request: Request, code: RejectCode, reason: &str) {
+    pub(super) fn refuse_waiting(&mut self, session: SessionId, request: Request, code: RejectCode, reason: &str) {
         match request {
             Request::Join { open, .. } => self.end(session, open.handle, code, reason),
             Request::Push { batch, .. } => self.refuse_batch(session, batch, code, reason),
@@ -125,21 +134,22 @@ impl Room {
             Phase::Loading { task, .. } if *task == done => {}
             _ => return,
         }
-        let Phase::Loading { body, waiting, bytes, .. } = std::mem::replace(&mut self.phase, Phase::Unloaded) else {
+        let Phase::Loading { mut progress, waiting, bytes, .. } = std::mem::replace(&mut self.phase, Phase::Unloaded)
+        else {
             return;
         };
-        let body = match result {
-            Ok(loaded) => self.extend(body, loaded),
-            Err(e) => Err(e),
-        };
-        match body {
-            Ok(body) if body.log.head() < body.record.head && !self.config.planted.has(Planted::LoadStopsEarly) => {
-                let load = self.load_task(body.log.head());
-                let task = self.task(load);
-                self.phase = Phase::Loading { task, body: Some(body), waiting, bytes };
+        let next = match result.and_then(|loaded| self.advance(&mut progress, loaded)) {
+            // The snapshot is wrong, or the log is: that shows when it is read from its start.
+            Err(StoreError::Corrupt(_)) if progress.snapshot => {
+                progress = Progress::default();
+                Ok(Some(self.load_task(LogSeq(0))))
             }
-            Ok(body) => {
-                let incarnation = body.log.incarnation();
+            next => next,
+        };
+        match (next, progress.body.take()) {
+            (Err(error), _) => self.load_failed(&error, waiting),
+            (Ok(None), Some(body)) => {
+                let incarnation = body.reading.log.incarnation();
                 self.phase = Phase::Ready(body);
                 if self.told.replace(incarnation).is_some_and(|told| told != incarnation) {
                     self.end_all(RejectCode::Mismatch, REPLACED);
@@ -149,47 +159,83 @@ impl Room {
                     self.request(now, session, request);
                 }
             }
-            Err(error) => self.load_failed(&error, waiting),
+            (Ok(next), body) => {
+                progress.body = body;
+                let load = next.unwrap_or_else(|| self.load_task(LogSeq(0)));
+                let task = self.task(load);
+                self.phase = Phase::Loading { task, progress, waiting, bytes };
+            }
         }
     }
 
-    fn extend(&mut self, body: Option<Box<Body>>, loaded: Loaded) -> Result<Box<Body>, StoreError> {
-        let mut body = match body {
-            Some(body) => body,
-            None => self.new_body(loaded.record),
-        };
-        let before = body.log.head();
-        for stored in &loaded.packs {
-            body.absorb(stored)?;
+    /// Takes in what was read, and says what to read next.
+    fn advance(&mut self, progress: &mut Progress, loaded: Loaded) -> Result<Option<StoreTask>, StoreError> {
+        progress.snapshot |= loaded.snapshot.is_some();
+        if progress.body.is_none() {
+            progress.body = Some(self.new_body(&loaded));
         }
         let corrupt = |what: &str| Err(StoreError::Corrupt(format!("{what} of {}", self.document)));
-        if body.log.head() == body.record.head && body.log.digest() != body.record.digest && body.record.head.0 > 0 {
+        let Some(body) = &mut progress.body else { return Ok(None) };
+        let before = body.reading.log.head();
+        let (mut packs, answered) = match progress.stuck.take() {
+            None => (VecDeque::from(loaded.packs), None),
+            Some((need, after, packs)) => {
+                let Some(stored) = loaded.packs.first() else { return corrupt("a pack is missing in the middle") };
+                body.reading.learn(stored, std::slice::from_ref(&need))?;
+                (packs, Some((need, after)))
+            }
+        };
+        while let Some(stored) = packs.front() {
+            // A snapshot that could not be used leaves a hole before the first pack.
+            if body.reading.log.head().0 == 0 && stored.first.0 > 1 && progress.snapshot {
+                break;
+            }
+            match body.reading.absorb(stored) {
+                Ok(()) => drop(packs.pop_front()),
+                Err(ReadError::Need(need)) => {
+                    let next = body.reading.read_after(&need).map(|after| (need, after));
+                    let moved = next.filter(|next| answered.as_ref() != Some(next));
+                    let Some((need, after)) = moved else { return corrupt("a dep is missing in the middle") };
+                    progress.stuck = Some((need, after, packs));
+                    return Ok(Some(StoreTask::Load { document: self.document.clone(), after, bytes_max: 0 }));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (head, digest) = (body.reading.log.head(), body.reading.log.digest());
+        if head == body.record.head && digest != body.record.digest && head.0 > 0 {
             return corrupt("the head's digest is not that of the log");
         }
-        if body.log.head() < body.record.head && body.log.head() == before {
+        if head > body.record.head {
+            // Written after the record was read: the record is the older of the two.
+            body.record.head = head;
+            body.record.digest = digest;
+        }
+        body.durable = head;
+        body.durable_actors = body.reading.log.table().actor_count();
+        if head == body.record.head || self.config.planted.has(Planted::LoadStopsEarly) {
+            return Ok(None);
+        }
+        let from_start = head.0 == 0 && std::mem::take(&mut progress.snapshot);
+        if head == before && answered.is_none() && !from_start {
             return corrupt("packs are missing at the end of the log");
         }
-        if body.log.head() > body.record.head {
-            // Written after the record was read: the record is the older of the two.
-            body.record.head = body.log.head();
-            body.record.digest = body.log.digest();
-        }
-        body.durable = body.log.head();
-        body.durable_actors = body.log.table().actor_count();
-        Ok(body)
+        Ok(Some(self.load_task(head)))
     }
 
-    fn new_body(&mut self, record: Option<DocumentRecord>) -> Box<Body> {
+    fn new_body(&mut self, loaded: &Loaded) -> Box<Body> {
+        let record = loaded.record.clone();
         let deleted = record.as_ref().map(|r| r.deleted.clone()).unwrap_or_default();
         let stored = record.as_ref().and_then(|r| r.incarnation);
         // A log whose first change was not written is still the log that was spoken of.
         let told = self.told.filter(|told| !deleted.contains(told));
         let incarnation = stored.or(told).unwrap_or_else(|| self.rng.incarnation());
-        let log = Log::new(incarnation);
+        let resumed = loaded.snapshot.as_ref().and_then(|stored| Reading::resume(stored, incarnation).ok());
+        let reading = resumed.unwrap_or_else(|| Reading::new(incarnation));
         let live = record.filter(|r| r.incarnation.is_some());
-        let record =
-            live.unwrap_or(DocumentRecord { incarnation: None, head: LogSeq(0), digest: log.digest(), deleted });
-        Box::new(Body { record, log, index: OpIndex::new(), durable: LogSeq(0), durable_actors: 0 })
+        let digest = reading.log.digest();
+        let record = live.unwrap_or(DocumentRecord { incarnation: None, head: LogSeq(0), digest, deleted });
+        Box::new(Body { record, reading, durable: LogSeq(0), durable_actors: 0 })
     }
 
     fn load_failed(&mut self, error: &StoreError, waiting: VecDeque<(SessionId, Request)>) {
@@ -217,34 +263,14 @@ impl Room {
             Phase::Loading { waiting, .. } => waiting,
             _ => VecDeque::new(),
         };
+        let parked = self.lookups.give_up();
         self.drop_staged(RejectCode::Mismatch, REPLACED);
         self.end_all(RejectCode::Mismatch, REPLACED);
         self.told = None;
         self.tail.clear();
         self.loads.clear();
-        for (session, request) in waiting {
+        for (session, request) in waiting.into_iter().chain(parked) {
             self.wait(session, request);
         }
-    }
-}
-
-impl Body {
-    /// Appends a stored pack to the log, checking that it is what the store says it is.
-    fn absorb(&mut self, stored: &crate::storage::StoredPack) -> Result<(), StoreError> {
-        let at = |what: String| StoreError::Corrupt(format!("pack at {}: {what}", stored.first));
-        if stored.first != self.log.head().plus(1) {
-            return Err(at(format!("does not follow {}", self.log.head())));
-        }
-        let limits = PackLimits::stored();
-        let unpacked = pack::decode(&stored.bytes, self.log.table(), &limits).map_err(|e| at(e.to_string()))?;
-        for change in &unpacked.changes {
-            validator::admit(change, self.log.table(), &mut self.index, &limits.change)
-                .map_err(|e| at(format!("change {}: {e}", change.hash())))?;
-            self.log.append(change).map_err(|e| at(e.to_string()))?;
-        }
-        if self.log.head() != stored.last() || self.log.digest() != stored.digest {
-            return Err(at("its changes do not lead to its digest".into()));
-        }
-        Ok(())
     }
 }

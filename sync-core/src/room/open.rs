@@ -18,7 +18,7 @@ impl Room {
             (Mode::Resume, Some(cursor)) => cursor.seq,
             _ => LogSeq(0),
         };
-        let actors = (mode == Mode::Reconcile).then(|| body.log.actors_at(body.durable));
+        let actors = (mode == Mode::Reconcile).then(|| body.reading.log.actors_at(body.durable));
         let known = actors.as_ref().map_or(0, Vec::len) as u32;
         let tells_staged = self.config.planted.has(Planted::OpenTellsStaged);
         let head = if tells_staged { body.log.head() } else { body.durable };
@@ -26,9 +26,9 @@ impl Room {
             handle: open.handle,
             room: self.number,
             mode,
-            incarnation: body.log.incarnation(),
+            incarnation: body.reading.log.incarnation(),
             head,
-            digest: body.log.digest_at(head).expect("the durable position is in the log"),
+            digest: body.reading.log.digest_at(head).expect("the durable position is in the log"),
             actors: actors.map(LogActors),
         };
         // What comes with this opening is of the deleted log too: the client opens again once it has set its copy aside.
@@ -36,7 +36,7 @@ impl Room {
             return self.send(session, &ServerMessage::Opened(opened), Then::Ended);
         }
         let reconcile = (mode == Mode::Reconcile).then(|| Reconcile {
-            held: open.clock.as_ref().map(|clock| held(&body.log, clock)).unwrap_or_default(),
+            held: open.clock.as_ref().map(|clock| held(&body.reading.log, clock)).unwrap_or_default(),
             actors: known,
             until: body.durable,
             told: LogSeq(0),
@@ -57,7 +57,7 @@ impl Room {
         self.catch_up(session);
     }
 
-    fn mode(&self, body: &Body, open: &Open) -> Mode {
+    pub(super) fn mode(&self, body: &Body, open: &Open) -> Mode {
         let deleted = open.cursor.is_some_and(|cursor| body.record.deleted.contains(&cursor.incarnation));
         if deleted && !self.config.planted.has(Planted::TombstoneIgnored) {
             return Mode::Replaced;
@@ -66,9 +66,9 @@ impl Room {
             return Mode::Reconcile;
         }
         let Some(cursor) = open.cursor.filter(|c| c.seq.0 > 0) else { return Mode::New };
-        let fits = |seq: LogSeq, digest| seq <= body.durable && body.log.digest_at(seq) == Some(digest);
+        let fits = |seq: LogSeq, digest| seq <= body.durable && body.reading.log.digest_at(seq) == Some(digest);
         let digest_fits = fits(cursor.seq, cursor.digest) || self.config.planted.has(Planted::IgnoreDigest);
-        let same_log = cursor.store_id == self.config.store_id && cursor.incarnation == body.log.incarnation();
+        let same_log = cursor.store_id == self.config.store_id && cursor.incarnation == body.reading.log.incarnation();
         let acked_fits = open.acked.is_none_or(|acked| fits(acked.seq, acked.digest));
         if same_log && digest_fits && acked_fits { Mode::Resume } else { Mode::Reconcile }
     }
@@ -78,7 +78,7 @@ impl Room {
         let Some(body) = self.phase.body() else { return };
         let Some(subscriber) = self.subscribers.get_mut(&session).filter(|s| s.awaits_have) else { return };
         if let Some(reconcile) = &mut subscriber.reconcile {
-            reconcile.held = held(&body.log, clock);
+            reconcile.held = held(&body.reading.log, clock);
         }
         subscriber.awaits_have = false;
         self.catch_up(session);

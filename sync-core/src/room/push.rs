@@ -87,7 +87,7 @@ impl Room {
         let Some(body) = self.phase.body() else { return };
         // The configured bounds on single changes are the validator's, whose verdicts name the change.
         let limits = PackLimits { change: ChangeLimits::default(), ..self.config.pack };
-        let changes = match pack::decode(bytes, body.log.table(), &limits) {
+        let changes = match pack::decode(bytes, body.reading.log.table(), &limits) {
             Ok(unpacked) => unpacked.changes,
             Err(e) => return self.refuse_pack(session, batch, &e),
         };
@@ -149,7 +149,8 @@ impl Room {
         let held_early = self.config.planted.has(Planted::HeldBeforeDurable);
         for (index, change) in changes.into_iter().enumerate() {
             let Some(body) = self.phase.body_mut() else { return batch };
-            let admitted = validator::admit(&change, body.log.table(), &mut body.index, &self.config.pack.change);
+            let admitted =
+                validator::admit(&change, body.reading.log.table(), &mut body.reading.index, &self.config.pack.change);
             match admitted {
                 Ok(()) => {}
                 Err(Refusal::Place(TableError::Held)) => {
@@ -169,7 +170,7 @@ impl Room {
                     continue;
                 }
             }
-            let Ok(seq) = body.log.append(&change) else { continue };
+            let Ok(seq) = body.reading.log.append(&change) else { continue };
             batch.first.get_or_insert(seq);
             batch.count += 1;
             batch.needs = seq;
@@ -201,13 +202,13 @@ impl Room {
         }
         self.staging.bytes -= size;
         let (first, last) = (body.durable.plus(1), body.durable.plus(changes.len() as u64));
-        let digest = |seq| body.log.digest_at(seq).expect("staged positions are in the log");
-        let bytes = pack::encode(&changes, body.durable_actors, body.log.table())
+        let digest = |seq| body.reading.log.digest_at(seq).expect("staged positions are in the log");
+        let bytes = pack::encode(&changes, body.durable_actors, body.reading.log.table())
             .expect("the log knows all deps of its changes");
-        let stored = StoredPack { first, count: changes.len() as u32, digest: digest(last), bytes };
+        let stored = StoredPack { first, count: changes.len() as u32, digest: digest(last), bytes, outside: None };
         let append = Append {
             document: self.document.clone(),
-            incarnation: body.log.incarnation(),
+            incarnation: body.reading.log.incarnation(),
             digest_before: digest(body.durable),
             pack: stored.clone(),
         };
@@ -231,8 +232,8 @@ impl Room {
         };
         let Some(body) = self.phase.body_mut() else { return };
         body.durable = flight.pack.last();
-        body.durable_actors = body.log.actor_count_at(body.durable);
-        body.record.incarnation = Some(body.log.incarnation());
+        body.durable_actors = body.reading.log.actor_count_at(body.durable);
+        body.record.incarnation = Some(body.reading.log.incarnation());
         body.record.head = body.durable;
         body.record.digest = flight.pack.digest;
         self.tail.push(flight.pack.clone());
@@ -264,7 +265,7 @@ impl Room {
                 batch: ack.batch,
                 first: ack.first,
                 count: ack.count,
-                digest: body.log.digest_at(last).unwrap_or(body.log.digest()),
+                digest: body.reading.log.digest_at(last).unwrap_or(body.reading.log.digest()),
                 held: (!ack.held.is_empty()).then_some(ack.held),
                 durable: is_durable,
             });
@@ -297,7 +298,7 @@ impl Room {
 impl super::load::Body {
     /// A position at which whatever the log holds now is durable. Looking for the one change among those staged would cost their number for each that is pushed again.
     fn durable_with_held(&self) -> LogSeq {
-        if self.log.head() > self.durable { self.log.head() } else { LogSeq(0) }
+        if self.reading.log.head() > self.durable { self.reading.log.head() } else { LogSeq(0) }
     }
 }
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use crate::id::{Digest, DocumentName, LogSeq, StoreId};
 use crate::log::digest_start;
 use crate::storage::{
-    Append, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack, Table, Write,
+    Append, Compaction, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack,
+    StoredSnapshot, Table, Write,
 };
 
 /// The digest of a document that has no log.
@@ -17,12 +18,13 @@ const NO_DIGEST: Digest = Digest([0; 8]);
 struct Document {
     record: DocumentRecord,
     packs: Vec<StoredPack>,
+    snapshot: Option<StoredSnapshot>,
 }
 
 impl Document {
     fn new() -> Self {
         let record = DocumentRecord { incarnation: None, head: LogSeq(0), digest: NO_DIGEST, deleted: Vec::new() };
-        Self { record, packs: Vec::new() }
+        Self { record, packs: Vec::new(), snapshot: None }
     }
 
     /// Whether `append` stands exactly at the end of this log, or at the start of a new one.
@@ -55,6 +57,27 @@ impl MemoryStore {
         self.store_id = store_id;
     }
 
+    /// Puts packs in the place of others, as [`Store::compact`] does.
+    pub fn replace(&mut self, compaction: &Compaction) -> Result<(), StoreError> {
+        let Compaction { document, incarnation, packs, snapshot } = compaction;
+        let moved = |head| Err(StoreError::HeadMoved { head });
+        let Some(known) = self.documents.get_mut(document) else { return moved(LogSeq(0)) };
+        let head = known.record.head;
+        let Some((first, last)) = packs.first().zip(packs.last()) else { return moved(head) };
+        let from = known.packs.iter().position(|pack| pack.first == first.first);
+        let to = known.packs.iter().position(|pack| (pack.last(), pack.digest) == (last.last(), last.digest));
+        match (from, to) {
+            (Some(from), Some(to)) if known.record.incarnation == Some(*incarnation) && is_whole(packs) => {
+                known.packs.splice(from..=to, packs.iter().cloned());
+            }
+            _ => return moved(head),
+        }
+        if let Some(snapshot) = snapshot {
+            known.snapshot = Some(snapshot.clone());
+        }
+        Ok(())
+    }
+
     /// Adds one pack, or says why not, as [`Store::commit`] does for each of its appends.
     pub fn append(&mut self, append: &Append) -> Result<Durability, StoreError> {
         if append.pack.count == 0 {
@@ -81,7 +104,7 @@ impl Store for MemoryStore {
 
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         let Some(document) = self.documents.get(document) else {
-            return Ok(Loaded { record: None, packs: Vec::new() });
+            return Ok(Loaded::default());
         };
         let start = document.packs.partition_point(|pack| pack.last() <= after);
         let mut bytes = 0;
@@ -93,7 +116,17 @@ impl Store for MemoryStore {
             bytes += pack.bytes.len();
             packs.push(pack.clone());
         }
-        Ok(Loaded { record: Some(document.record.clone()), packs })
+        Ok(Loaded { record: Some(document.record.clone()), snapshot: None, packs })
+    }
+
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
+        let snapshot = self.documents.get(document).and_then(|d| d.snapshot.clone());
+        let loaded = self.load(document, snapshot.as_ref().map_or(LogSeq(0), |s| s.seq), bytes_max)?;
+        Ok(Loaded { snapshot, ..loaded })
+    }
+
+    fn compact(&mut self, compaction: &Compaction) -> Result<(), StoreError> {
+        self.replace(compaction)
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
@@ -107,6 +140,7 @@ impl Store for MemoryStore {
         document.record.head = LogSeq(0);
         document.record.digest = NO_DIGEST;
         document.packs.clear();
+        document.snapshot = None;
         Ok(true)
     }
 
@@ -119,6 +153,12 @@ impl Store for MemoryStore {
         let beyond = live.filter(|(name, _)| after.is_none_or(|after| *name > after));
         Ok(beyond.take(count_max).map(|(name, d)| (name.clone(), d.record.clone())).collect())
     }
+}
+
+/// Whether packs follow each other, each can be read alone, and none is empty.
+fn is_whole(packs: &[StoredPack]) -> bool {
+    let follow = packs.windows(2).all(|pair| pair[1].first == pair[0].last().plus(1));
+    follow && packs.iter().all(|pack| pack.count > 0 && pack.outside.is_some())
 }
 
 /// A client's local store in memory.

@@ -5,16 +5,34 @@ use std::time::Duration;
 
 use automerge::transaction::Transaction;
 use automerge::{Automerge, AutomergeError};
+use sync_core::compact::{self, Options};
 use sync_core::document::InitValue;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
+use sync_core::reading::Reading;
 use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status};
 use sync_core::rng::Rng;
 use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
-use sync_core::storage::{LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
+use sync_core::storage::{Compaction, Loaded, LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
 use sync_core::time::{Instant, WallTime};
-use sync_core::{pack, table::ChangeTable};
+
+struct Whole<'a> {
+    store: &'a mut MemoryStore,
+    document: &'a DocumentName,
+}
+
+impl compact::Source for Whole<'_> {
+    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.store.open(self.document, bytes_max)
+    }
+    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.store.load(self.document, after, bytes_max)
+    }
+    fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
+        self.store.compact(&step)
+    }
+}
 
 pub(crate) struct Server {
     store: MemoryStore,
@@ -142,6 +160,43 @@ impl Net {
         self.restart_server();
     }
 
+    /// Compacts a document of the server's store, and tells its room. Whether there was something to do.
+    pub(crate) fn compact(&mut self, name: &str, options: &Options) -> bool {
+        let document = DocumentName::parse(name).expect("a name");
+        let mut source = Whole { store: &mut self.server.store, document: &document };
+        let done = compact::compact(&document, options, &mut source).expect("compacts");
+        if self.server.rooms.contains_key(&document) {
+            self.steps.push_back(Step::Room(document, room::Input::Compacted));
+        }
+        done.is_some()
+    }
+
+    /// Everything that the server's log of a document holds, read from its start.
+    pub(crate) fn server_log(&mut self, name: &str) -> Vec<sync_core::change::Change> {
+        let name = DocumentName::parse(name).expect("a name");
+        let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
+        let incarnation = loaded.record.and_then(|r| r.incarnation).expect("live");
+        let mut reading = Reading::new(incarnation);
+        let mut all = Vec::new();
+        for stored in &loaded.packs {
+            all.extend(reading.unpack(stored).expect("unpacks"));
+            reading.absorb(stored).expect("fits");
+        }
+        all
+    }
+
+    /// All packs of a document.
+    pub(crate) fn stored_from_start(&mut self, name: &str) -> Vec<sync_core::storage::StoredPack> {
+        let name = DocumentName::parse(name).expect("a name");
+        self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable").packs
+    }
+
+    /// What a room of the document begins with.
+    pub(crate) fn stored(&mut self, name: &str) -> sync_core::storage::Loaded {
+        let name = DocumentName::parse(name).expect("a name");
+        self.server.store.open(&name, usize::MAX).expect("readable")
+    }
+
     /// How many connections there have been.
     pub(crate) fn sessions(&self) -> u64 {
         self.server.next
@@ -201,17 +256,7 @@ impl Net {
     }
 
     pub(crate) fn server_changes(&mut self, name: &str) -> usize {
-        let name = DocumentName::parse(name).expect("a name");
-        let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
-        let mut table = ChangeTable::new();
-        for stored in loaded.packs {
-            let unpacked =
-                pack::decode(&stored.bytes, &table, &sync_core::limits::PackLimits::stored()).expect("a pack");
-            for change in &unpacked.changes {
-                table.insert(change).expect("in order");
-            }
-        }
-        table.len()
+        self.server_log(name).len()
     }
 
     /// Carries out all that is due within a minute of virtual time.

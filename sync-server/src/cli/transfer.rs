@@ -190,7 +190,7 @@ fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Resu
     for change in changes {
         walk.append(change).map_err(|e| e.to_string())?;
     }
-    let pack = StoredPack { first, count: changes.len() as u32, digest: walk.log().digest(), bytes };
+    let pack = StoredPack { first, count: changes.len() as u32, digest: walk.log().digest(), bytes, outside: None };
     Ok(Append { document: document.clone(), incarnation: walk.log().incarnation(), digest_before, pack })
 }
 

@@ -26,8 +26,14 @@ pub struct Totals {
     pub changes: u64,
     /// Rows that hold packs.
     pub packs: u64,
+    /// Of those, rows that compaction wrote.
+    pub segments: u64,
     /// Bytes of all packs.
     pub pack_bytes: u64,
+    /// Snapshots.
+    pub snapshots: u64,
+    /// Bytes of all snapshots.
+    pub snapshot_bytes: u64,
     /// Bytes of the database file, without its write-ahead log.
     pub file_bytes: u64,
     /// Of those, bytes that hold nothing.
@@ -97,9 +103,27 @@ impl SqliteReader {
         rows.collect::<Result<_, _>>().map_err(from_sqlite)
     }
 
+    /// Names of live documents that have at least so many packs more than their length asks for.
+    pub fn scattered(&mut self, packs_min: usize, segment_changes: usize) -> Result<Vec<DocumentName>, StoreError> {
+        let sql = "SELECT name FROM document JOIN (SELECT document, count(*) AS packs FROM pack GROUP BY document)
+                   ON document = id WHERE packs >= ?1 + head / ?2 ORDER BY packs DESC";
+        let mut statement = self.connection.prepare_cached(sql).map_err(from_sqlite)?;
+        let values = [packs_min as i64, segment_changes as i64];
+        let rows = statement.query_map(values, |row| row.get::<_, String>(0)).map_err(from_sqlite)?;
+        let names = rows.collect::<Result<Vec<_>, _>>().map_err(from_sqlite)?;
+        Ok(names.iter().filter_map(|name| DocumentName::parse(name).ok()).collect())
+    }
+
+    /// Whether a document has a row for a snapshot, whatever is in it.
+    pub fn has_snapshot(&mut self, document: &DocumentName) -> Result<bool, StoreError> {
+        let sql =
+            "SELECT EXISTS (SELECT 1 FROM snapshot JOIN document ON document.id = snapshot.document WHERE name = ?1)";
+        self.connection.query_row(sql, [document.as_str()], |row| row.get(0)).map_err(from_sqlite)
+    }
+
     /// What the store holds in all.
     pub fn totals(&mut self) -> Result<Totals, StoreError> {
-        let number = |sql: &str| {
+        let number = |sql: &str| -> Result<u64, StoreError> {
             let value = self.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(from_sqlite)?;
             Ok(u64::try_from(value).unwrap_or(0))
         };
@@ -109,7 +133,10 @@ impl SqliteReader {
             deleted: number("SELECT count(*) FROM document WHERE incarnation IS NULL")?,
             changes: number("SELECT coalesce(sum(head), 0) FROM document WHERE incarnation IS NOT NULL")?,
             packs: number("SELECT count(*) FROM pack")?,
-            pack_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM pack")?,
+            segments: number("SELECT count(*) FROM pack WHERE outside IS NOT NULL")?,
+            pack_bytes: number("SELECT coalesce(sum(length(bytes) + coalesce(length(outside), 0)), 0) FROM pack")?,
+            snapshots: number("SELECT count(*) FROM snapshot")?,
+            snapshot_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM snapshot")?,
             file_bytes: number("PRAGMA page_count")? * page,
             free_bytes: number("PRAGMA freelist_count")? * page,
         })
@@ -130,6 +157,10 @@ impl ReadStore for SqliteReader {
 
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         row::load(&self.connection, document, after, bytes_max)
+    }
+
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
+        row::open(&self.connection, document, bytes_max)
     }
 
     fn documents(

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flate2::Crc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
-use sync_core::storage::{DocumentRecord, Loaded, StoreError, StoredPack};
+use sync_core::storage::{DocumentRecord, Loaded, StoreError, StoredPack, StoredSnapshot};
 
 use super::error::from_sqlite;
 
@@ -70,6 +70,17 @@ pub(super) fn checksum(incarnation: Incarnation, pack: &StoredPack) -> u32 {
     crc.update(&pack.count.to_be_bytes());
     crc.update(&pack.digest.0);
     crc.update(&pack.bytes);
+    crc.update(pack.outside.as_deref().unwrap_or_default());
+    crc.sum()
+}
+
+/// As [`checksum`], of a snapshot.
+pub(super) fn snapshot_checksum(incarnation: Incarnation, snapshot: &StoredSnapshot) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(&incarnation.0);
+    crc.update(&snapshot.seq.0.to_be_bytes());
+    crc.update(&snapshot.digest.0);
+    crc.update(&snapshot.bytes);
     crc.sum()
 }
 
@@ -87,11 +98,13 @@ fn pack(row: &Row<'_>, incarnation: Incarnation) -> Result<StoredPack, StoreErro
     check_format(number(2)?, "pack")?;
     let digest: Vec<u8> = row.get(3).map_err(|_| at("the digest is no bytes"))?;
     let bytes: Vec<u8> = row.get(5).map_err(|_| at("the pack is no bytes"))?;
+    let outside: Option<Vec<u8>> = row.get(6).map_err(|_| at("the hashes from outside are no bytes"))?;
     let pack = StoredPack {
         first: LogSeq(u64::try_from(first).map_err(|_| at("the position is negative"))?),
         count: u32::try_from(number(1)?).ok().filter(|c| *c > 0).ok_or_else(|| at("the count is out of range"))?,
         digest: Digest::from_slice(&digest).ok_or_else(|| at("the digest has another length"))?,
         bytes: Bytes::from(bytes),
+        outside: outside.map(Bytes::from),
     };
     if number(4)? != i64::from(checksum(incarnation, &pack)) {
         return Err(at("the checksum differs"));
@@ -109,17 +122,61 @@ pub(super) fn load(
     // One transaction, so that head and packs belong together while the writer goes on.
     let transaction = connection.unchecked_transaction().map_err(from_sqlite)?;
     let Some(DocumentRow { id, record }) = find(&transaction, name)? else {
-        return Ok(Loaded { record: None, packs: Vec::new() });
+        return Ok(Loaded::default());
     };
-    let packs = match record.incarnation {
-        Some(incarnation) => packs(&transaction, id, incarnation, after, bytes_max)?,
-        None => Vec::new(),
-    };
-    check_range(&record, after, &packs)?;
-    Ok(Loaded { record: Some(record), packs })
+    let packs = range(&transaction, id, &record, after, bytes_max)?;
+    Ok(Loaded { record: Some(record), snapshot: None, packs })
 }
 
-fn packs(
+/// As [`load`], from the snapshot on.
+pub(super) fn open(connection: &Connection, name: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
+    let transaction = connection.unchecked_transaction().map_err(from_sqlite)?;
+    let Some(DocumentRow { id, record }) = find(&transaction, name)? else {
+        return Ok(Loaded::default());
+    };
+    let found = record.incarnation.map(|incarnation| snapshot(&transaction, id, incarnation)).transpose()?.flatten();
+    // One beyond the log is of no use; nor is one that is damaged: the packs hold everything.
+    let snapshot = found.filter(|snapshot| snapshot.seq <= record.head);
+    let packs = range(&transaction, id, &record, snapshot.as_ref().map_or(LogSeq(0), |s| s.seq), bytes_max)?;
+    Ok(Loaded { record: Some(record), snapshot, packs })
+}
+
+fn range(
+    connection: &Connection,
+    document: i64,
+    record: &DocumentRecord,
+    after: LogSeq,
+    bytes_max: usize,
+) -> Result<Vec<StoredPack>, StoreError> {
+    let Some(incarnation) = record.incarnation else { return Ok(Vec::new()) };
+    let packs = packs(connection, document, incarnation, after, bytes_max)?;
+    check_range(record, after, &packs)?;
+    Ok(packs)
+}
+
+/// A document's snapshot, if there is one that makes sense.
+pub(super) fn snapshot(
+    connection: &Connection,
+    document: i64,
+    incarnation: Incarnation,
+) -> Result<Option<StoredSnapshot>, StoreError> {
+    let sql = "SELECT seq, digest, checksum, bytes FROM snapshot WHERE document = ?1 AND format = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
+    let read = |row: &Row<'_>| {
+        let (seq, digest): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        let (checksum, bytes): (i64, Vec<u8>) = (row.get(2)?, row.get(3)?);
+        Ok((seq, digest, checksum, bytes))
+    };
+    let found = statement.query_row(params![document, ROW_FORMAT], read).optional().map_err(from_sqlite)?;
+    let snapshot = found.and_then(|(seq, digest, checksum, bytes)| {
+        let (seq, digest) = (LogSeq(u64::try_from(seq).ok()?), Digest::from_slice(&digest)?);
+        let snapshot = StoredSnapshot { seq, digest, bytes: bytes.into() };
+        (checksum == i64::from(snapshot_checksum(incarnation, &snapshot))).then_some(snapshot)
+    });
+    Ok(snapshot)
+}
+
+pub(super) fn packs(
     connection: &Connection,
     document: i64,
     incarnation: Incarnation,
@@ -129,7 +186,7 @@ fn packs(
     // Packs don't overlap: the one that holds `after + 1` is the last that begins no later.
     let mut statement = connection
         .prepare_cached(
-            "SELECT first, count, format, digest, checksum, bytes FROM pack
+            "SELECT first, count, format, digest, checksum, bytes, outside FROM pack
              WHERE document = ?1 AND first >= coalesce(
                  (SELECT max(first) FROM pack WHERE document = ?1 AND first <= ?2), 0)
              ORDER BY first",

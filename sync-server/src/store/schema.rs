@@ -15,8 +15,11 @@ const APPLICATION_ID: i32 = 0x526a_5376;
 /// Format n is reached by the first n steps; `user_version` counts them. A step that was released never changes.
 ///
 /// Packs are in a table with a rowid, so that rows are appended to its end however many documents take turns; the index finds a
-/// document's range. Segments and snapshots will be tables of their own beside it. `received_at` is in milliseconds since 1970.
-pub(super) const MIGRATIONS: &[M<'static>] = &[M::up(
+/// document's range. Compaction puts few large packs in the place of many, with the hashes that they need from `outside` to be read alone,
+/// and a snapshot, of which a document has one at most. `received_at` is in milliseconds since 1970.
+pub(super) const MIGRATIONS: &[M<'static>] = &[V1, V2];
+
+const V1: M<'static> = M::up(
     "PRAGMA application_id = 0x526a5376;
      CREATE TABLE meta (key TEXT PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
      CREATE TABLE document (
@@ -40,7 +43,19 @@ pub(super) const MIGRATIONS: &[M<'static>] = &[M::up(
          bytes       BLOB NOT NULL
      ) STRICT;
      CREATE UNIQUE INDEX pack_range ON pack (document, first);",
-)];
+);
+
+const V2: M<'static> = M::up(
+    "ALTER TABLE pack ADD COLUMN outside BLOB;
+     CREATE TABLE snapshot (
+         document INTEGER PRIMARY KEY,
+         format   INTEGER NOT NULL,
+         seq      INTEGER NOT NULL,
+         digest   BLOB NOT NULL,
+         checksum INTEGER NOT NULL,
+         bytes    BLOB NOT NULL
+     ) STRICT;",
+);
 
 /// Brings an open database to the format of `migrations`, or refuses it without touching it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, migrations: &[M<'_>]) -> Result<(), StoreError> {

@@ -8,16 +8,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params};
 use rusqlite_migration::M;
-use sync_core::id::{DocumentName, LogSeq, StoreId};
+use sync_core::id::{DocumentName, Incarnation, LogSeq, StoreId};
 use sync_core::log::digest_start;
-use sync_core::storage::{Append, DocumentRecord, Durability, Loaded, Store, StoreError};
+use sync_core::storage::{Append, Compaction, DocumentRecord, Durability, Loaded, Store, StoreError, StoredPack};
 use wal_audit::Commits;
 
 use super::error::{from_io, from_sqlite};
 use super::folder::Folder;
 use super::reader::SqliteReader;
 use super::row::{self, DocumentRow, ROW_FORMAT};
-use super::{ReadStore as _, schema};
+use super::{ReadStore as _, compact, schema};
 
 /// Bytes of write-ahead log kept on disk between checkpoints; it may grow beyond while a long read holds it.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
@@ -131,7 +131,7 @@ impl SqliteStore {
     }
 
     /// Moves the write-ahead log into the database and gives free pages back to the file system.
-    pub fn compact(&mut self) -> Result<(), StoreError> {
+    pub fn vacuum(&mut self) -> Result<(), StoreError> {
         self.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").map_err(from_sqlite)
     }
 
@@ -175,6 +175,17 @@ impl Store for SqliteStore {
         self.reader.load(document, after, bytes_max)
     }
 
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.reader.open(document, bytes_max)
+    }
+
+    fn compact(&mut self, compaction: &Compaction) -> Result<(), StoreError> {
+        let immediate = rusqlite::TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(immediate).map_err(from_sqlite)?;
+        compact::replace(&transaction, compaction, received_at())?;
+        transaction.commit().map_err(from_sqlite)
+    }
+
     fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
         let mut skip = vec![None; appends.len()];
         // Each round blames one more append for damage to its document's rows, so there are no more rounds than appends.
@@ -193,6 +204,7 @@ impl Store for SqliteStore {
         let Some(incarnation) = record.incarnation else { return Ok(false) };
         record.deleted.push(incarnation);
         transaction.execute("DELETE FROM pack WHERE document = ?1", [id]).map_err(from_sqlite)?;
+        transaction.execute("DELETE FROM snapshot WHERE document = ?1", [id]).map_err(from_sqlite)?;
         transaction
             .execute(
                 "UPDATE document SET incarnation = NULL, head = 0, deleted = ?2 WHERE id = ?1",
@@ -283,15 +295,24 @@ fn append(connection: &Connection, append: &Append, now: i64) -> Result<(), Stor
             insert_document(connection, &append.document, &record)?
         }
     };
-    let sql = "INSERT INTO pack (document, first, count, format, digest, checksum, received_at, bytes)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    insert_pack(connection, id, append.incarnation, pack, now)
+}
+
+/// Writes a pack's row.
+pub(super) fn insert_pack(
+    connection: &Connection,
+    document: i64,
+    incarnation: Incarnation,
+    pack: &StoredPack,
+    now: i64,
+) -> Result<(), StoreError> {
+    let sql = "INSERT INTO pack (document, first, count, format, digest, checksum, received_at, bytes, outside)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
-    let check = row::checksum(append.incarnation, pack);
-    let first = pack.first.0 as i64;
-    statement
-        .execute(params![id, first, pack.count, ROW_FORMAT, pack.digest.0, check, now, &pack.bytes[..]])
-        .map_err(from_sqlite)?;
-    Ok(())
+    let (check, first) = (row::checksum(incarnation, pack), pack.first.0 as i64);
+    let outside = pack.outside.as_deref();
+    let values = params![document, first, pack.count, ROW_FORMAT, pack.digest.0, check, now, &pack.bytes[..], outside];
+    statement.execute(values).map(|_| ()).map_err(from_sqlite)
 }
 
 fn insert_document(connection: &Connection, name: &DocumentName, record: &DocumentRecord) -> Result<i64, StoreError> {

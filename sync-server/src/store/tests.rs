@@ -32,7 +32,13 @@ fn digest(seq: u64) -> Digest {
 
 fn append(document: &str, first: u64, count: u32, bytes: usize) -> Append {
     let last = first + u64::from(count) - 1;
-    let pack = StoredPack { first: LogSeq(first), count, digest: digest(last), bytes: Bytes::from(vec![7; bytes]) };
+    let pack = StoredPack {
+        first: LogSeq(first),
+        count,
+        digest: digest(last),
+        bytes: Bytes::from(vec![7; bytes]),
+        outside: None,
+    };
     Append { document: name(document), incarnation: ONE, digest_before: digest(first - 1), pack }
 }
 

@@ -1,5 +1,7 @@
 //! The contract of a server's store.
 
+mod compaction;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
@@ -26,7 +28,7 @@ pub trait Fixture {
 
 /// Runs the whole suite, each part in a place of its own. Panics with the part's reason.
 pub fn run(make: &mut dyn FnMut() -> Box<dyn Fixture>) {
-    let parts: [fn(&mut dyn Fixture); 13] = [
+    let parts: [fn(&mut dyn Fixture); 16] = [
         unknown_document_is_nothing,
         appends_come_back_in_order,
         append_needs_the_exact_head,
@@ -40,6 +42,9 @@ pub fn run(make: &mut dyn FnMut() -> Box<dyn Fixture>) {
         documents_are_listed_in_pages,
         everything_is_there_after_reopening,
         a_failed_commit_keeps_nothing,
+        compaction::packs_take_the_place_of_others,
+        compaction::only_whole_ranges_are_replaced,
+        compaction::a_failed_compaction_changes_nothing,
     ];
     for part in parts {
         part(make().as_mut());
@@ -70,7 +75,7 @@ impl Writer {
         digest[0] = digest[0].wrapping_add(1);
         digest[1] ^= count as u8;
         let bytes = Bytes::from((0..len).map(|i| (i as u64 + first.0) as u8).collect::<Vec<_>>());
-        let pack = StoredPack { first, count, digest: Digest(digest), bytes };
+        let pack = StoredPack { first, count, digest: Digest(digest), bytes, outside: None };
         self.head = pack.last();
         self.digest = pack.digest;
         Append { document: self.document.clone(), incarnation: self.incarnation, digest_before, pack }
@@ -112,7 +117,7 @@ fn refused(store: &mut dyn Store, append: &Append, head: LogSeq) {
 
 fn unknown_document_is_nothing(fixture: &mut dyn Fixture) {
     let mut store = fixture.open();
-    assert_eq!(load_all(&mut *store, &name("a")), Loaded { record: None, packs: Vec::new() });
+    assert_eq!(load_all(&mut *store, &name("a")), Loaded::default());
     assert_eq!(store.documents(None, 10).expect("lists"), Vec::new());
     assert!(!store.delete(&name("a")).expect("deletes"), "nothing was there to delete");
     assert_eq!(load_all(&mut *store, &name("a")).record, None, "deleting nothing leaves no tombstone");
@@ -308,7 +313,10 @@ fn everything_is_there_after_reopening(fixture: &mut dyn Fixture) {
     drop(store);
     let mut store = fixture.open();
     assert_eq!(store.store_id(), store_id, "the identity is made once");
-    assert_eq!(load_all(&mut *store, &a.document), Loaded { record: Some(a.record()), packs: vec![one.pack.clone()] });
+    assert_eq!(
+        load_all(&mut *store, &a.document),
+        Loaded { record: Some(a.record()), snapshot: None, packs: vec![one.pack.clone()] }
+    );
     assert_eq!(load_all(&mut *store, &gone.document).record.expect("stays").deleted, vec![gone.incarnation]);
     refused(&mut *store, &gone.next(1, 4), LogSeq(0));
     let two = a.next(1, 4);
@@ -334,13 +342,20 @@ fn a_failed_commit_keeps_nothing(fixture: &mut dyn Fixture) {
     assert!(error.is_retryable(), "{error}");
     store.delete(&a.document).expect_err("writes are broken");
     let loaded = load_all(&mut *store, &a.document);
-    assert_eq!(loaded, Loaded { record: Some(record.clone()), packs: vec![first.pack.clone()] }, "reads go on");
+    assert_eq!(
+        loaded,
+        Loaded { record: Some(record.clone()), snapshot: None, packs: vec![first.pack.clone()] },
+        "reads go on"
+    );
     assert_eq!(load_all(&mut *store, &b.document).record, None, "a part of a failed commit was kept");
     assert!(fixture.break_writes(false));
     if fixture.persists() {
         drop(store);
         store = fixture.open();
-        assert_eq!(load_all(&mut *store, &a.document), Loaded { record: Some(record), packs: vec![first.pack] });
+        assert_eq!(
+            load_all(&mut *store, &a.document),
+            Loaded { record: Some(record), snapshot: None, packs: vec![first.pack] }
+        );
     }
     commit_ok(&mut *store, &appends);
     assert_eq!(load_all(&mut *store, &a.document).record, Some(a.record()));

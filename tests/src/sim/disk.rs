@@ -9,7 +9,8 @@ use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq, StoreId};
 use sync_core::rng::Rng;
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
 use sync_core::storage::{
-    Append, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack, Table, Write,
+    Append, Compaction, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack,
+    StoredSnapshot, Table, Write,
 };
 
 const HEADER_BYTES: usize = 12;
@@ -158,6 +159,14 @@ impl ServerDisk {
         Ok(results)
     }
 
+    /// Puts packs in the place of others without syncing.
+    pub fn replace(&mut self, compaction: &Compaction) -> Result<(), StoreError> {
+        trouble_now(&mut self.trouble)?;
+        self.state.replace(compaction)?;
+        self.journal.append(&encode_compaction(compaction));
+        Ok(())
+    }
+
     /// Makes what was written durable.
     pub fn sync(&mut self) {
         self.journal.sync();
@@ -193,6 +202,16 @@ impl Store for ServerDisk {
 
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         self.state.load(document, after, bytes_max)
+    }
+
+    fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.state.open(document, bytes_max)
+    }
+
+    fn compact(&mut self, compaction: &Compaction) -> Result<(), StoreError> {
+        self.replace(compaction)?;
+        self.sync();
+        Ok(())
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
@@ -233,6 +252,42 @@ fn encode_appends(appends: &[&Append]) -> Vec<u8> {
     e.into_writer()
 }
 
+fn encode_compaction(compaction: &Compaction) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::new());
+    let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        let Compaction { document, incarnation, packs, snapshot } = compaction;
+        e.array(5)?.u8(3)?.str(document.as_str())?.encode(incarnation)?.array(packs.len() as u64)?;
+        for pack in packs {
+            e.array(5)?.encode(pack.first)?.u32(pack.count)?.encode(pack.digest)?;
+            e.bytes(&pack.bytes)?.bytes(pack.outside.as_deref().unwrap_or_default())?;
+        }
+        e.array(snapshot.iter().len() as u64)?;
+        if let Some(snapshot) = snapshot {
+            e.array(3)?.encode(snapshot.seq)?.encode(snapshot.digest)?.bytes(&snapshot.bytes)?;
+        }
+        Ok(())
+    };
+    write().expect("a vector takes any bytes");
+    e.into_writer()
+}
+
+fn decode_compaction(d: &mut Decoder<'_>) -> Result<Compaction, minicbor::decode::Error> {
+    let (document, incarnation) = (name(d)?, d.decode()?);
+    let (mut packs, mut snapshot) = (Vec::new(), None);
+    for _ in 0..d.array()?.unwrap_or(0) {
+        d.array()?;
+        let (first, count, digest): (LogSeq, u32, Digest) = (d.decode()?, d.u32()?, d.decode()?);
+        let (bytes, outside) = (Bytes::copy_from_slice(d.bytes()?), Some(Bytes::copy_from_slice(d.bytes()?)));
+        packs.push(StoredPack { first, count, digest, bytes, outside });
+    }
+    for _ in 0..d.array()?.unwrap_or(0) {
+        d.array()?;
+        let (seq, digest) = (d.decode()?, d.decode()?);
+        snapshot = Some(StoredSnapshot { seq, digest, bytes: Bytes::copy_from_slice(d.bytes()?) });
+    }
+    Ok(Compaction { document, incarnation, packs, snapshot })
+}
+
 fn name(d: &mut Decoder<'_>) -> Result<DocumentName, minicbor::decode::Error> {
     DocumentName::parse(d.str()?).map_err(|_| minicbor::decode::Error::message("a name"))
 }
@@ -249,10 +304,14 @@ fn replay(payload: &[u8], state: &mut MemoryStore) -> Result<(), minicbor::decod
                 let (incarnation, digest_before): (Incarnation, Digest) = (d.decode()?, d.decode()?);
                 let (first, count, digest): (LogSeq, u32, Digest) = (d.decode()?, d.u32()?, d.decode()?);
                 let bytes = Bytes::copy_from_slice(d.bytes()?);
-                let pack = StoredPack { first, count, digest, bytes };
+                let pack = StoredPack { first, count, digest, bytes, outside: None };
                 let append = Append { document, incarnation, digest_before, pack };
                 state.append(&append).map_err(|_| minicbor::decode::Error::message("an append that fitted"))?;
             }
+        }
+        3 => {
+            let compaction = decode_compaction(&mut d)?;
+            state.replace(&compaction).map_err(|_| minicbor::decode::Error::message("a compaction that fitted"))?;
         }
         _ => {
             let document = name(&mut d)?;

@@ -12,6 +12,7 @@ use sync_core::session::{self, Grant, Session};
 use sync_core::storage::{Append, Store, StoreDone, StoreTask};
 use sync_core::time::{Instant, WallTime};
 
+use crate::sim::compaction::Compaction;
 use crate::sim::disk::ServerDisk;
 use crate::sim::net::Travelling;
 use crate::sim::world::{Event, World};
@@ -44,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) hangs_until: Instant,
     work: VecDeque<Work>,
     armed: Option<Instant>,
+    pub(crate) compaction: Option<Compaction>,
 }
 
 impl Server {
@@ -64,6 +66,7 @@ impl Server {
             hangs_until: Instant::default(),
             work: VecDeque::new(),
             armed: None,
+            compaction: None,
         }
     }
 
@@ -251,12 +254,16 @@ impl World {
         if epoch != self.server.epoch || !self.server.up {
             return;
         }
+        self.compact_some();
         let (mut appends, mut done): (Vec<(usize, Append)>, Vec<Done>) = Default::default();
         for (index, (document, number, task, what)) in std::mem::take(&mut self.server.waiting).into_iter().enumerate()
         {
             let result = match what {
                 StoreTask::Load { document, after, bytes_max } => {
                     StoreDone::Loaded(self.server.disk.load(&document, after, bytes_max))
+                }
+                StoreTask::Open { document, bytes_max } => {
+                    StoreDone::Loaded(self.server.disk.open(&document, bytes_max))
                 }
                 StoreTask::Append(append) => {
                     self.trace(b'a', &append.pack.bytes);
@@ -351,6 +358,7 @@ impl World {
         if let Err(e) = checked {
             self.fail(e);
         }
+        self.check_whole();
     }
 
     pub(crate) fn server_timer(&mut self) {

@@ -12,6 +12,7 @@ use sync_core::storage::StoreError;
 use sync_core::time::Instant;
 
 use crate::sim::client::Client;
+use crate::sim::compaction::Compaction;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
 use crate::sim::hostile::Refused;
 use crate::sim::ledger::Ledger;
@@ -100,7 +101,9 @@ impl World {
         let mut rng = Rng::from_number(seed);
         let mut options = Options::draw(&mut rng, planted);
         options.draw_later(seed);
-        Self::with(rng, options)
+        let mut world = Self::with(rng, options);
+        world.server.compaction = Compaction::draw(seed);
+        world
     }
 
     /// The world of a seed with what was injected from the first day on, and nothing that came later: so that seeds keep their stories.

@@ -1,0 +1,77 @@
+//! The op index as bytes, for a snapshot: columns of small numbers, which deflate well.
+//!
+//! Owns the order of fields, described in docs/storage-format.md. Trusts no length: what does not fit together is refused.
+
+use std::collections::BTreeMap;
+
+use super::past::Past;
+use super::runs::Runs;
+use super::{Object, ObjectKind, OpId, OpIndex};
+use crate::pack::PackError;
+use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
+
+pub(super) const OUT_OF_RANGE: PackError = PackError::Malformed("a number is out of range");
+
+impl OpIndex {
+    /// Appends the index to `out`.
+    pub(crate) fn save(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, self.runs.len() as u64);
+        put_unsigned(out, self.objects.len() as u64 - 1);
+        for (kind, depth) in self.objects.iter().skip(1).map(|o| (o.kind, o.depth)) {
+            let kind = match kind {
+                ObjectKind::Map => 0,
+                ObjectKind::List => 1,
+                ObjectKind::Text => 2,
+            };
+            put_unsigned(out, u64::from(depth) << 2 | kind);
+        }
+        let by_number: BTreeMap<u32, OpId> = self.object_numbers.iter().map(|(id, number)| (*number, *id)).collect();
+        for id in by_number.values() {
+            put_unsigned(out, u64::from(id.actor));
+            put_unsigned(out, u64::from(id.counter));
+        }
+        let by_number: BTreeMap<u32, &str> = self.keys.iter().map(|(key, number)| (*number, &**key)).collect();
+        put_unsigned(out, by_number.len() as u64);
+        by_number.values().for_each(|key| put_prefixed(out, key.as_bytes()));
+        self.runs.iter().for_each(|runs| runs.save(out));
+        self.past.save(out);
+    }
+
+    /// Reads what [`OpIndex::save`] wrote, of a document with so many actors.
+    pub(crate) fn restore(r: &mut Reader<'_>, actors: u32) -> Result<Self, PackError> {
+        if r.small()? != actors {
+            return Err(PackError::Malformed("the op index has other actors"));
+        }
+        let mut index = Self::new();
+        let count = r.small()?;
+        for _ in 0..count {
+            let word = r.small()?;
+            let kind = match word & 3 {
+                0 => ObjectKind::Map,
+                1 => ObjectKind::List,
+                2 => ObjectKind::Text,
+                _ => return Err(PackError::Malformed("an object of no kind")),
+            };
+            index.objects.push(Object { kind, depth: word >> 2 });
+        }
+        for number in 1..=count {
+            let (actor, counter) = (r.small()?, r.small()?);
+            let twice = index.object_numbers.insert(OpId { counter, actor }, number).is_some();
+            if actor >= actors || twice {
+                return Err(OUT_OF_RANGE);
+            }
+        }
+        for number in 0..r.small()? {
+            let key = std::str::from_utf8(r.take_prefixed()?).map_err(|_| PackError::Malformed("a key is no text"))?;
+            if index.keys.insert(key.into(), number).is_some() {
+                return Err(PackError::Malformed("a key stands twice"));
+            }
+        }
+        let (objects, keys) = (index.object_count(), index.key_count());
+        for _ in 0..actors {
+            index.runs.push(Runs::restore(r, actors, objects, keys)?);
+        }
+        index.past = Past::restore(r, actors)?;
+        Ok(index)
+    }
+}

@@ -1,0 +1,143 @@
+//! Compaction in the background: one thread that packs scattered logs together, away from pushes and opens.
+//!
+//! It reads over a connection of its own and hands each step to the writer as one more job, so nothing waits for it. It may be killed between
+//! any two steps. A document that it can't compact is left as it is, and the others go on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+use sync_core::compact::{self, Options, Report, Source};
+use sync_core::id::{DocumentName, LogSeq};
+use sync_core::storage::{Compaction, Loaded, StoreError};
+use tokio::sync::{broadcast, watch};
+
+use crate::backplane::{Announcement, Backplane};
+use crate::meter;
+use crate::rooms::Rooms;
+use crate::store::{ReadStore, SqliteReader};
+use crate::writer::StoreThreads;
+
+/// Most documents waiting to be compacted; further ones are asked again at their next commit.
+const WAITING_MAX: usize = 1_024;
+
+/// Most documents whose commits are counted; beyond, counting begins anew. What is missed is found at the next start.
+const COUNTED_MAX: usize = 65_536;
+
+/// Most documents remembered as not to be compacted; beyond, all are tried again.
+const FAILED_MAX: usize = 1_024;
+
+/// What the thread works with.
+pub(crate) struct Compactor {
+    pub(crate) reader: SqliteReader,
+    pub(crate) store: StoreThreads,
+    pub(crate) rooms: Rooms,
+    pub(crate) options: Options,
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+impl Compactor {
+    /// Starts the thread, and a task that tells it which documents have grown.
+    pub(crate) fn start(
+        self,
+        backplane: &dyn Backplane,
+    ) -> std::io::Result<(tokio::task::JoinHandle<()>, JoinHandle<()>)> {
+        let (names, queue) = sync_channel(WAITING_MAX);
+        let counting = tokio::spawn(count(backplane.subscribe(), names, self.options.packs_min));
+        let thread = thread::Builder::new().name("compactor".into()).spawn(move || self.run(&queue))?;
+        Ok((counting, thread))
+    }
+
+    fn run(mut self, queue: &Receiver<DocumentName>) {
+        let mut failed = BTreeSet::new();
+        match self.reader.scattered(self.options.packs_min, self.options.segment_changes_max) {
+            Ok(names) => names.iter().for_each(|name| self.one(name, &mut failed)),
+            Err(e) => tracing::warn!(error = %e, "cannot tell which documents to compact"),
+        }
+        while let Ok(name) = queue.recv() {
+            self.one(&name, &mut failed);
+        }
+    }
+
+    fn one(&mut self, document: &DocumentName, failed: &mut BTreeSet<DocumentName>) {
+        if *self.stop.borrow() || failed.contains(document) {
+            return;
+        }
+        let start = Instant::now();
+        let mut source = Behind { reader: &mut self.reader, store: &self.store, document };
+        let options = &self.options;
+        let done = catch_unwind(AssertUnwindSafe(|| compact::compact(document, options, &mut source)));
+        let mut give_up = |reason: String| {
+            meter::compaction_failed();
+            tracing::warn!(%document, reason, "the document can't be compacted and stays as it is");
+            if failed.len() >= FAILED_MAX {
+                failed.clear();
+            }
+            failed.insert(document.clone());
+        };
+        match done {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(report))) => {
+                meter::compaction(start.elapsed());
+                let Report { packs_before, packs_after, bytes_after, snapshot_bytes } = report;
+                tracing::debug!(%document, packs_before, packs_after, bytes_after, snapshot_bytes, "compacted");
+                if snapshot_bytes > 0 {
+                    self.rooms.compacted(document.clone());
+                }
+            }
+            // Deleted meanwhile, or the disk is in trouble: the next commits bring it here again.
+            Ok(Err(StoreError::HeadMoved { .. })) => {}
+            Ok(Err(e)) if e.is_retryable() => tracing::debug!(%document, error = %e, "not compacted"),
+            Ok(Err(e)) => give_up(e.to_string()),
+            Err(_) => give_up("compacting it panics".into()),
+        }
+    }
+}
+
+/// Counts commits, and hands on a document once it has many.
+async fn count(mut commits: broadcast::Receiver<Announcement>, names: SyncSender<DocumentName>, packs_min: usize) {
+    let mut counts: BTreeMap<DocumentName, usize> = BTreeMap::new();
+    loop {
+        let document = match commits.recv().await {
+            Ok(Announcement { document, .. }) => document,
+            Err(broadcast::error::RecvError::Lagged(_)) => continue,
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+        if counts.len() >= COUNTED_MAX {
+            counts.clear();
+        }
+        let count = counts.entry(document.clone()).or_default();
+        *count += 1;
+        if *count < packs_min {
+            continue;
+        }
+        match names.try_send(document.clone()) {
+            Ok(()) => drop(counts.remove(&document)),
+            Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Disconnected(_)) => return,
+        }
+    }
+}
+
+/// Reads beside the writer, and writes through it.
+struct Behind<'a> {
+    reader: &'a mut SqliteReader,
+    store: &'a StoreThreads,
+    document: &'a DocumentName,
+}
+
+impl Source for Behind<'_> {
+    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.reader.open(self.document, bytes_max)
+    }
+
+    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.reader.load(self.document, after, bytes_max)
+    }
+
+    fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
+        self.store.compact(step)
+    }
+}
