@@ -123,7 +123,7 @@ impl Rooms {
 
     /// Says that a document has a newer snapshot. Where its worker is too busy to hear it, the room keeps more in memory for a while.
     pub(crate) fn compacted(&self, document: DocumentName) {
-        let _ = self.worker(&document.clone()).try_send(ToWorker::Compacted(document));
+        let _ = self.worker(&document.clone()).requests.try_send(ToWorker::Compacted(document));
     }
 }
 
