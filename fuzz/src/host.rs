@@ -67,7 +67,7 @@ impl Host {
             for change in changes {
                 log.append(change).expect("a causal order");
             }
-            let pack = StoredPack { first, count: changes.len() as u32, digest: log.digest(), bytes };
+            let pack = StoredPack { first, count: changes.len() as u32, digest: log.digest(), bytes, outside: None };
             let append = Append { document: document(), incarnation, digest_before, pack };
             store.append(&append).expect("the next pack");
         }
@@ -132,10 +132,10 @@ impl Host {
         let Some((name, task, what)) = self.tasks.pop_front() else { return false };
         let done = match (what, fails) {
             // No append, so that it expected no head.
-            (StoreTask::Load { .. }, Some(StoreError::HeadMoved { .. })) => {
+            (StoreTask::Load { .. } | StoreTask::Open { .. }, Some(StoreError::HeadMoved { .. })) => {
                 StoreDone::Loaded(Err(StoreError::Io("the cable is out".into())))
             }
-            (StoreTask::Load { .. }, Some(e)) => StoreDone::Loaded(Err(e)),
+            (StoreTask::Load { .. } | StoreTask::Open { .. }, Some(e)) => StoreDone::Loaded(Err(e)),
             (StoreTask::Append(_), Some(e)) => StoreDone::Appended(Err(e)),
             (what, None) => what.run(&mut self.store),
         };

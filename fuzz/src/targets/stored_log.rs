@@ -45,14 +45,15 @@ pub(super) fn run(input: &[u8]) {
     let mut loads = 0;
     while let Some(output) = room.poll_output() {
         match output {
-            room::Output::Store(task, StoreTask::Load { after, .. }) => {
+            room::Output::Store(task, what @ (StoreTask::Load { .. } | StoreTask::Open { .. })) => {
+                let after = if let StoreTask::Load { after, .. } = what { after } else { LogSeq(0) };
                 loads += 1;
                 assert!(loads <= LOADS_MAX, "the room asks for ever");
                 let per_load = 1 + input.index(packs.len() + 1);
                 // As a store would: packs that end at or before `after` are left out; what is damaged is given as it is.
                 let rest = packs.iter().filter(|p| altered || p.last() > after);
                 let rest = rest.take(per_load).cloned().collect();
-                let loaded = Loaded { record: has_record.then(|| record.clone()), packs: rest };
+                let loaded = Loaded { record: has_record.then(|| record.clone()), packs: rest, snapshot: None };
                 room.handle_input(Instant(1), room::Input::StoreDone(task, StoreDone::Loaded(Ok(loaded))));
             }
             room::Output::Store(_, StoreTask::Append(_)) => panic!("nothing was pushed"),
@@ -78,7 +79,7 @@ fn honest(material: &Material) -> (DocumentRecord, Vec<StoredPack>) {
         for change in changes {
             log.append(change).expect("a causal order");
         }
-        packs.push(StoredPack { first, count: changes.len() as u32, digest: log.digest(), bytes });
+        packs.push(StoredPack { first, count: changes.len() as u32, digest: log.digest(), bytes, outside: None });
     }
     let record =
         DocumentRecord { incarnation: Some(incarnation), head: log.head(), digest: log.digest(), deleted: Vec::new() };

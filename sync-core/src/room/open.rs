@@ -21,7 +21,7 @@ impl Room {
         let actors = (mode == Mode::Reconcile).then(|| body.reading.log.actors_at(body.durable));
         let known = actors.as_ref().map_or(0, Vec::len) as u32;
         let tells_staged = self.config.planted.has(Planted::OpenTellsStaged);
-        let head = if tells_staged { body.log.head() } else { body.durable };
+        let head = if tells_staged { body.reading.log.head() } else { body.durable };
         let opened = Opened {
             handle: open.handle,
             room: self.number,
