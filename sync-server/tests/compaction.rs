@@ -38,7 +38,9 @@ async fn push(client: &mut Client, held: &ChangeTable, change: &Change) {
 
 fn table(changes: &[Change]) -> ChangeTable {
     let mut table = ChangeTable::new();
-    changes.iter().for_each(|change| drop(table.insert(change).expect("in order")));
+    for change in changes {
+        table.insert(change).expect("in order");
+    }
     table
 }
 
@@ -107,7 +109,9 @@ async fn a_client_older_than_compaction_resyncs_fully_never_synced_with_nothing(
     let (_newcomer, opened, hashes) = come_back(&server, &[], None, None, CHANGES).await;
     assert_eq!((opened.mode, opened.head, hashes), (Mode::New, LogSeq(CHANGES as u64), want.clone()));
     let mut log = Log::new(opened.incarnation);
-    changes.iter().for_each(|change| drop(log.append(change).expect("in order")));
+    for change in &changes {
+        log.append(change).expect("in order");
+    }
     let (_asker, welcome) = {
         let mut client = Client::connect(server.address).await;
         client.hello().await;
