@@ -171,11 +171,11 @@ impl Net {
         done.is_some()
     }
 
-    /// Everything that the server's log of a document holds, read from its start.
+    /// Everything that the server's log of a document holds, read from its start; nothing if it is deleted.
     pub(crate) fn server_log(&mut self, name: &str) -> Vec<sync_core::change::Change> {
         let name = DocumentName::parse(name).expect("a name");
         let loaded = self.server.store.load(&name, LogSeq(0), usize::MAX).expect("readable");
-        let incarnation = loaded.record.and_then(|r| r.incarnation).expect("live");
+        let Some(incarnation) = loaded.record.and_then(|r| r.incarnation) else { return Vec::new() };
         let mut reading = Reading::new(incarnation);
         let mut all = Vec::new();
         for stored in &loaded.packs {

@@ -30,7 +30,7 @@ fn who_opens_again_is_told_where_its_earlier_push_stands() {
     let name = DocumentName::parse("doc").expect("a name");
     let mut room = Room::new(Config::new(StoreId([1; 16])), name, RoomNumber(1), [0; 32]);
     join(&mut room, 1);
-    let Some(Output::Store(task, StoreTask::Load { .. })) = room.poll_output() else { panic!("no load") };
+    let Some(Output::Store(task, StoreTask::Open { .. })) = room.poll_output() else { panic!("no load") };
     let nothing = Loaded { record: None, snapshot: None, packs: Vec::new() };
     room.handle_input(Instant(0), Input::StoreDone(task, StoreDone::Loaded(Ok(nothing))));
     let edit = Document::new().edit(&ActorId::from([7; 16]), 0, |tx| tx.put(ROOT, "k", 1)).expect("an edit");
