@@ -9,7 +9,9 @@ use crate::change::Change;
 use crate::id::{ActorId, ChangeHash, DocumentName, LogSeq};
 use crate::limits::PackLimits;
 use crate::log::{Need, Segment};
+use crate::op_index::OpIndex;
 use crate::pack::{self, Outside, PackContext};
+use crate::planted::{Planted, Planting};
 use crate::reading::{ReadError, Reading};
 use crate::snapshot;
 use crate::storage::{Compaction, Loaded, StoreError, StoredPack, StoredSnapshot};
@@ -30,6 +32,8 @@ pub struct Options {
     pub step_changes_min: u64,
     /// Bytes of packs read at a time.
     pub read_bytes_max: usize,
+    /// A bug, in tests.
+    pub planted: Planting,
 }
 
 impl Default for Options {
@@ -41,6 +45,7 @@ impl Default for Options {
             keep_changes: 1_024,
             step_changes_min: 8_192,
             read_bytes_max: 1 << 20,
+            planted: Planting::default(),
         }
     }
 }
@@ -224,10 +229,13 @@ impl<'a> Work<'a> {
 
     /// Packs what is pending, and sees that it reads back.
     fn pack_up(&mut self) -> Result<(), StoreError> {
-        let changes = std::mem::take(&mut self.pending);
+        let mut changes = std::mem::take(&mut self.pending);
         let raw_bytes = std::mem::take(&mut self.pending_bytes) as u64;
         if changes.is_empty() {
             return Ok(());
+        }
+        if self.options.planted.has(Planted::CompactionOutOfOrder) {
+            changes.reverse();
         }
         let log = &self.reading.log;
         let first = LogSeq(log.head().0 + 1 - changes.len() as u64);
@@ -243,7 +251,8 @@ impl<'a> Work<'a> {
             return Err(StoreError::Corrupt(format!("packing from {first}: it does not read back")));
         }
         let (count, digest) = (changes.len() as u32, log.digest());
-        let outside = Some(outside.into());
+        let alone = self.options.planted.has(Planted::SegmentWithoutOutside);
+        let outside = (!alone).then(|| outside.into());
         let pack = StoredPack { first, count, digest, bytes, outside };
         if pack.last() <= self.cut {
             let ends = ends(&changes, log.table());
@@ -251,7 +260,10 @@ impl<'a> Work<'a> {
             let stands = log.base() < self.cut && pack.last() == self.cut;
             if stands {
                 let base = log.to_base(self.segments.clone());
-                let bytes = snapshot::encode(log.incarnation(), &base, &self.reading.index);
+                let empty = OpIndex::new();
+                let planted = self.options.planted.has(Planted::SnapshotWithoutIndex);
+                let index = if planted { &empty } else { &self.reading.index };
+                let bytes = snapshot::encode(log.incarnation(), &base, index);
                 self.snapshot = Some(StoredSnapshot { seq: self.cut, digest, bytes });
             }
         }

@@ -108,11 +108,17 @@ pub enum Planted {
     AcceptForgedInit,
     /// The validator accepts a change that has not seen its actor's one before.
     AcceptUnlinked,
+    /// A compaction writes snapshots without what changes may refer to.
+    SnapshotWithoutIndex,
+    /// A compaction writes packs without what they need from before them.
+    SegmentWithoutOutside,
+    /// A compaction packs changes in another order than the log's.
+    CompactionOutOfOrder,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 38] = [
+    pub const ALL: [(Planted, &'static str); 41] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -151,5 +157,8 @@ impl Planted {
         (Planted::AcceptLowStart, "accept-low-start"),
         (Planted::AcceptForgedInit, "accept-forged-init"),
         (Planted::AcceptUnlinked, "accept-unlinked"),
+        (Planted::SnapshotWithoutIndex, "snapshot-without-index"),
+        (Planted::SegmentWithoutOutside, "segment-without-outside"),
+        (Planted::CompactionOutOfOrder, "compaction-out-of-order"),
     ];
 }

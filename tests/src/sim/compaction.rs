@@ -5,6 +5,7 @@
 use sync_core::change::Change;
 use sync_core::compact::{self, Options, Source};
 use sync_core::id::{DocumentName, LogSeq};
+use sync_core::planted::Planting;
 use sync_core::rng::Rng;
 use sync_core::room::Input;
 use sync_core::storage::{self, Loaded, Store, StoreError};
@@ -27,7 +28,7 @@ pub(crate) struct Compaction {
 
 impl Compaction {
     /// Three runs of four compact.
-    pub(crate) fn draw(seed: u64) -> Option<Self> {
+    pub(crate) fn draw(seed: u64, planted: Planting) -> Option<Self> {
         let mut rng = Rng::from_number(seed ^ ASIDE);
         let per_mille = [0, 10, 60, 300][rng.below(4) as usize];
         let options = Options {
@@ -37,6 +38,7 @@ impl Compaction {
             keep_changes: [0, 1, 10][rng.below(3) as usize],
             step_changes_min: [1, 10, 1_000][rng.below(3) as usize],
             read_bytes_max: [0, 1_000, 1 << 20][rng.below(3) as usize],
+            planted,
         };
         (per_mille > 0).then_some(Self { rng, per_mille, options })
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sync_core::id::{DocumentName, SessionId};
-use sync_core::planted::Planted;
+use sync_core::planted::{Planted, Planting};
 use sync_core::rng::Rng;
 use sync_core::storage::StoreError;
 use sync_core::time::Instant;
@@ -102,7 +102,7 @@ impl World {
         let mut options = Options::draw(&mut rng, planted);
         options.draw_later(seed);
         let mut world = Self::with(rng, options);
-        world.server.compaction = Compaction::draw(seed);
+        world.server.compaction = Compaction::draw(seed, Planting::new(planted));
         world
     }
 
