@@ -1,7 +1,7 @@
 //! Ways in which sync engines were seen to fail when they were run hard: each a test on real processes that ours does not.
 //!
-//! Where a failure was seen stands at its test. A tenth, a client older than compaction that is told it is synced and holds nothing, has no
-//! test, as there is no compaction of logs yet.
+//! Where a failure was seen stands at its test. A tenth, a client older than compaction that is told it is synced and holds nothing, is tested
+//! where the server's compaction is: `sync-server/tests/compaction.rs`.
 
 mod acknowledged;
 mod opening;
