@@ -128,7 +128,8 @@ export class SyncDocument<T extends object = Record<string, unknown>> {
     this.#announced = true;
     queueMicrotask(() => {
       this.#announced = false;
-      if (this.#closed) return;
+      // Without a subscriber there is nobody to read for; a document that is still being loaded has none.
+      if (this.#closed || this.#subscribers.size === 0) return;
       callAll(this.#subscribers, { value: this.value, status: this.status });
     });
   }

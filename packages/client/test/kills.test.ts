@@ -1,7 +1,7 @@
 /** Processes that are killed between an edit that was saved on the device and its acknowledgement by the server. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before, test, type TestContext } from "node:test";
 
 import type { Page } from "playwright-core";
 
@@ -27,15 +27,26 @@ async function sent(page: Page): Promise<void> {
 /** What another browser sees, whose only source is the server. */
 async function seenByAnother(url: string, ...wanted: string[]): Promise<void> {
   const chromium = await Chromium.start();
-  const page = await open(await chromium.context(), site.origin);
-  await joinDocument(page, url);
-  await titles(page, ...wanted);
-  await chromium.remove();
+  try {
+    const page = await open(await chromium.context(), site.origin);
+    await joinDocument(page, url);
+    await titles(page, ...wanted);
+  } finally {
+    await chromium.remove();
+  }
 }
 
-test("the server is killed before it acknowledges, and the outbox drains into the next one", async () => {
+/** A browser and a server that end with the test, however it ends. */
+async function both(t: TestContext): Promise<[Chromium, SyncServer]> {
   const chromium = await Chromium.start();
+  t.after(() => chromium.remove());
   const server = await SyncServer.start(site.origin);
+  t.after(() => server.remove());
+  return [chromium, server];
+}
+
+test("the server is killed before it acknowledges, and the outbox drains into the next one", async (t) => {
+  const [chromium, server] = await both(t);
   const page = await open(await chromium.context(), site.origin);
   await joinDocument(page, server.url);
   await write(page, "acknowledged");
@@ -52,13 +63,10 @@ test("the server is killed before it acknowledges, and the outbox drains into th
   await synced(page);
   assert.deepEqual(await page.evaluate(() => globalThis.doc.outbox), []);
   await seenByAnother(server.url, "acknowledged", "on its way");
-  await chromium.remove();
-  await server.remove();
 });
 
-test("the browser is killed before the server acknowledges, and the edit is there when it is opened again, and arrives", async () => {
-  const chromium = await Chromium.start();
-  const server = await SyncServer.start(site.origin);
+test("the browser is killed before the server acknowledges, and the edit is there when it is opened again, and arrives", async (t) => {
+  const [chromium, server] = await both(t);
   let page = await open(chromium.profile, site.origin);
   await joinDocument(page, server.url);
   await write(page, "acknowledged");
@@ -81,6 +89,4 @@ test("the browser is killed before the server acknowledges, and the edit is ther
   await page.evaluate(() => globalThis.client.goOnline());
   await synced(page);
   await seenByAnother(server.url, "acknowledged", "on its way");
-  await chromium.remove();
-  await server.remove();
 });

@@ -105,8 +105,9 @@ test("a page that may keep nothing works in memory, and says so", async () => {
   assert.equal(await page.evaluate(() => globalThis.client.status.storage), "memory");
 });
 
-test("on a full device edits stay in memory and are shown as such, and are saved once there is room", async () => {
+test("on a full device edits stay in memory and are shown as such, and are saved once there is room", async (t) => {
   const server = await SyncServer.start(site.origin);
+  t.after(() => server.remove());
   const page = await open(await chromium.context(), site.origin);
   const full = await tightStorage(page);
   await joinDocument(page, server.url, { offline: true });
@@ -125,5 +126,4 @@ test("on a full device edits stay in memory and are shown as such, and are saved
   await load(page, site.origin);
   await joinDocument(page, server.url, { offline: true });
   await titles(page, "with room", "x".repeat(200_000));
-  await server.remove();
 });

@@ -105,10 +105,13 @@ export class Chromium {
   }
 }
 
-/** A page of `origin` in a context, with the package loaded. What goes wrong in it fails the test that waits on it. */
+/** A page of `origin` in a context, with the package loaded. An error that nothing in it catches fails the test. */
 export async function open(context: BrowserContext, origin: string): Promise<Page> {
   const page = await context.newPage();
   page.setDefaultTimeout(20_000);
+  page.on("pageerror", (error) => {
+    throw error;
+  });
   await load(page, origin);
   return page;
 }
