@@ -50,6 +50,20 @@ fn files_are_short_and_say_what_they_own() {
 }
 
 #[test]
+fn scripts_are_short_and_say_what_they_own() {
+    let extensions = ["ts", "js", "mjs"];
+    let sources: Vec<Source> = extensions.iter().flat_map(|extension| tree::sources(extension)).collect();
+    assert!(sources.len() > 10, "the walk found {} scripts only", sources.len());
+    none(
+        sources
+            .iter()
+            .flat_map(|s| [shape::file_length(s), shape::script_head(s), shape::unfinished(s)].concat())
+            .collect(),
+    );
+    none(sources.iter().flat_map(shape::skipped_in_scripts).collect());
+}
+
+#[test]
 fn functions_are_short() {
     none(over_rust(shape::function_length));
 }

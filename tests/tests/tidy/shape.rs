@@ -21,6 +21,13 @@ pub(crate) fn head(source: &Source) -> Vec<String> {
     if says { Vec::new() } else { vec![source.fault(1, "begins without a //! that says what it owns")] }
 }
 
+/// The same of a script, whose head is a comment.
+pub(crate) fn script_head(source: &Source) -> Vec<String> {
+    let comment = source.text.strip_prefix("/**").or_else(|| source.text.strip_prefix("//"));
+    let says = comment.is_some_and(|text| text.trim_start_matches(['\n', ' ', '*', '/']).len() >= 10);
+    if says { Vec::new() } else { vec![source.fault(1, "begins without a comment that says what it owns")] }
+}
+
 /// Functions of more than 70 lines.
 pub(crate) fn function_length(source: &Source) -> Vec<String> {
     let mut faults = Vec::new();
@@ -102,6 +109,13 @@ pub(crate) fn skipped_in_python(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// Skipped tests in scripts.
+pub(crate) fn skipped_in_scripts(source: &Source) -> Vec<String> {
+    let words = ["test.skip", "test.todo", "test.only", "skip: true", "todo: true", "only: true", "t.skip(", "t.todo("];
+    let lines = source.text.lines().enumerate().filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+    lines.map(|(index, _)| source.fault(index + 1, "a skipped test")).collect()
+}
+
 /// Words of unfinished work. They are put together here so that this file has none of them.
 pub(crate) fn unfinished(source: &Source) -> Vec<String> {
     let words = [["TO", "DO"], ["FIX", "ME"], ["to", "do!("], ["unimpl", "emented!("]].map(|parts| parts.concat());
@@ -120,6 +134,8 @@ fn a_long_file_and_a_file_without_a_head_are_faults() {
     assert_eq!(file_length(&sample(&"x\n".repeat(500))).len(), 0);
     assert_eq!(file_length(&sample(&"x\n".repeat(501))).len(), 1);
     assert_eq!(head(&sample("//! Owns the samples.\n")).len(), 0);
+    assert_eq!(script_head(&sample("/** Owns the samples. */\n")).len(), 0);
+    assert_eq!(script_head(&sample("/** */\n")).len() + script_head(&sample("const a = 1;\n")).len(), 2);
     assert_eq!(head(&sample("//!\n")).len() + head(&sample("use a;\n")).len() + head(&sample("")).len(), 3);
 }
 
@@ -143,6 +159,7 @@ fn an_ignored_test_is_a_fault_in_every_form() {
         assert_eq!(ignored(&sample(bad)).len(), 1, "{bad}");
     }
     assert_eq!(ignored(&sample("// #[ignore]\nfn ignore() { let a = [ignore]; }")).len(), 0);
+    assert_eq!(skipped_in_scripts(&sample("test.skip('x')\ntest('y', { todo: true })\ntest('z')")).len(), 2);
     assert_eq!(skipped_in_python(&sample("@unittest.skip('x')\nself.skipTest('y')")).len(), 2);
 }
 

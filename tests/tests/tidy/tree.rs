@@ -31,6 +31,9 @@ pub(crate) fn read(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
+/// Folders that the build of the npm package makes.
+const MADE: [&str; 3] = ["packages/client/dist", "packages/client/build", "packages/client/src/wasm"];
+
 /// All files with an extension, sorted; not those that a build or a package manager made.
 pub(crate) fn sources(extension: &str) -> Vec<Source> {
     let mut found = Vec::new();
@@ -53,8 +56,9 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
         let entry = entry.expect("a readable entry");
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let made =
-            name.starts_with("target") || matches!(&*name, ".git" | "node_modules" | "rejoin-data" | "__pycache__");
+        let made = name.starts_with("target")
+            || matches!(&*name, ".git" | "node_modules" | "rejoin-data" | "__pycache__")
+            || MADE.iter().any(|made| folder.join(&*name).ends_with(made));
         match entry.file_type() {
             Ok(kind) if kind.is_dir() && !made => walk(&entry.path(), found),
             Ok(kind) if kind.is_file() => found.push(entry.path()),
