@@ -5,6 +5,7 @@
 mod demo;
 mod fuzz;
 mod golden;
+mod notes;
 mod package;
 mod run;
 mod server;
@@ -36,6 +37,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<String>,
     },
+    /// Serve the page "Offline notes": two devices side by side in a browser, each with a network that can be cut.
+    Notes,
     /// Install what the tests need and run all of them.
     Test,
     /// Build the npm package and run its tests alone, in Chromium.
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Setup => setup::for_everything(),
         Command::Demo { args } => demo::demo(&args),
+        Command::Notes => notes::notes(),
         Command::Test => return test::test(),
         Command::Browser => return test::browser(),
         Command::Sim { args } => sim::sim(&args),

@@ -1,0 +1,54 @@
+//! `cargo xtask notes`: the page "Offline notes" with a server behind it, until Ctrl-C.
+
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use crate::run::{self, Failure};
+use crate::{package, server, setup};
+
+/// Browsers keep a page's documents by its address, so that it has the same one each time.
+const PAGE: &str = "8788";
+const SYNC: &str = "127.0.0.1:8787";
+const POLL: Duration = Duration::from_millis(100);
+
+/// Builds server and package and serves the page.
+pub(crate) fn notes() -> Result<(), Failure> {
+    setup::for_demo()?;
+    setup::for_browser()?;
+    println!("building; the first time takes some minutes");
+    let server = server::build()?;
+    package::build()?;
+    let data = run::target_dir().join("offline-notes");
+    let mut sync = Command::new(server);
+    sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}"), "--data"]).arg(&data);
+    let mut page = Command::new("node");
+    page.current_dir(run::root()).args(["examples/offline-notes/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
+    println!("\nOffline notes: open http://127.0.0.1:{PAGE} in a browser. Ctrl-C ends it.");
+    let mut running = [Running::start(&mut sync)?, Running::start(&mut page)?];
+    loop {
+        for process in &mut running {
+            if let Ok(Some(status)) = process.0.try_wait() {
+                return Err(Failure::new(format!("one of the two servers has ended: {status}")));
+            }
+        }
+        thread::sleep(POLL);
+    }
+}
+
+/// A process that goes with us.
+struct Running(Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Result<Self, Failure> {
+        command.spawn().map(Self).map_err(|error| Failure::new(format!("{command:?} can't be run: {error}")))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
