@@ -18,6 +18,7 @@ fn small(rng: &mut Rng) -> Options {
         keep_changes: rng.below(4),
         step_changes_min: 1 + rng.below(20),
         read_bytes_max: [0, 100, 1 << 20][rng.below(3) as usize],
+        ..Options::default()
     }
 }
 
