@@ -34,7 +34,7 @@ fn append(document: u8, round: u64) -> Append {
     // Any bytes serve as a digest: a store compares them and makes none.
     let digest = |round: u64| if round == 0 { digest_start(incarnation) } else { Digest([round as u8; 8]) };
     let bytes = Bytes::from(vec![document ^ round as u8; 300]);
-    let pack = StoredPack { first: LogSeq(2 * round + 1), count: 2, digest: digest(round + 1), bytes };
+    let pack = StoredPack { first: LogSeq(2 * round + 1), count: 2, digest: digest(round + 1), bytes, outside: None };
     Append { document: name(document), incarnation, digest_before: digest(round), pack }
 }
 
@@ -97,7 +97,7 @@ fn a_bit_of_the_servers_log_flips_after_a_kill() {
 #[test]
 fn a_bit_of_the_servers_database_flips() {
     let (dir, mut store, held) = store();
-    store.compact().expect("moves all into the database");
+    store.vacuum().expect("moves all into the database");
     drop(store);
     let mut seen = 0;
     let flips = super::flip(dir.path(), DATABASE_FILE, super::spread(100, 61), |folder, what| {
