@@ -14,7 +14,7 @@ use crate::pack::{self, Outside, PackContext};
 use crate::planted::{Planted, Planting};
 use crate::reading::{ReadError, Reading};
 use crate::snapshot;
-use crate::storage::{Compaction, Loaded, StoreError, StoredPack, StoredSnapshot};
+use crate::storage::{Compaction, Loaded, Store, StoreError, StoredPack, StoredSnapshot};
 use crate::table::ChangeTable;
 
 /// How a log is compacted.
@@ -58,6 +58,29 @@ pub trait Source {
     fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
     /// As [`crate::storage::Store::compact`].
     fn write(&mut self, step: Compaction) -> Result<(), StoreError>;
+}
+
+/// A document of a store that nobody else uses meanwhile.
+#[derive(Debug)]
+pub struct Alone<'a, S: ?Sized> {
+    /// The store.
+    pub store: &'a mut S,
+    /// The document.
+    pub document: &'a DocumentName,
+}
+
+impl<S: Store + ?Sized> Source for Alone<'_, S> {
+    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.store.open(self.document, bytes_max)
+    }
+
+    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.store.load(self.document, after, bytes_max)
+    }
+
+    fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
+        self.store.compact(&step)
+    }
 }
 
 /// What was done.

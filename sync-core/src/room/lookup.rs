@@ -5,8 +5,8 @@
 
 use std::collections::VecDeque;
 
-use crate::clock::VectorClock;
-use crate::id::{LogSeq, SessionId, TaskId};
+use crate::clock::{ClockEntry, VectorClock};
+use crate::id::{ActorId, Cursor, LogSeq, SessionId, TaskId};
 use crate::limits::LEARNED_MAX;
 use crate::log::Need;
 use crate::pack;
@@ -167,7 +167,8 @@ impl Room {
     }
 
     fn needs_to_open(&self, body: &Body, open: &Open) -> Vec<Need> {
-        let ours = |c: &&crate::id::Cursor| c.store_id == self.config.store_id && self.is_live(body, c.incarnation);
+        let live = (self.config.store_id, body.reading.log.incarnation());
+        let ours = |cursor: &&Cursor| (cursor.store_id, cursor.incarnation) == live;
         let Some(cursor) = open.cursor.as_ref().filter(ours) else { return self.needs_to_reconcile(body, open) };
         let positions = [Some(cursor.seq), open.acked.map(|acked| acked.seq)];
         let mut needs: Vec<Need> = positions.into_iter().flatten().map(Need::Digest).collect();
@@ -178,10 +179,6 @@ impl Room {
         needs
     }
 
-    fn is_live(&self, body: &Body, incarnation: crate::id::Incarnation) -> bool {
-        body.reading.log.incarnation() == incarnation
-    }
-
     fn needs_to_reconcile(&self, body: &Body, open: &Open) -> Vec<Need> {
         open.clock.as_ref().map(|clock| needs_of_clock(body, clock)).unwrap_or_default()
     }
@@ -190,16 +187,14 @@ impl Room {
         let table = body.reading.log.table();
         // What is no pack is refused when it is read.
         let Ok(names) = pack::names(bytes, table, &self.config.pack) else { return Vec::new() };
-        let place = |(actor, seq): &(crate::id::ActorId, u32)| {
-            Some(Need::Hash(Place { actor: table.number(actor)?, seq: *seq }))
-        };
+        let place = |(actor, seq): &(ActorId, u32)| Some(Need::Hash(Place { actor: table.number(actor)?, seq: *seq }));
         names.places.iter().filter_map(place).chain(names.hashes.iter().copied().map(Need::Place)).collect()
     }
 }
 
 fn needs_of_clock(body: &Body, clock: &VectorClock) -> Vec<Need> {
     let table = body.reading.log.table();
-    let place = |(actor, entry): (&crate::id::ActorId, crate::clock::ClockEntry)| {
+    let place = |(actor, entry): (&ActorId, ClockEntry)| {
         Some(Need::Hash(Place { actor: table.number(actor)?, seq: entry.seq }))
     };
     clock.iter().filter_map(place).collect()

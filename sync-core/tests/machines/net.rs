@@ -14,25 +14,8 @@ use sync_core::rng::Rng;
 use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
-use sync_core::storage::{Compaction, Loaded, LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
+use sync_core::storage::{LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
 use sync_core::time::{Instant, WallTime};
-
-struct Whole<'a> {
-    store: &'a mut MemoryStore,
-    document: &'a DocumentName,
-}
-
-impl compact::Source for Whole<'_> {
-    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
-        self.store.open(self.document, bytes_max)
-    }
-    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
-        self.store.load(self.document, after, bytes_max)
-    }
-    fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
-        self.store.compact(&step)
-    }
-}
 
 pub(crate) struct Server {
     store: MemoryStore,
@@ -163,7 +146,7 @@ impl Net {
     /// Compacts a document of the server's store, and tells its room. Whether there was something to do.
     pub(crate) fn compact(&mut self, name: &str, options: &Options) -> bool {
         let document = DocumentName::parse(name).expect("a name");
-        let mut source = Whole { store: &mut self.server.store, document: &document };
+        let mut source = compact::Alone { store: &mut self.server.store, document: &document };
         let done = compact::compact(&document, options, &mut source).expect("compacts");
         if self.server.rooms.contains_key(&document) {
             self.steps.push_back(Step::Room(document, room::Input::Compacted));

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use sync_core::compact::{self, Options as Compaction, Report, Source};
-use sync_core::id::{DocumentName, LogSeq};
-use sync_core::storage::{Loaded, Store, StoreError};
+use sync_core::compact::{self, Alone, Options as Compaction, Report};
+use sync_core::id::DocumentName;
+use sync_core::storage::Store as _;
 
 use super::Failure;
 use crate::store::{Options, SqliteReader, SqliteStore, Totals};
@@ -17,7 +17,7 @@ pub(super) fn compact(data: &Path) -> Result<(), Failure> {
     for document in names.iter().filter_map(|name| DocumentName::parse(name).ok()) {
         // One pack is as few as there can be; beside it stands at most the one that the snapshot begins behind.
         let options = Compaction { packs_min: 2, ..Compaction::default() };
-        match compact::compact(&document, &options, &mut Here { store: &mut store, document: &document }) {
+        match compact::compact(&document, &options, &mut Alone { store: &mut store, document: &document }) {
             Ok(None) => {}
             Ok(Some(Report { packs_before, packs_after, .. })) => {
                 documents += 1;
@@ -40,26 +40,6 @@ pub(super) fn compact(data: &Path) -> Result<(), Failure> {
         return Err(Failure::data(format!("{wrong} documents can't be compacted and stay as they are")));
     }
     Ok(())
-}
-
-/// A store that nobody else uses.
-struct Here<'a> {
-    store: &'a mut SqliteStore,
-    document: &'a DocumentName,
-}
-
-impl Source for Here<'_> {
-    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
-        self.store.open(self.document, bytes_max)
-    }
-
-    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
-        self.store.load(self.document, after, bytes_max)
-    }
-
-    fn write(&mut self, step: sync_core::storage::Compaction) -> Result<(), StoreError> {
-        self.store.compact(&step)
-    }
 }
 
 pub(super) fn stats(data: &Path) -> Result<(), Failure> {
