@@ -8,8 +8,8 @@
 import { RejoinError } from "./errors.js";
 import { Socket } from "./socket.js";
 import { type Status, statusOf } from "./status.js";
-import { type LocalStore, StoreError } from "./store/store.js";
-import { type EngineEvent, type EngineStatus, type Output, Replica } from "./wasm/rejoin.js";
+import { type LocalStore, type Row, StoreError } from "./store/store.js";
+import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
 /** Longest delay that `setTimeout` takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
@@ -176,35 +176,26 @@ export class Driver {
   }
 
   async #task(task: Extract<Output, { kind: "read" | "commit" }>): Promise<void> {
-    let answer: (engine: Replica, nowMs: number) => void;
+    let rows: Row[][] = [];
+    let failure: StoreFailure | undefined;
     try {
-      if (task.kind === "read") {
-        const rows = await this.#store.read(task.tables, task.prefix);
-        answer = (engine, now) => engine.handleRows(now, task.task, rows);
-      } else {
-        await this.#store.commit(task.writes);
-        answer = (engine, now) => engine.handleCommitted(now, task.task, undefined);
-      }
+      if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
+      else await this.#store.commit(task.writes);
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
-      const failure = { code, message: error instanceof Error ? error.message : String(error) };
-      answer = (engine, now) => {
-        if (task.kind === "read") engine.handleReadFailed(now, task.task, failure);
-        else engine.handleCommitted(now, task.task, failure);
-      };
-      if (task.kind === "commit") this.#commits.failure = failure.message;
-      return this.#answered(task, answer);
+      failure = { code, message: error instanceof Error ? error.message : String(error) };
     }
-    if (task.kind === "commit") this.#commits.failure = undefined;
-    this.#answered(task, answer);
-  }
-
-  #answered(task: { kind: "read" | "commit" }, answer: (engine: Replica, nowMs: number) => void): void {
     if (task.kind === "commit") {
       this.#commits.inFlight -= 1;
       this.#commits.answered += 1;
+      this.#commits.failure = failure?.message;
     }
-    if (!this.#end) this.turn(answer);
+    if (this.#end) return;
+    this.turn((engine, now) => {
+      if (task.kind === "commit") engine.handleCommitted(now, task.task, failure);
+      else if (failure) engine.handleReadFailed(now, task.task, failure);
+      else engine.handleRows(now, task.task, rows);
+    });
   }
 
   async #connect(): Promise<void> {

@@ -19,8 +19,14 @@ after(async () => {
   await site?.stop();
 });
 
-/** Waits until the only change that the server is not known to have is on its way to it. */
-async function sent(page: Page): Promise<void> {
+/** Opens the document, has one change acknowledged, and leaves the next on its way to a server that stands still. */
+async function leaveOnItsWay(page: Page, server: SyncServer): Promise<void> {
+  await joinDocument(page, server.url);
+  await write(page, "acknowledged");
+  await synced(page);
+
+  server.signal("SIGSTOP");
+  await write(page, "on its way");
   await page.waitForFunction(() => globalThis.doc.outbox.map((entry) => entry.state).join() === "sent");
 }
 
@@ -48,13 +54,7 @@ async function both(t: TestContext): Promise<[Chromium, SyncServer]> {
 test("the server is killed before it acknowledges, and the outbox drains into the next one", async (t) => {
   const [chromium, server] = await both(t);
   const page = await open(await chromium.context(), site.origin);
-  await joinDocument(page, server.url);
-  await write(page, "acknowledged");
-  await synced(page);
-
-  server.signal("SIGSTOP");
-  await write(page, "on its way");
-  await sent(page);
+  await leaveOnItsWay(page, server);
   await server.kill();
   await page.waitForFunction(() => globalThis.doc.status.state === "offline");
   assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
@@ -68,13 +68,7 @@ test("the server is killed before it acknowledges, and the outbox drains into th
 test("the browser is killed before the server acknowledges, and the edit is there when it is opened again, and arrives", async (t) => {
   const [chromium, server] = await both(t);
   let page = await open(chromium.profile, site.origin);
-  await joinDocument(page, server.url);
-  await write(page, "acknowledged");
-  await synced(page);
-
-  server.signal("SIGSTOP");
-  await write(page, "on its way");
-  await sent(page);
+  await leaveOnItsWay(page, server);
   await chromium.kill();
   // It stood still with the push in its socket, and goes without having read it.
   await server.kill();
