@@ -28,9 +28,7 @@ impl World {
             self.work();
         }
     }
-}
 
-impl World {
     /// Who opens without a clock or a cursor of an incarnation that was ever stored knows of none: what it has to send was never acknowledged
     /// to it, is nobody's copy, and may go to whatever document there is now, though an earlier one had it.
     pub(crate) fn unaware(&mut self, index: usize, open: &Open) {

@@ -38,16 +38,5 @@ fn noticed(folder: &Path, held: &[Vec<Row>], what: &str) -> bool {
 #[test]
 fn a_bit_of_the_clients_log_flips_after_a_kill() {
     let (dir, store, held) = store();
-    let killed = super::as_killed(dir.path());
-    assert!(!noticed(killed.path(), &held, "nothing flipped"));
-    let killed = super::as_killed(dir.path());
-    drop(store);
-    let (mut unnoticed, log) = (Vec::new(), format!("{DATABASE}-wal"));
-    let flips = super::flip(killed.path(), &log, super::spread(80, 397), |folder, what| {
-        if !noticed(folder, &held, what) {
-            unnoticed.push(what.to_owned());
-        }
-    });
-    println!("{flips} flips, all noticed");
-    assert!(unnoticed.is_empty(), "{} of {flips}: {unnoticed:?}", unnoticed.len());
+    super::check_log(dir, store, DATABASE, |folder, what| noticed(folder, &held, what));
 }

@@ -35,6 +35,21 @@ fn flip(store: &Path, file: &str, places: impl Fn(usize) -> Vec<usize>, mut chec
     places.len()
 }
 
+/// Flips bits in the log of a store as a kill leaves it: with none flipped nothing is noticed, and each of them is.
+fn check_log<S>(dir: TempDir, store: S, database: &str, noticed: impl Fn(&Path, &str) -> bool) {
+    assert!(!noticed(as_killed(dir.path()).path(), "nothing flipped"));
+    let killed = as_killed(dir.path());
+    drop(store);
+    let mut unnoticed = Vec::new();
+    let flips = flip(killed.path(), &format!("{database}-wal"), spread(80, 397), |folder, what| {
+        if !noticed(folder, what) {
+            unnoticed.push(what.to_owned());
+        }
+    });
+    println!("{flips} flips, all noticed");
+    assert!(unnoticed.is_empty(), "{} of {flips}: {unnoticed:?}", unnoticed.len());
+}
+
 /// Places spread over a file, with all of its head, where the most hangs on each byte.
 fn spread(head: usize, step: usize) -> impl Fn(usize) -> Vec<usize> {
     move |length| (0..head.min(length)).chain((head..length).step_by(step)).collect()
