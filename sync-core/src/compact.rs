@@ -30,6 +30,8 @@ pub struct Options {
     pub keep_changes: u64,
     /// A step is written once it holds this many changes, so that no transaction is long.
     pub step_changes_min: u64,
+    /// A step is also written once its changes hold this many bytes in automerge's form: all of a step is in memory.
+    pub step_bytes_min: usize,
     /// Bytes of packs read at a time.
     pub read_bytes_max: usize,
     /// A bug, in tests.
@@ -44,6 +46,7 @@ impl Default for Options {
             segment_bytes_max: 512 << 10,
             keep_changes: 1_024,
             step_changes_min: 8_192,
+            step_bytes_min: 2 << 20,
             read_bytes_max: 1 << 20,
             planted: Planting::default(),
         }
@@ -151,6 +154,7 @@ struct Work<'a> {
     pending_bytes: usize,
     packs: Vec<StoredPack>,
     packed: u64,
+    packed_bytes: usize,
     snapshot: Option<StoredSnapshot>,
     report: Report,
 }
@@ -170,6 +174,7 @@ impl<'a> Work<'a> {
             pending_bytes: 0,
             packs: Vec::new(),
             packed: 0,
+            packed_bytes: 0,
             snapshot: None,
             report: Report::default(),
             reading,
@@ -231,7 +236,9 @@ impl<'a> Work<'a> {
         }
         self.report.packs_before += 1;
         let waiting = self.packed + self.pending.len() as u64;
-        if stored.last() == self.end || waiting >= self.options.step_changes_min {
+        let is_long = waiting >= self.options.step_changes_min
+            || self.packed_bytes + self.pending_bytes >= self.options.step_bytes_min;
+        if stored.last() == self.end || is_long {
             self.pack_up()?;
             self.write(source)?;
         }
@@ -253,7 +260,7 @@ impl<'a> Work<'a> {
     /// Packs what is pending, and sees that it reads back.
     fn pack_up(&mut self) -> Result<(), StoreError> {
         let mut changes = std::mem::take(&mut self.pending);
-        let raw_bytes = std::mem::take(&mut self.pending_bytes) as u64;
+        let raw_bytes = std::mem::take(&mut self.pending_bytes);
         if changes.is_empty() {
             return Ok(());
         }
@@ -279,7 +286,7 @@ impl<'a> Work<'a> {
         let pack = StoredPack { first, count, digest, bytes, outside };
         if pack.last() <= self.cut {
             let ends = ends(&changes, log.table());
-            self.segments.push(Segment { first, count, raw_bytes, digest, ends });
+            self.segments.push(Segment { first, count, raw_bytes: raw_bytes as u64, digest, ends });
             let stands = log.base() < self.cut && pack.last() == self.cut;
             if stands {
                 let base = log.to_base(self.segments.clone());
@@ -291,6 +298,7 @@ impl<'a> Work<'a> {
             }
         }
         self.packed += u64::from(count);
+        self.packed_bytes += raw_bytes;
         self.packs.push(pack);
         Ok(())
     }
@@ -298,6 +306,7 @@ impl<'a> Work<'a> {
     fn write(&mut self, source: &mut impl Source) -> Result<(), StoreError> {
         let (packs, snapshot) = (std::mem::take(&mut self.packs), self.snapshot.take());
         self.packed = 0;
+        self.packed_bytes = 0;
         if packs.is_empty() {
             return Ok(());
         }

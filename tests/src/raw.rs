@@ -7,13 +7,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use sync_core::id::{BatchId, ClientId, DocumentHandle};
-use sync_core::protocol::{Blob, ClientMessage, Hello, Open, Ping, Push, ServerMessage, WireLimits, split};
+use sync_core::protocol::{Assembler, Blob, ClientMessage, Hello, Open, Ping, Push, ServerMessage, WireLimits, split};
 use sync_core::scope::Access;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most bytes of a message that comes in parts.
+const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Opcodes of RFC 6455.
 pub const CONTINUATION: u8 = 0;
@@ -80,6 +83,7 @@ pub struct Raw {
     stream: TcpStream,
     read: Vec<u8>,
     messages: Vec<ServerMessage>,
+    assembler: Assembler,
     ended: Option<End>,
 }
 
@@ -88,7 +92,7 @@ impl Raw {
     pub async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, read: Vec::new(), messages: Vec::new(), ended: None })
+        Ok(Self { stream, read: Vec::new(), messages: Vec::new(), assembler: Assembler::new(), ended: None })
     }
 
     /// A WebSocket on which nothing was said yet.
@@ -162,7 +166,7 @@ impl Raw {
         self.stream.shutdown().await
     }
 
-    /// The first message that `pick` takes; those before are dropped.
+    /// The first message that `pick` takes, put together if it came in parts; those before are dropped.
     pub async fn until<T>(&mut self, mut pick: impl FnMut(ServerMessage) -> Option<T>) -> io::Result<T> {
         loop {
             while !self.messages.is_empty() {
@@ -172,7 +176,7 @@ impl Raw {
             }
             let (opcode, payload) = self.next_frame().await?;
             match opcode {
-                BINARY => self.messages = ServerMessage::decode_all(&payload).map_err(io::Error::other)?,
+                BINARY => self.hear(&payload)?,
                 CLOSE => {
                     self.ended = Some(code(&payload).map_or(End::Dropped, End::Code));
                     return Err(io::Error::other(format!("closed with {:?}", self.ended)));
@@ -180,6 +184,19 @@ impl Raw {
                 _ => {}
             }
         }
+    }
+
+    fn hear(&mut self, payload: &[u8]) -> io::Result<()> {
+        for message in ServerMessage::decode_all(payload).map_err(io::Error::other)? {
+            let ServerMessage::Part(part) = message else {
+                self.messages.push(message);
+                continue;
+            };
+            if let Some(whole) = self.assembler.push(&part, MESSAGE_BYTES_MAX).map_err(io::Error::other)? {
+                self.messages.extend(ServerMessage::decode_all(&whole).map_err(io::Error::other)?);
+            }
+        }
+        Ok(())
     }
 
     /// Reads until the connection ends and says how.

@@ -1,11 +1,14 @@
 //! A document that is compacted behaves like one that never was: the same edits, clients and absences against both.
 
 use automerge::{ROOT, transaction::Transactable};
-use sync_core::compact::Options;
+use sync_core::compact::{self, Alone, Options, Source};
+use sync_core::id::{DocumentName, LogSeq};
 use sync_core::limits::PackLimits;
 use sync_core::pack::{self, Outside};
 use sync_core::rng::Rng;
 use sync_core::snapshot::Snapshot;
+use sync_core::storage::memory::MemoryStore;
+use sync_core::storage::{Compaction, Loaded, StoreError};
 use sync_core::table::ChangeTable;
 
 use crate::net::Net;
@@ -165,4 +168,48 @@ fn a_pack_that_compaction_wrote_is_read_alone() {
         let first = stored.first.0 as usize - 1;
         assert_eq!(read.changes[..], log[first..first + stored.count as usize]);
     }
+}
+
+/// A store that weighs each step.
+struct Weighing<'a> {
+    alone: Alone<'a, MemoryStore>,
+    steps: Vec<usize>,
+}
+
+impl Source for Weighing<'_> {
+    fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.alone.open(bytes_max)
+    }
+
+    fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
+        self.alone.load(after, bytes_max)
+    }
+
+    fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
+        self.steps.push(step.packs.iter().map(|pack| pack.bytes.len()).sum());
+        self.alone.write(step)
+    }
+}
+
+/// Steps were bounded by changes alone: a few hundred large ones were held in memory, and written in one transaction, all together.
+#[test]
+fn a_compaction_of_large_changes_takes_many_steps() {
+    const CHANGES: usize = 60;
+    const CHANGE_BYTES: usize = 10_000;
+    const STEP_BYTES: usize = 100_000;
+    let (mut net, mut rng) = (Net::new(1), Rng::from_number(1));
+    let a = net.open(0, "doc");
+    for n in 0..CHANGES {
+        let noise: Vec<u8> = (0..CHANGE_BYTES).map(|_| rng.below(256) as u8).collect();
+        net.change(0, a, |tx| tx.put(ROOT, format!("k{n}"), noise));
+        net.settle();
+    }
+    let (mut store, document) = (net.server_image(), DocumentName::parse("doc").expect("a name"));
+    let alone = Alone { store: &mut store, document: &document };
+    let mut source = Weighing { alone, steps: Vec::new() };
+    let options = Options { packs_min: 2, segment_bytes_max: 30_000, step_bytes_min: STEP_BYTES, ..Options::default() };
+    compact::compact(&document, &options, &mut source).expect("compacts").expect("there is something to do");
+    let steps = source.steps;
+    assert!(steps.iter().sum::<usize>() >= CHANGES * CHANGE_BYTES, "{steps:?}");
+    assert!(steps.iter().all(|bytes| *bytes < STEP_BYTES + 2 * CHANGE_BYTES), "{steps:?}");
 }

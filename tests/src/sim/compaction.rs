@@ -37,6 +37,7 @@ impl Compaction {
             segment_bytes_max: [200, 2_000, 500_000][rng.below(3) as usize],
             keep_changes: [0, 1, 10][rng.below(3) as usize],
             step_changes_min: [1, 10, 1_000][rng.below(3) as usize],
+            step_bytes_min: [300, 1 << 20][rng.below(2) as usize],
             read_bytes_max: [0, 1_000, 1 << 20][rng.below(3) as usize],
             planted,
         };
