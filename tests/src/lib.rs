@@ -6,6 +6,7 @@ pub mod contract;
 pub mod demo;
 pub mod editor;
 pub mod memory;
+mod parts;
 pub mod proxy;
 pub mod raw;
 pub mod recording;

@@ -12,11 +12,10 @@ use sync_core::scope::Access;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::parts;
+
 /// How long anything may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Most bytes of a message that comes in parts.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Opcodes of RFC 6455.
 pub const CONTINUATION: u8 = 0;
@@ -176,7 +175,10 @@ impl Raw {
             }
             let (opcode, payload) = self.next_frame().await?;
             match opcode {
-                BINARY => self.hear(&payload)?,
+                BINARY => {
+                    let whole = parts::whole(&mut self.assembler, &payload);
+                    self.messages = whole.ok_or_else(|| io::Error::other("the server sent what does not decode"))?;
+                }
                 CLOSE => {
                     self.ended = Some(code(&payload).map_or(End::Dropped, End::Code));
                     return Err(io::Error::other(format!("closed with {:?}", self.ended)));
@@ -184,19 +186,6 @@ impl Raw {
                 _ => {}
             }
         }
-    }
-
-    fn hear(&mut self, payload: &[u8]) -> io::Result<()> {
-        for message in ServerMessage::decode_all(payload).map_err(io::Error::other)? {
-            let ServerMessage::Part(part) = message else {
-                self.messages.push(message);
-                continue;
-            };
-            if let Some(whole) = self.assembler.push(&part, MESSAGE_BYTES_MAX).map_err(io::Error::other)? {
-                self.messages.extend(ServerMessage::decode_all(&whole).map_err(io::Error::other)?);
-            }
-        }
-        Ok(())
     }
 
     /// Reads until the connection ends and says how.

@@ -7,11 +7,9 @@ use sync_core::id::{DocumentName, LogSeq};
 use sync_core::pack;
 use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, ServerMessage};
 
+use crate::parts;
 use crate::sim::ledger::tokens_in;
 use crate::sim::world::World;
-
-/// Most bytes of a message put together from parts.
-const MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 /// Puts parts together on both ways of each connection.
 #[derive(Debug, Default)]
@@ -22,35 +20,11 @@ pub(crate) struct Snoop {
 
 impl Snoop {
     fn client(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ClientMessage>> {
-        let mut out = Vec::new();
-        for message in ClientMessage::decode_all(bytes).ok()? {
-            match message {
-                ClientMessage::Part(part) => {
-                    let whole = self.up.entry(connection).or_default().push(&part, MESSAGE_BYTES_MAX).ok()?;
-                    out.extend(
-                        whole.map(|whole| ClientMessage::decode_all(&whole)).transpose().ok()?.into_iter().flatten(),
-                    );
-                }
-                message => out.push(message),
-            }
-        }
-        Some(out)
+        parts::whole(self.up.entry(connection).or_default(), bytes)
     }
 
     fn server(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ServerMessage>> {
-        let mut out = Vec::new();
-        for message in ServerMessage::decode_all(bytes).ok()? {
-            match message {
-                ServerMessage::Part(part) => {
-                    let whole = self.down.entry(connection).or_default().push(&part, MESSAGE_BYTES_MAX).ok()?;
-                    out.extend(
-                        whole.map(|whole| ServerMessage::decode_all(&whole)).transpose().ok()?.into_iter().flatten(),
-                    );
-                }
-                message => out.push(message),
-            }
-        }
-        Some(out)
+        parts::whole(self.down.entry(connection).or_default(), bytes)
     }
 }
 
