@@ -9,7 +9,6 @@ use crate::change::Change;
 use crate::id::{ActorId, ChangeHash, DocumentName, LogSeq};
 use crate::limits::PackLimits;
 use crate::log::{Need, Segment};
-use crate::op_index::OpIndex;
 use crate::pack::{self, Outside, PackContext};
 use crate::planted::{Planted, Planting};
 use crate::reading::{ReadError, Reading};
@@ -290,10 +289,7 @@ impl<'a> Work<'a> {
             let stands = log.base() < self.cut && pack.last() == self.cut;
             if stands {
                 let base = log.to_base(self.segments.clone());
-                let empty = OpIndex::new();
-                let planted = self.options.planted.has(Planted::SnapshotWithoutIndex);
-                let index = if planted { &empty } else { &self.reading.index };
-                let bytes = snapshot::encode(log.incarnation(), &base, index);
+                let bytes = snapshot::encode(log.incarnation(), &base, &self.reading.index);
                 self.snapshot = Some(StoredSnapshot { seq: self.cut, digest, bytes });
             }
         }

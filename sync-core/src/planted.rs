@@ -108,8 +108,8 @@ pub enum Planted {
     AcceptForgedInit,
     /// The validator accepts a change that has not seen its actor's one before.
     AcceptUnlinked,
-    /// A compaction writes snapshots without what changes may refer to.
-    SnapshotWithoutIndex,
+    /// The room takes compacted history that it has not read for history that it does not have.
+    HistoryNotLookedUp,
     /// A compaction writes packs without what they need from before them.
     SegmentWithoutOutside,
     /// A compaction packs changes in another order than the log's.
@@ -157,7 +157,7 @@ impl Planted {
         (Planted::AcceptLowStart, "accept-low-start"),
         (Planted::AcceptForgedInit, "accept-forged-init"),
         (Planted::AcceptUnlinked, "accept-unlinked"),
-        (Planted::SnapshotWithoutIndex, "snapshot-without-index"),
+        (Planted::HistoryNotLookedUp, "history-not-looked-up"),
         (Planted::SegmentWithoutOutside, "segment-without-outside"),
         (Planted::CompactionOutOfOrder, "compaction-out-of-order"),
     ];

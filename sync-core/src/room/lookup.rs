@@ -10,6 +10,7 @@ use crate::id::{ActorId, Cursor, LogSeq, SessionId, TaskId};
 use crate::limits::LEARNED_MAX;
 use crate::log::Need;
 use crate::pack;
+use crate::planted::Planted;
 use crate::protocol::{Mode, Open, RejectCode};
 use crate::room::load::Body;
 use crate::room::{Request, Room};
@@ -153,6 +154,9 @@ impl Room {
 
     /// What a request needs of compacted history and nobody knows yet.
     fn needs(&self, session: SessionId, request: &Request) -> Vec<Need> {
+        if self.config.planted.has(Planted::HistoryNotLookedUp) {
+            return Vec::new();
+        }
         let Some(body) = self.phase.body().filter(|body| body.reading.log.base() > LogSeq(0)) else {
             return Vec::new();
         };
