@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use automerge::ReadDoc;
-use sync_core::id::{ChangeHash, DocumentName, TaskId};
+use sync_core::id::{ChangeHash, DocumentName, Incarnation, TaskId};
 use sync_core::planted::Planting;
 use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState, Output, Replica};
 use sync_core::storage::{LocalDone, LocalStore, LocalTask};
@@ -54,8 +54,8 @@ pub(crate) struct Client {
     pub(crate) heard: Heard,
     pub(crate) refuse_next: bool,
     pub(crate) presences: Presences,
-    /// Documents that this process has named a stored incarnation of.
-    pub(crate) named: BTreeSet<String>,
+    /// Incarnations that this process has named.
+    pub(crate) named: BTreeSet<Incarnation>,
     tasks: VecDeque<(TaskId, LocalTask)>,
     busy: bool,
     armed: Option<Instant>,

@@ -6,6 +6,7 @@ use sync_core::protocol::Open;
 use sync_core::replica::OutboxState;
 use sync_core::room;
 
+use crate::sim::ledger::Token;
 use crate::sim::world::World;
 
 impl World {
@@ -29,20 +30,19 @@ impl World {
         }
     }
 
-    /// Who opens without a clock or a cursor of an incarnation that was ever stored knows of none: what it has to send was never acknowledged
-    /// to it, is nobody's copy, and may go to whatever document there is now, though an earlier one had it.
+    /// Who never named the incarnation that was deleted does not know of it: what it has to send was not acknowledged to it, is nobody's copy,
+    /// and may go to whatever document there is now, though the deleted one had it.
     pub(crate) fn unaware(&mut self, index: usize, open: &Open) {
         let client = &mut self.clients[index];
-        if open.cursor.is_some_and(|cursor| self.ledger.incarnations.contains(&cursor.incarnation))
-            || open.clock.is_some()
-        {
-            client.named.insert(open.document.clone());
-        }
+        client.named.extend(open.cursor.map(|cursor| cursor.incarnation));
         let opened = client.documents.iter().find(|(name, _)| name.as_str() == open.document);
-        let Some((_, opened)) = opened.filter(|_| !client.named.contains(&open.document)) else { return };
+        let Some((name, opened)) = opened.filter(|_| open.clock.is_none()) else { return };
+        let Some(dead) = self.ledger.dead.get(name) else { return };
         let outbox = client.replica.as_ref().map(|replica| replica.outbox(opened.id)).unwrap_or_default();
         let pending = outbox.iter().filter(|entry| !matches!(entry.state, OutboxState::Rejected { .. }));
-        let tokens = pending.filter_map(|entry| self.ledger.contents.get(&entry.change)).flatten().copied().collect();
+        let tokens = pending.filter_map(|entry| self.ledger.contents.get(&entry.change)).flatten().copied();
+        let unknown = |token: &Token| dead.get(token).is_some_and(|incarnation| !client.named.contains(incarnation));
+        let tokens = tokens.filter(unknown).collect();
         self.ledger.wanted_again(&tokens);
     }
 }
@@ -57,12 +57,14 @@ impl crate::sim::ledger::Ledger {
         }
         // After a restore a copy may be of an incarnation that the server has forgotten, was never deleted, and holds the same edits.
         if !self.restored {
-            self.dead.entry(name.clone()).or_default().extend(mirror.tokens);
+            let incarnation = mirror.log.incarnation();
+            let dead = mirror.tokens.into_iter().map(|token| (token, incarnation));
+            self.dead.entry(name.clone()).or_default().extend(dead);
         }
     }
 
     /// The application wants these edits again, whatever became of their document.
-    pub(crate) fn wanted_again(&mut self, tokens: &BTreeSet<crate::sim::ledger::Token>) {
-        self.dead.values_mut().for_each(|dead| dead.retain(|token| !tokens.contains(token)));
+    pub(crate) fn wanted_again(&mut self, tokens: &BTreeSet<Token>) {
+        self.dead.values_mut().for_each(|dead| dead.retain(|token, _| !tokens.contains(token)));
     }
 }

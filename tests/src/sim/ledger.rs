@@ -99,10 +99,8 @@ pub(crate) struct Ledger {
     pub(crate) ever_logged: BTreeSet<Token>,
     /// The server's logs.
     pub(crate) logs: BTreeMap<DocumentName, LogMirror>,
-    /// Each incarnation that was ever stored.
-    pub(crate) incarnations: BTreeSet<Incarnation>,
-    /// What deleted logs held, by document.
-    pub(crate) dead: BTreeMap<DocumentName, BTreeSet<Token>>,
+    /// What deleted logs held, by document, and which log it was.
+    pub(crate) dead: BTreeMap<DocumentName, BTreeMap<Token, Incarnation>>,
     /// The server's store went back at some time.
     pub(crate) restored: bool,
     /// Changes that no log may hold, and why.
@@ -122,7 +120,6 @@ impl Ledger {
         let documents = disk.documents(None, usize::MAX).map_err(|e| e.to_string())?;
         for (name, record) in documents {
             let incarnation = record.incarnation.ok_or("a listed document without an incarnation")?;
-            self.incarnations.insert(incarnation);
             let mirror = self.logs.entry(name.clone()).or_insert_with(|| LogMirror {
                 log: Log::new(incarnation),
                 changes: Vec::new(),
@@ -143,7 +140,9 @@ impl Ledger {
                 if let Some(kind) = mirror.changes[before..].iter().find_map(|c| self.poison.get(&c.hash())) {
                     return Err(format!("P3: {kind} was taken into {name}, and breaks every replica"));
                 }
-                if let Some(token) = fresh.iter().find(|t| self.dead.get(&name).is_some_and(|dead| dead.contains(t))) {
+                if let Some(token) =
+                    fresh.iter().find(|t| self.dead.get(&name).is_some_and(|dead| dead.contains_key(t)))
+                {
                     return Err(format!("P2: {name} was deleted, and edit {token} came back from an old copy"));
                 }
                 self.ever_logged.extend(fresh);

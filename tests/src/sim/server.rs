@@ -255,6 +255,10 @@ impl World {
             return;
         }
         self.compact_some();
+        // Telling the room may have been the last that this process did.
+        if epoch != self.server.epoch {
+            return;
+        }
         let (mut appends, mut done): (Vec<(usize, Append)>, Vec<Done>) = Default::default();
         for (index, (document, number, task, what)) in std::mem::take(&mut self.server.waiting).into_iter().enumerate()
         {
