@@ -2,6 +2,7 @@
 //!
 //! Owns how the project is set up, built, shown and tested from a clean clone. Owns no test: those are in `tests/` and beside the code.
 
+mod bench;
 mod demo;
 mod fuzz;
 mod golden;
@@ -54,6 +55,13 @@ enum Command {
     Golden,
     /// Feed the engine hostile input by coverage: --target NAME --seconds N, or --list.
     Fuzz(fuzz::Options),
+    /// Measure the server: --json FILE, --rows NAME,NAME, or --help.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Passed on to the benchmark.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<String>,
+    },
     /// Build the browser module, check what it imports, and build the npm package around it.
     Wasm,
     /// Pack the npm package, and say what a browser has to load.
@@ -70,6 +78,7 @@ fn main() -> ExitCode {
         Command::Sim { args } => sim::sim(&args),
         Command::Golden => golden::record(),
         Command::Fuzz(options) => fuzz::fuzz(&options),
+        Command::Bench { args } => bench::bench(&args),
         Command::Wasm => setup::for_browser().and_then(|()| package::build()),
         Command::Dist => package::dist(),
     };

@@ -1,0 +1,225 @@
+//! One long text: opening it, coming back to it, writing to it, what it takes on disk, and what the validator costs on it.
+//!
+//! It is brought to the server as it was typed, a change a push, so that what is kept is what writers leave behind.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use sync_core::change::Change;
+use sync_core::id::StoreId;
+use sync_core::limits::ChangeLimits;
+use sync_core::log::Log;
+use sync_core::op_index::OpIndex;
+use sync_core::pack;
+use sync_core::protocol::ServerMessage;
+use sync_core::table::ChangeTable;
+use sync_core::validator::admit;
+
+use crate::figures::{Error, Figures, heading, line, median};
+use crate::process::Process;
+use crate::rows::{Bench, back};
+use crate::text;
+use crate::typing::{Packer, Typist};
+use crate::wire::{Client, hello, open};
+
+/// Pushes unanswered while the text is brought to the server.
+const IN_FLIGHT: usize = 64;
+
+/// How often a warm document is opened.
+const OPENINGS: usize = 5;
+
+/// A client's copy of a log: what it needs to come back.
+pub(super) struct Copy {
+    pub(super) log: Log,
+    pub(super) store_id: StoreId,
+}
+
+/// Brings changes to the server under a name, one a push.
+pub(super) async fn bring(server: &Process, name: &str, changes: &[Change]) -> Result<Copy, Error> {
+    let mut client = Client::connect(server.address).await?;
+    client.send(&[hello(), open(name)]).await?;
+    let mut store_id = None;
+    let opened = loop {
+        match client.next().await? {
+            ServerMessage::Welcome(welcome) => store_id = Some(welcome.store_id),
+            ServerMessage::Opened(opened) => break opened,
+            _ => {}
+        }
+    };
+    let (mut packer, mut log) = (Packer::default(), Log::new(opened.incarnation));
+    let mut frames = VecDeque::with_capacity(changes.len());
+    for change in changes {
+        frames.push_back(packer.push(std::slice::from_ref(change))?.encode());
+        log.append(change)?;
+    }
+    client.pipeline(&mut frames, IN_FLIGHT).await?;
+    Ok(Copy { log, store_id: store_id.ok_or("no welcome")? })
+}
+
+/// What one conversation cost.
+pub(super) struct Cost {
+    pub(super) up: f64,
+    pub(super) down: f64,
+    pub(super) trips: f64,
+    pub(super) cpu_ms: f64,
+    pub(super) wall_ms: f64,
+}
+
+impl Cost {
+    /// What was spent since `start` and `cpu`, by a client that has just got what it wanted.
+    pub(super) fn since(server: &Process, client: &Client, cpu: f64, start: Instant) -> Result<Self, Error> {
+        let wall_ms = start.elapsed().as_secs_f64() * 1e3;
+        let (up, down) = client.socket.bytes();
+        let cpu_ms = server.cpu_ms_fine()? - cpu;
+        Ok(Self { up: up as f64, down: down as f64, trips: f64::from(client.trips()), cpu_ms, wall_ms })
+    }
+
+    /// The middle of each.
+    pub(super) fn median(costs: &[Self]) -> Self {
+        let of = |pick: fn(&Self) -> f64| median(&costs.iter().map(pick).collect::<Vec<_>>());
+        Self {
+            up: of(|c| c.up),
+            down: of(|c| c.down),
+            trips: of(|c| c.trips),
+            cpu_ms: of(|c| c.cpu_ms),
+            wall_ms: of(|c| c.wall_ms),
+        }
+    }
+}
+
+/// A conversation with nothing held, to the last change.
+async fn cold_open(server: &Process, name: &str, last: u64) -> Result<Cost, Error> {
+    let mut client = Client::connect(server.address).await?;
+    server.calm().await?;
+    let (cpu, start) = (server.cpu_ms_fine()?, Instant::now());
+    client.send(&[hello(), open(name)]).await?;
+    until(&mut client, last, 0).await?;
+    Cost::since(server, &client, cpu, start)
+}
+
+/// Reads until the log is held up to `last` and `acks` pushes are answered.
+pub(super) async fn until(client: &mut Client, last: u64, mut acks: usize) -> Result<(), Error> {
+    let mut held = 0;
+    while held < last || acks > 0 {
+        match client.next().await? {
+            ServerMessage::Changes(changes) => {
+                let count = changes.pack.as_ref().map_or(Ok(0), |pack| pack::count(&pack.0))?;
+                held = changes.sparse.map_or(changes.first.0 + u64::from(count) - 1, |end| end.last.0);
+            }
+            ServerMessage::Ack(ack) => {
+                acks -= 1;
+                held = held.max(ack.first.0 + u64::from(ack.count) - 1);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Runs all of them, on one folder whose server is started again in between.
+pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Error> {
+    let long = if bench.quick { text::typed(3_000)? } else { text::paper(usize::MAX)? };
+    let (typist, changes) = long;
+    let which = if bench.quick { "typed text" } else { "automerge-paper" };
+    heading("one long text", &format!("{which}, {} changes of one character", changes.len()));
+    validator(&typist, &changes, figures)?;
+    let data = bench.data()?;
+    let server = bench.product(data.path())?;
+    let (small_typist, small_changes) = if bench.quick { text::typed(30)? } else { text::paper(changes.len() / 100)? };
+    let start = Instant::now();
+    let copy = bring(&server, "paper", &changes).await?;
+    line("brought to the server", changes.len() as f64 / start.elapsed().as_secs_f64(), "changes/s", "");
+    let last = changes.len() as u64;
+    let mut warm = Vec::new();
+    for _ in 0..OPENINGS {
+        warm.push(cold_open(&server, "paper", last).await?);
+    }
+    server.stop()?;
+    disk(bench, data.path(), &changes, figures)?;
+    cold(bench, data.path(), last, &Cost::median(&warm), figures).await?;
+    let server = bench.product(data.path())?;
+    first_push(&server, &typist, &changes, figures).await?;
+    server.stop()?;
+    let server = bench.product(data.path())?;
+    let small = bring(&server, "small", &small_changes).await?;
+    let times = bench.size(10, 2);
+    let long = back::reconnect(&server, "paper", copy, typist, &changes, times).await?;
+    let short = back::reconnect(&server, "small", small, small_typist, &small_changes, times).await?;
+    figures.put("reconnect_bytes_up", long.up);
+    figures.put("reconnect_bytes_down", long.down);
+    figures.put("reconnect_round_trips", long.trips);
+    figures.put("reconnect_server_cpu_ms", long.cpu_ms);
+    line("reconnect: wall", long.wall_ms, "ms", "");
+    figures.put("reconnect_size_ratio", (long.up + long.down) / (short.up + short.down));
+    back::clock(&server, figures).await?;
+    server.stop()
+}
+
+/// What is on disk after compaction, beside the document as automerge saves it.
+fn disk(bench: &Bench, data: &Path, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
+    let status = Command::new(&bench.program).args(["compact", "--data"]).arg(data).status()?;
+    if !status.success() {
+        return Err(format!("compact: {status}").into());
+    }
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(data)? {
+        bytes += entry?.metadata()?.len();
+    }
+    let mut document = automerge::Automerge::new();
+    let parsed = changes.iter().map(|change| automerge::Change::from_bytes(change.bytes().to_vec()));
+    document.apply_changes(parsed.collect::<Result<Vec<_>, _>>()?)?;
+    let saved = document.save().len();
+    line("the document as automerge saves it", saved as f64, "bytes", "");
+    line("the data folder after compaction", bytes as f64, "bytes", "");
+    figures.put("disk_ratio", bytes as f64 / saved as f64);
+    Ok(())
+}
+
+async fn cold(bench: &Bench, data: &Path, last: u64, warm: &Cost, figures: &mut Figures) -> Result<(), Error> {
+    let server = bench.product(data)?;
+    drop(Client::open(server.address, "another").await?);
+    let empty = server.kib("VmRSS")?;
+    let restarted = cold_open(&server, "paper", last).await?;
+    let mib = (server.kib("VmHWM")? - empty) / 1_024.0;
+    figures.put("cold_wire_bytes", warm.up + warm.down);
+    figures.put("cold_round_trips", warm.trips);
+    figures.put("cold_server_cpu_ms", warm.cpu_ms);
+    line("cold open: wall", warm.wall_ms, "ms", "");
+    figures.put("cold_server_cpu_ms_restarted", restarted.cpu_ms);
+    figures.put("cold_rss_mib", mib);
+    line("cold open after a restart: wall", restarted.wall_ms, "ms", "");
+    server.stop()
+}
+
+async fn first_push(server: &Process, typist: &Typist, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
+    let mut table = ChangeTable::new();
+    changes.iter().try_for_each(|change| table.insert(change).map(|_| ()))?;
+    let push = Packer::holding(table).push(&[typist.beside(900).append()?])?;
+    let mut client = Client::connect(server.address).await?;
+    server.calm().await?;
+    let start = Instant::now();
+    client.send(&[hello(), open("paper"), push]).await?;
+    while !matches!(client.next().await?, ServerMessage::Ack(_)) {}
+    figures.put("first_push_ms", start.elapsed().as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// What the validator costs by itself on this text, in this process: the same code as in the server.
+fn validator(typist: &Typist, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
+    let (mut table, mut index, limits) = (ChangeTable::new(), OpIndex::new(), ChangeLimits::default());
+    let more = typist.clone().typed(changes.len().min(10_000))?;
+    let mut took = Duration::ZERO;
+    for (number, change) in changes.iter().chain(&more).enumerate() {
+        let start = Instant::now();
+        admit(change, &table, &mut index, &limits)?;
+        if number >= changes.len() {
+            took += start.elapsed();
+        }
+        table.insert(change)?;
+    }
+    figures.put("admit_us", took.as_secs_f64() * 1e6 / more.len() as f64);
+    figures.put("op_index_mib", index.bytes() as f64 / f64::from(1 << 20));
+    Ok(())
+}
