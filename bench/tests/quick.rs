@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// What no row takes yet: there are no segments.
+/// What no row takes yet.
 const OPEN: [&str; 1] = ["segment_bytes"];
 
 #[test]
