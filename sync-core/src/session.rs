@@ -3,103 +3,29 @@
 //! Owns nothing of a document; what a session says about one goes to its [`crate::room`]. Never waits: a driver feeds inputs and
 //! **drains `poll_output` after every call that takes `now`**.
 
+mod pace;
+mod types;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{DocumentHandle, DocumentName, SessionId, StoreId};
-use crate::planted::{Planted, Planting};
+use crate::id::{BatchId, DocumentHandle, DocumentName, SessionId};
+use crate::planted::Planted;
 use crate::protocol::{
     Assembler, ClientMessage, CloseCode, Expiring, FRAME_BYTES_AT_FIRST, GoAway, Granted, Hello, Open, Part, Reject,
-    RejectCode, ServerMessage, VERSION, Welcome, WireLimits, split,
+    RejectCode, ServerMessage, VERSION, Welcome, split,
 };
 use crate::room;
 use crate::scope::{Access, Scope, access};
 use crate::time::{Instant, WallTime};
+use pace::Pace;
+pub use pace::Rate;
+pub use types::{Config, Grant, Input, Output};
 
 /// How long before its end a token's expiry is announced.
 const EXPIRING_BEFORE: Duration = Duration::from_secs(60);
-
-/// What a session is told when it is made.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// What the client must keep to.
-    pub limits: WireLimits,
-    /// A client that is silent for twice this time is closed with 4408.
-    pub heartbeat: Duration,
-    /// A connection without a `Hello` after this time is closed with 4408.
-    pub hello_within: Duration,
-    /// The server's store.
-    pub store_id: StoreId,
-    /// Bytes written of a room's messages before the room is told. At most a quarter of the room's `subscriber_bytes_max`.
-    pub report_bytes: usize,
-    /// The bug planted in this run, if one is.
-    pub planted: Planting,
-}
-
-impl Config {
-    /// The bounds a server starts with.
-    pub fn new(store_id: StoreId) -> Self {
-        Self {
-            limits: WireLimits::default(),
-            heartbeat: Duration::from_secs(20),
-            hello_within: Duration::from_secs(10),
-            store_id,
-            report_bytes: 64 << 10,
-            planted: Planting::default(),
-        }
-    }
-}
-
-/// What a token allows.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Grant {
-    /// The grants.
-    pub scopes: Vec<Scope>,
-    /// When they end, if they do.
-    pub expires_at: Option<WallTime>,
-}
-
-/// What happens to a session.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A binary WebSocket message.
-    Frame(Bytes),
-    /// The answer to [`Output::Authenticate`]; `None` refuses the connection with 4401.
-    Authenticated(Option<Grant>, WallTime),
-    /// A room has something for this session.
-    Room(DocumentName, room::ToSession),
-    /// The driver has written this many bytes of what the document's room sent.
-    Written(DocumentName, usize),
-    /// The server stops: say so, and close with 1012.
-    Shutdown {
-        /// In words.
-        reason: String,
-        /// Over which time clients should spread their return.
-        reconnect_within: Duration,
-    },
-    /// The connection is gone.
-    Disconnected,
-}
-
-/// What a session wants done.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Output {
-    /// Write a binary WebSocket message. `from` names the document whose room's bytes it carries: report them with [`Input::Written`].
-    Send {
-        /// The message.
-        bytes: Bytes,
-        /// The document whose room this is from, and how many of the room's bytes.
-        from: Option<(DocumentName, usize)>,
-    },
-    /// Check a token and answer with [`Input::Authenticated`].
-    Authenticate(Option<String>),
-    /// Hand this to the document's room, loading it if need be.
-    Room(DocumentName, room::Request),
-    /// Close the connection. Nothing follows but room requests that leave.
-    Close(CloseCode, String),
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -128,6 +54,9 @@ pub struct Session {
     announced: bool,
     started: Option<Instant>,
     heard: Instant,
+    now: Instant,
+    opens: Pace,
+    pushes: Pace,
     handles: BTreeMap<DocumentHandle, OpenDocument>,
     documents: BTreeMap<DocumentName, DocumentHandle>,
     /// Messages that came before the token was checked; bounded by `message_bytes_max`.
@@ -141,6 +70,8 @@ impl Session {
     /// A session on a connection that has just been accepted. Its time begins with the first call that takes `now`: call `handle_timeout` at once.
     pub fn new(config: Config, id: SessionId) -> Self {
         Self {
+            opens: Pace::new(config.opens),
+            pushes: Pace::new(config.pushes),
             config,
             id,
             stage: Stage::AwaitHello,
@@ -149,6 +80,7 @@ impl Session {
             announced: false,
             started: None,
             heard: Instant::default(),
+            now: Instant::default(),
             handles: BTreeMap::new(),
             documents: BTreeMap::new(),
             early: VecDeque::new(),
@@ -170,6 +102,7 @@ impl Session {
 
     /// Feeds what happened. Drain `poll_output` afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.now = now;
         if self.started.is_none() {
             self.started = Some(now);
             self.heard = now;
@@ -352,6 +285,9 @@ impl Session {
                     let reason = "the scopes allow reading only";
                     return self.reject(push.handle, Some(push.batch), RejectCode::Forbidden, reason);
                 }
+                if let Err(after) = self.pushes.take(self.now) {
+                    return self.too_fast(push.handle, Some(push.batch), after);
+                }
                 let request = room::Request::Push { batch: push.batch, pack: push.pack.0 };
                 self.outputs.push_back(Output::Room(open.document.clone(), request));
             }
@@ -387,6 +323,9 @@ impl Session {
         let Some(allowed) = access(&self.scopes, &document) else {
             return self.reject(handle, None, RejectCode::Forbidden, "no scope allows this document");
         };
+        if let Err(after) = self.opens.take(self.now) {
+            return self.too_fast(handle, None, after);
+        }
         let access = allowed.min(open.access);
         self.documents.insert(document.clone(), handle);
         self.handles.insert(handle, OpenDocument { document: document.clone(), access, unreported: 0 });
@@ -445,15 +384,16 @@ impl Session {
         self.outputs.push_back(Output::Close(code, reason));
     }
 
-    fn reject(&mut self, handle: DocumentHandle, batch: Option<crate::id::BatchId>, code: RejectCode, reason: &str) {
-        self.send(&ServerMessage::Reject(Reject {
-            handle,
-            batch,
-            code,
-            reason: reason.into(),
-            verdicts: None,
-            retry_after_ms: None,
-        }));
+    fn reject(&mut self, handle: DocumentHandle, batch: Option<BatchId>, code: RejectCode, reason: &str) {
+        let reason = reason.into();
+        self.send(&ServerMessage::Reject(Reject { handle, batch, code, reason, verdicts: None, retry_after_ms: None }));
+    }
+
+    fn too_fast(&mut self, handle: DocumentHandle, batch: Option<BatchId>, after: Duration) {
+        let reason = "this connection asks faster than the server's settings allow".into();
+        let retry_after_ms = Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX).max(1));
+        let code = RejectCode::Unavailable;
+        self.send(&ServerMessage::Reject(Reject { handle, batch, code, reason, verdicts: None, retry_after_ms }));
     }
 
     fn send(&mut self, message: &ServerMessage) {

@@ -47,6 +47,14 @@ pub struct Config {
     pub connections_max: usize,
     /// Most bytes held for all connections together: unfinished messages, and what waits to be written to clients. Who holds much is closed with 1013 when it is reached.
     pub buffers_bytes_max: usize,
+    /// Documents that one connection may open at once, after a rest; no bound if `opens_per_s` is 0.
+    pub opens_burst: u32,
+    /// Documents that one connection may open a second beyond that; more are refused with the time to wait.
+    pub opens_per_s: u32,
+    /// Batches that one connection may push at once, after a rest; no bound if `pushes_per_s` is 0.
+    pub pushes_burst: u32,
+    /// Batches that one connection may push a second beyond that; more are refused with the time to wait, and stay with the client.
+    pub pushes_per_s: u32,
     /// Seconds of silence, doubled, after which a client is taken for gone.
     pub heartbeat_s: u64,
     /// When the server stops, clients are told to spread their return over this many seconds.
@@ -71,6 +79,10 @@ impl Default for Config {
             room_idle_s: 60,
             connections_max: 20_000,
             buffers_bytes_max: 512 << 20,
+            opens_burst: 5_000,
+            opens_per_s: 200,
+            pushes_burst: 64_000,
+            pushes_per_s: 20_000,
             heartbeat_s: 20,
             reconnect_within_s: 5,
             store_bytes_max: 0,
@@ -81,7 +93,7 @@ impl Default for Config {
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 18] = [
     "listen",
     "data",
     "allow_anonymous",
@@ -91,6 +103,10 @@ const KEYS: [&str; 14] = [
     "room_idle_s",
     "connections_max",
     "buffers_bytes_max",
+    "opens_burst",
+    "opens_per_s",
+    "pushes_burst",
+    "pushes_per_s",
     "heartbeat_s",
     "reconnect_within_s",
     "store_bytes_max",

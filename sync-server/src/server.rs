@@ -201,7 +201,9 @@ fn surroundings(
     stop: watch::Receiver<bool>,
 ) -> Surroundings {
     let heartbeat = Duration::from_secs(config.heartbeat_s.max(1));
-    let session = session::Config { heartbeat, ..session::Config::new(store_id) };
+    let opens = session::Rate { burst: config.opens_burst, per_s: config.opens_per_s };
+    let pushes = session::Rate { burst: config.pushes_burst, per_s: config.pushes_per_s };
+    let session = session::Config { heartbeat, opens, pushes, ..session::Config::new(store_id) };
     let budget = Budget::new(config.buffers_bytes_max);
     let reconnect_within = Duration::from_secs(config.reconnect_within_s);
     Surroundings { rooms, session, clock, budget, reconnect_within, stop }

@@ -84,3 +84,31 @@ test("a page is loaded again while the server is down, and its edits are there",
   await joinDocument(witness, server.url, { name });
   await titles(witness, "on the server", "on this device");
 });
+
+test("a page that comes back with more than it may open and push at once is through with all of it", async () => {
+  const slow = await SyncServer.start(site.origin, "--opens-burst=3", "--opens-per-s=5", "--pushes-burst=3", "--pushes-per-s=5");
+  try {
+    const page = await open(await chromium.context(), site.origin);
+    await joinDocument(page, slow.url, { name: "notes/back", offline: true });
+    const edits = await page.evaluate(async () => {
+      const edits = [];
+      for (let n = 0; n < 12; n += 1) {
+        const document = await globalThis.client.open<{ n?: number }>(`back/${n}`);
+        const edit = document.change((draft) => {
+          draft.n = n;
+        });
+        edits.push(document.acknowledged(edit));
+      }
+      globalThis.client.goOnline();
+      await Promise.all(edits);
+      return edits.length;
+    });
+    assert.equal(edits, 12);
+    const { host } = new URL(slow.url);
+    const metrics = await (await fetch(`http://${host}/metrics`)).text();
+    assert.match(metrics, /^rejoin_rejects_total [1-9]/m, "nobody was told to wait");
+    assert.doesNotMatch(metrics, /rejoin_connections_closed_total\{/, "it lost its connection");
+  } finally {
+    await slow.remove();
+  }
+});

@@ -51,6 +51,22 @@ pub(super) struct Serve {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     buffers_bytes_max: Option<usize>,
+    /// Documents that one connection may open at once, after a rest [default: 5000]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_burst: Option<u32>,
+    /// Documents that one connection may open a second beyond that; 0 sets no bound [default: 200]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opens_per_s: Option<u32>,
+    /// Batches that one connection may push at once, after a rest [default: 64000]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes_burst: Option<u32>,
+    /// Batches that one connection may push a second beyond that; 0 sets no bound [default: 20000]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pushes_per_s: Option<u32>,
     /// Seconds of silence, doubled, after which a client is taken for gone [default: 20]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sync_core::planted::Planted;
 use sync_core::rng::Rng;
+use sync_core::session::Rate;
 
 /// Parts the chance of later options from that of the first.
 const LATER_SALT: u64 = 0x6c61_7465_7200_0001;
@@ -112,6 +113,8 @@ pub struct Options {
     pub staged_bytes_max: usize,
     /// Bytes of one frame.
     pub frame_bytes_max: u32,
+    /// How fast one connection may open and push.
+    pub rates: (Rate, Rate),
     /// Whether applications say where their users are.
     pub presence: bool,
     /// Where the server's store goes back at all, it does so once more when edits have ended, and nothing that is pushed tells of it.
@@ -159,6 +162,7 @@ impl Options {
             value_bytes_max: 600,
             staged_bytes_max: 16 << 20,
             frame_bytes_max: 64 << 10,
+            rates: (Rate { burst: 1, per_s: 0 }, Rate { burst: 1, per_s: 0 }),
             presence: false,
             ends_going_back: false,
             planted,
@@ -177,6 +181,9 @@ impl Options {
         self.frame_bytes_max = if rng.chance(400) { 1 << 10 } else { 64 << 10 };
         self.presence = rng.chance(500);
         self.ends_going_back = rng.chance(700);
+        if rng.chance(300) {
+            self.rates = (Rate { burst: 1, per_s: 1 }, Rate { burst: 1 + rng.below(8) as u32, per_s: 2 });
+        }
     }
 
     /// Draws a fault, if there is any.

@@ -92,6 +92,7 @@ impl World {
         config.heartbeat = Duration::from_secs(5);
         config.report_bytes = self.options.subscriber_bytes_max / 4;
         config.limits.frame_bytes_max = self.options.frame_bytes_max;
+        (config.opens, config.pushes) = self.options.rates;
         config.planted = Planting::new(self.options.planted);
         let mut session = Session::new(config, id);
         session.handle_timeout(self.now);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use sync_core::id::{DocumentName, LogSeq};
 use sync_core::pack;
-use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, ServerMessage};
+use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, RejectCode, ServerMessage};
 
 use crate::parts;
 use crate::sim::ledger::tokens_in;
@@ -93,6 +93,9 @@ impl World {
             };
             if let Err(e) = shown {
                 self.fail(e);
+            }
+            if matches!(&message, ServerMessage::Reject(reject) if reject.code == RejectCode::Unavailable) {
+                self.count("told to wait");
             }
             self.heard_server(connection, &message);
             self.answered_hostile(connection, &message);

@@ -7,6 +7,7 @@ mod before;
 mod floods;
 mod frames;
 mod messages;
+mod pace;
 mod packs;
 mod siege;
 #[allow(dead_code, reason = "what is not used here is used by the tests of peers")]

@@ -13,14 +13,17 @@ export class SyncServer {
   #child: ChildProcess | undefined;
   #listen = "127.0.0.1:0";
 
-  private constructor(data: string, origin: string) {
+  readonly #settings: string[];
+
+  private constructor(data: string, origin: string, settings: string[]) {
     this.#data = data;
     this.#origin = origin;
+    this.#settings = settings;
   }
 
-  /** A server for pages of `origin`, started. */
-  static async start(origin: string): Promise<SyncServer> {
-    const server = new SyncServer(await mkdtemp(join(tmpdir(), "rejoin-server-")), origin);
+  /** A server for pages of `origin`, started, with further arguments. */
+  static async start(origin: string, ...settings: string[]): Promise<SyncServer> {
+    const server = new SyncServer(await mkdtemp(join(tmpdir(), "rejoin-server-")), origin, settings);
     await server.start();
     return server;
   }
@@ -34,7 +37,7 @@ export class SyncServer {
     if (!program) throw new Error("REJOIN_SERVER names the server program");
     // Silence is noticed after two heartbeats.
     const env = { ...process.env, REJOIN_HEARTBEAT_S: "1", REJOIN_LOG: "warn" };
-    const args = ["serve", "--data", this.#data, "--listen", this.#listen, "--allow-origin", this.#origin];
+    const args = ["serve", "--data", this.#data, "--listen", this.#listen, "--allow-origin", this.#origin, ...this.#settings];
     const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;
     const lines = createInterface({ input: child.stdout });
