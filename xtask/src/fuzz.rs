@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// How long each target runs.
     #[arg(long, default_value_t = 60)]
     seconds: u64,
+    /// Draw the same choices again: starts from the kept corpus alone. Without it each run looks elsewhere, and goes on with what earlier ones found.
+    #[arg(long)]
+    seed: Option<u32>,
     /// Print the targets.
     #[arg(long)]
     list: bool,
@@ -34,12 +37,15 @@ pub(crate) struct Options {
 }
 
 const AT_ONCE: usize = 2;
+/// How long the gate runs each target, and from which seed.
+const GATE_SECONDS: u64 = 45;
+const GATE_SEED: u32 = 1;
 /// What a build of the fuzzer may take on a slow machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(900);
 /// Beyond its time, for reading the corpus at the start and writing at the end.
 const GRACE: Duration = Duration::from_secs(120);
 /// A single input that takes longer, in seconds, or more memory, in MB, counts as a failure: a bomb.
-const INPUT_SECONDS_MAX: u32 = 20;
+const INPUT_SECONDS_MAX: u32 = 60;
 const INPUT_MEGABYTES_MAX: u32 = 2_048;
 const INPUT_BYTES_MAX: u32 = 4_096;
 const VARIABLE: &str = "REJOIN_FUZZ_TARGET";
@@ -72,8 +78,22 @@ pub(crate) fn fuzz(options: &Options) -> Result<(), Failure> {
     if options.keep {
         return targets.iter().try_for_each(|target| fuzzer.keep(target));
     }
-    let failed = fuzzer.run_all(targets, options.seconds);
+    let failed = fuzzer.run_all(targets, &Run { seconds: options.seconds, seed: options.seed });
     if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} fuzz targets failed"))) }
+}
+
+/// What the gate does: every target for a while, from the kept corpus and one seed, in folders that it empties first. Gives how many
+/// held and how many failed.
+///
+/// One seed, so that it goes the same way on every machine, as far as the machine gets: new ways are for those who look for them.
+pub(crate) fn gate() -> Result<(u64, u64), Failure> {
+    setup::for_fuzzing()?;
+    println!("building the fuzzer");
+    let fuzzer = Fuzzer::build()?;
+    let targets = targets()?;
+    let count = targets.len() as u64;
+    let failed = fuzzer.run_all(targets, &Run { seconds: GATE_SECONDS, seed: Some(GATE_SEED) });
+    Ok((count - failed, failed))
 }
 
 /// The targets: a test holds that each has a folder here, and that there is no other.
@@ -90,11 +110,24 @@ fn corpus() -> PathBuf {
     run::root().join("fuzz/corpus")
 }
 
+/// One run of each target.
+#[derive(Clone, Copy)]
+struct Run {
+    seconds: u64,
+    /// Starts from the kept corpus alone and draws the same each time; else what earlier runs found is gone on with, at random.
+    seed: Option<u32>,
+}
+
 /// A folder of a target beside the builds, made if need be.
 fn folder(target: &str, name: &str) -> Result<PathBuf, Failure> {
     let folder = run::target_dir().join("fuzz-runs").join(target).join(name);
     fs::create_dir_all(&folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     Ok(folder)
+}
+
+fn empty(folder: &Path) -> Result<(), Failure> {
+    let emptied = fs::remove_dir_all(folder).and_then(|()| fs::create_dir_all(folder));
+    emptied.map_err(|error| Failure::new(format!("{}: {error}", folder.display())))
 }
 
 struct Fuzzer(PathBuf);
@@ -126,12 +159,12 @@ impl Fuzzer {
     }
 
     /// Runs targets, [`AT_ONCE`] at a time, and prints a line for each. Gives how many failed.
-    fn run_all(&self, targets: Vec<String>, seconds: u64) -> u64 {
+    fn run_all(&self, targets: Vec<String>, run: &Run) -> u64 {
         let (waiting, failed) = (Mutex::new(VecDeque::from(targets)), Mutex::new(0));
         let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop_front());
         let work = || {
             while let Some(target) = next() {
-                match self.run(&target, seconds) {
+                match self.run(&target, run) {
                     Ok(report) => println!("fuzz {target}: {report}"),
                     Err(failure) => {
                         println!("fuzz {target}: FAILED\n{failure}");
@@ -144,13 +177,18 @@ impl Fuzzer {
         *failed.lock().expect("nobody panics while counting")
     }
 
-    fn run(&self, target: &str, seconds: u64) -> Result<Report, Failure> {
-        let (found, failures) = (folder(target, "found")?, folder(target, "failures")?);
+    fn run(&self, target: &str, run: &Run) -> Result<Report, Failure> {
+        let (found, failures) =
+            (folder(target, if run.seed.is_some() { "seeded" } else { "found" })?, folder(target, "failures")?);
         let mut command = self.command(target);
-        command.arg(format!("-max_total_time={seconds}")).arg("-print_final_stats=1");
+        command.arg(format!("-max_total_time={}", run.seconds)).arg("-print_final_stats=1");
+        if let Some(seed) = run.seed {
+            empty(&found)?;
+            command.arg(format!("-seed={seed}"));
+        }
         command.arg(format!("-artifact_prefix={}/", failures.display())).arg(&found).arg(corpus().join(target));
         let what = format!("fuzz {target}");
-        let ended = run::quietly(&what, &mut command, Duration::from_secs(seconds) + GRACE);
+        let ended = run::quietly(&what, &mut command, Duration::from_secs(run.seconds) + GRACE);
         let log = fs::read(run::log_path(&what)?).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         match ended {

@@ -10,7 +10,7 @@ use std::time::Instant;
 use tally::Tally;
 
 use crate::run::{self, Failure};
-use crate::{package, server, setup};
+use crate::{fuzz, package, server, setup};
 
 /// Runs everything and prints `N passed, N failed`, the sum over all runners; each check that is no runner counts as one.
 pub(crate) fn test() -> ExitCode {
@@ -20,6 +20,7 @@ pub(crate) fn test() -> ExitCode {
             *total += step("tests", || cargo_test(server));
         }
         *total += check("lints", lints);
+        *total += step("fuzzing", fuzzing);
     })
 }
 
@@ -54,6 +55,17 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
 
 fn lints() -> Result<(), Failure> {
     run::shown(run::cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
+}
+
+/// Each target counts as one.
+fn fuzzing() -> Tally {
+    match fuzz::gate() {
+        Ok((passed, failed)) => Tally { passed, failed },
+        Err(failure) => {
+            eprintln!("fuzzing failed: {failure}");
+            Tally { passed: 0, failed: 1 }
+        }
+    }
 }
 
 fn check(what: &str, body: impl FnOnce() -> Result<(), Failure>) -> Tally {

@@ -1,6 +1,8 @@
 //! What a local store gives a replica: rows that make no sense refuse the document with an error, and what opens can be edited, saved
 //! and opened again as the same.
 
+use std::cell::OnceCell;
+
 use sync_core::storage::memory::MemoryLocalStore;
 use sync_core::storage::{LocalStore as _, Table, Write};
 use sync_core::time::Instant;
@@ -9,7 +11,7 @@ use crate::choices::{Choices as _, Input};
 use crate::client::Client;
 use crate::host::{Host, document};
 use crate::line::Line;
-use crate::material::material;
+use crate::material::{WORLDS, material};
 
 /// Rows that are altered at most.
 const ALTERED_MAX: usize = 8;
@@ -41,15 +43,27 @@ pub(super) fn run(input: &[u8]) {
     assert_eq!(again.heads(), shown, "shows other changes after a restart");
 }
 
-/// The rows of a client that has talked with a server, and edited since.
+thread_local! {
+    static SETTLED: [OnceCell<MemoryLocalStore>; WORLDS] = const { [const { OnceCell::new() }; WORLDS] };
+}
+
+/// The rows of a client that has talked with a server, and edited since. The talk is the same for all inputs, and held once.
 fn honest(input: &mut Input<'_>) -> MemoryLocalStore {
-    let material = material(input.below(8) as usize);
-    let mut line = Line::new(Host::new(&material.history));
-    line.settle(|line| line.client.heads().is_some_and(|heads| !heads.is_empty()));
+    let number = input.below(8) as usize % WORLDS;
+    let settled = SETTLED.with(|settled| settled[number].get_or_init(|| settle(number)).clone());
+    let now = Instant(1);
+    let mut client = Client::new(now, settled, false);
+    while client.store_step(now, None) {}
     for _ in 0..input.below(3) {
-        line.client.edit(line.host.now, input);
-        while line.client.store_step(line.host.now, None) {}
+        client.edit(now, input);
+        while client.store_step(now, None) {}
     }
+    client.store
+}
+
+fn settle(number: usize) -> MemoryLocalStore {
+    let mut line = Line::new(Host::new(&material(number).history));
+    line.settle(|line| line.client.heads().is_some_and(|heads| !heads.is_empty()));
     line.client.store
 }
 
