@@ -9,6 +9,7 @@ mod conversation;
 mod local;
 mod outbox;
 mod position;
+mod quiet;
 mod receive;
 mod rows;
 mod save;
@@ -117,6 +118,7 @@ impl Replica {
     /// Fires what is due. Call it at the time that `poll_timeout` gives. Drain `poll_output` afterwards.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.connection_timeout(now);
+        self.quiet_timeout(now);
         self.conversation_timeout(now);
         self.save_timeout(now);
     }

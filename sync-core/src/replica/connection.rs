@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::id::{BatchId, DocumentHandle, StoreId};
 use crate::planted::Planted;
 use crate::protocol::{Auth, ClientMessage, Hello, Ping, VERSION, Welcome, WireLimits, split};
+use crate::replica::quiet::Quiet;
 use crate::replica::{Output, Replica};
 use crate::time::Instant;
 
@@ -36,7 +37,7 @@ pub(super) struct Connection {
     heartbeat: Duration,
     pub(super) limits: WireLimits,
     pub(super) store_id: Option<StoreId>,
-    pub(super) quiet_until: Option<Instant>,
+    pub(super) quiet: Quiet,
     /// The server said goodbye: come back within this time.
     come_back_within: Option<Duration>,
     next_handle: u32,
@@ -54,7 +55,7 @@ impl Connection {
             heartbeat: Duration::from_secs(20),
             limits: WireLimits::default(),
             store_id: None,
-            quiet_until: None,
+            quiet: Quiet::default(),
             come_back_within: None,
             next_handle: 0,
             next_batch: 0,
@@ -64,6 +65,11 @@ impl Connection {
     /// Whether messages can be sent.
     pub(super) fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Greeting | Stage::Online)
+    }
+
+    /// Whether something may be said beside pings and tokens.
+    pub(super) fn may_speak(&self) -> bool {
+        self.is_up() && !self.quiet.is_on()
     }
 
     pub(super) fn is_online(&self) -> bool {
@@ -105,7 +111,7 @@ impl Replica {
         self.connection.stage = Stage::Greeting;
         self.connection.heard = now;
         self.connection.pinged = now;
-        self.connection.quiet_until = None;
+        self.connection.quiet = Quiet::default();
         self.connection.next_handle = 0;
         self.connection.next_batch = 0;
         self.assembler = crate::protocol::Assembler::new();
@@ -160,7 +166,12 @@ impl Replica {
         match self.connection.stage {
             Stage::Down { at } => at,
             Stage::Connecting { since } => Some(since + self.config.connect_within),
-            Stage::Greeting | Stage::Online => Some(self.ping_due().min(self.silence_ends())),
+            Stage::Greeting | Stage::Online => {
+                [Some(self.ping_due().min(self.silence_ends())), self.connection.quiet.until()]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
         }
     }
 

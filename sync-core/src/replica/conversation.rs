@@ -11,7 +11,7 @@ use crate::id::{BatchId, ChangeHash, Digest, DocumentHandle, LogSeq, RoomNumber,
 use crate::limits::PackLimits;
 use crate::pack;
 use crate::planted::Planted;
-use crate::protocol::{Ack, Blob, ClientMessage, Close, Emit, Emitted, Open, Push, Reject, RejectCode};
+use crate::protocol::{Ack, Blob, ClientMessage, Emit, Emitted, Open, Push, Reject, RejectCode};
 use crate::replica::local::{Local, LocalError};
 use crate::replica::{DocumentId, Event, Replica};
 use crate::scope::Access;
@@ -80,7 +80,7 @@ impl Conversation {
 impl Replica {
     /// Opens a document on the present connection, and pushes what it may at once.
     pub(super) fn join(&mut self, now: Instant, id: DocumentId) {
-        if !self.connection.is_up() || self.local(id).is_none() {
+        if !self.connection.may_speak() || self.local(id).is_none() {
             return;
         }
         let Some(doc) = self.documents.get(&id) else { return };
@@ -117,7 +117,7 @@ impl Replica {
         let handle = doc.conversation.handle;
         self.forget_conversation(id);
         if let Some(handle) = handle {
-            self.send(&ClientMessage::Close(Close { handle }));
+            self.end(handle);
         }
     }
 
@@ -150,7 +150,7 @@ impl Replica {
         loop {
             let batches_max = self.connection.limits.pending_batches_max as usize;
             let bytes_max = self.config.in_flight_bytes_max;
-            let quiet = self.connection.quiet_until.is_some_and(|at| at > now);
+            let quiet = !self.connection.may_speak();
             let Some(doc) = self.documents.get_mut(&id) else { return };
             let super::DocPhase::Ready(local) = &mut doc.phase else { return };
             let conversation = &mut doc.conversation;
@@ -225,6 +225,8 @@ impl Replica {
             doc.conversation.by_clock |= reject.code == RejectCode::Mismatch;
             doc.conversation.failures += 1;
             doc.conversation.reopen_later(now);
+            let not_before = reject.retry_after_ms.map(|ms| now + Duration::from_millis(ms.into()));
+            doc.conversation.reopen_at = doc.conversation.reopen_at.max(not_before);
         } else {
             doc.conversation.refused = Some((reject.code, reject.reason));
         }
@@ -338,7 +340,8 @@ impl Replica {
         if let Some(ttl_ms) = ttl_ms {
             doc.conversation.presence = (!payload.is_empty()).then(|| (payload.clone(), ttl_ms));
         }
-        if let (Some(handle), true) = (doc.conversation.handle, doc.conversation.opened) {
+        let may_speak = self.connection.may_speak();
+        if let (Some(handle), true, true) = (doc.conversation.handle, doc.conversation.opened, may_speak) {
             self.send(&ClientMessage::Emit(Emit { handle, payload: Blob(payload), ttl_ms }));
         }
     }

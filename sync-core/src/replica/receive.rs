@@ -7,7 +7,7 @@ use crate::id::{ActorId, DocumentHandle};
 use crate::limits::PackLimits;
 use crate::pack::{self, PackError};
 use crate::planted::Planted;
-use crate::protocol::{Changes, ClientMessage, Have, Mode, Opened, Part, ServerMessage};
+use crate::protocol::{Changes, Mode, Opened, Part, ServerMessage};
 use crate::replica::position::Range;
 use crate::replica::{DocumentId, Event, Replica};
 use crate::time::Instant;
@@ -54,9 +54,7 @@ impl Replica {
             ServerMessage::Reject(reject) => self.rejected(now, reject),
             ServerMessage::Changes(changes) => self.changes(now, changes),
             ServerMessage::Emitted(emitted) => self.emitted(emitted),
-            ServerMessage::Throttle(throttle) => {
-                self.connection.quiet_until = Some(now + Duration::from_millis(throttle.for_ms.into()));
-            }
+            ServerMessage::Throttle(throttle) => self.keep_quiet(now, Duration::from_millis(throttle.for_ms.into())),
             ServerMessage::GoAway(goaway) => self.going_away(Duration::from_millis(goaway.reconnect_within_ms.into())),
             ServerMessage::Granted(_)
             | ServerMessage::Expiring(_)
@@ -117,7 +115,7 @@ impl Replica {
         log: &[(ActorId, ClockEntry)],
     ) -> bool {
         let Some(said) = said else {
-            self.send(&ClientMessage::Have(Have { handle, clock: have }));
+            self.answer(handle, have);
             return true;
         };
         if log.iter().all(|(actor, entry)| have.seq(actor) >= said.seq(actor).min(entry.seq)) {

@@ -4,6 +4,7 @@ mod compaction;
 mod deletion;
 mod link;
 mod net;
+mod pace;
 mod room;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};

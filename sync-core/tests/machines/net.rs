@@ -8,6 +8,7 @@ use automerge::{Automerge, AutomergeError};
 use sync_core::compact::{self, Options};
 use sync_core::document::InitValue;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
+use sync_core::protocol::ServerMessage;
 use sync_core::reading::Reading;
 use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status};
 use sync_core::rng::Rng;
@@ -24,6 +25,8 @@ pub(crate) struct Server {
     next: u64,
     pub(crate) full: bool,
     value_bytes_max: Option<usize>,
+    /// How fast a connection may open and push, where it is not the usual.
+    pub(crate) rates: Option<(session::Rate, session::Rate)>,
 }
 
 impl Server {
@@ -63,6 +66,7 @@ impl Net {
             next: 0,
             full: false,
             value_bytes_max: None,
+            rates: None,
         };
         let mut net = Self { now: Instant(1), rng, clients: Vec::new(), server, steps: VecDeque::new() };
         for _ in 0..clients {
@@ -80,6 +84,14 @@ impl Net {
         id
     }
 
+    /// Opens a document, and lets no time pass.
+    pub(crate) fn open_soon(&mut self, client: usize, name: &str) -> DocumentId {
+        let name = DocumentName::parse(name).expect("a name");
+        let id = self.clients[client].replica.open(self.now, name);
+        self.settle_for(0);
+        id
+    }
+
     pub(crate) fn change<R>(
         &mut self,
         client: usize,
@@ -94,6 +106,16 @@ impl Net {
 
     pub(crate) fn init(&mut self, client: usize, id: DocumentId, key: &str, value: InitValue) {
         self.clients[client].replica.init(self.now, id, key, value).expect("an init");
+        self.drain_client(client);
+    }
+
+    /// Lets the server say something to a client that it does not say of its own.
+    pub(crate) fn tell(&mut self, client: usize, message: &ServerMessage) {
+        self.steps.push_back(Step::Client(client, replica::Input::Frame(message.encode())));
+    }
+
+    pub(crate) fn close(&mut self, client: usize, id: DocumentId) {
+        self.clients[client].replica.close(id);
         self.drain_client(client);
     }
 
@@ -313,7 +335,10 @@ impl Net {
                 replica::Output::Connect => {
                     self.server.next += 1;
                     let id = SessionId(self.server.next);
-                    let config = session::Config::new(self.server.store.store_id());
+                    let mut config = session::Config::new(self.server.store.store_id());
+                    if let Some((opens, pushes)) = self.server.rates {
+                        (config.opens, config.pushes) = (opens, pushes);
+                    }
                     self.server.sessions.insert(id, (Session::new(config, id), index));
                     self.clients[index].session = Some(id);
                     self.steps.push_back(Step::Client(index, replica::Input::Connected));
