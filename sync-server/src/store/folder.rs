@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use sync_core::storage::StoreError;
+use wal_audit::Commits;
 
 use super::error::from_io;
 
@@ -14,6 +15,17 @@ pub const DATABASE_FILE: &str = "store.sqlite";
 
 /// Locked by the one process that may write.
 pub const LOCK_FILE: &str = "lock";
+
+/// Lies beside a database whose write-ahead log may hold commits that were not synced: a power cut may have torn them in any order.
+const UNSYNCED_FILE: &str = "unsynced";
+
+/// What was promised of the commits in a folder's write-ahead log.
+pub(super) fn commits(path: &Path) -> Result<Commits, StoreError> {
+    match path.join(UNSYNCED_FILE).try_exists().map_err(from_io)? {
+        true => Ok(Commits::Unsynced),
+        false => Ok(Commits::Synced),
+    }
+}
 
 /// A data folder that this process alone may write to, as long as this value lives.
 #[derive(Debug)]
@@ -33,6 +45,23 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
             Err(TryLockError::Error(e)) => Err(from_io(e)),
         }
+    }
+
+    /// What was promised of the commits in the write-ahead log.
+    pub(super) fn commits(&self) -> Result<Commits, StoreError> {
+        commits(&self.path)
+    }
+
+    /// Notes what is promised of commits from here on. Before [`Commits::Synced`] the log must have been moved into the database.
+    pub(super) fn set_commits(&self, commits: Commits) -> Result<(), StoreError> {
+        let note = self.path.join(UNSYNCED_FILE);
+        match commits {
+            Commits::Unsynced => drop(File::create(note).map_err(from_io)?),
+            Commits::Synced => fs::remove_file(note).map_err(from_io)?,
+        }
+        #[cfg(unix)]
+        File::open(&self.path).and_then(|folder| folder.sync_all()).map_err(from_io)?;
+        Ok(())
     }
 
     /// Where the database is.

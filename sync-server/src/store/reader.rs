@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use sync_core::id::{DocumentName, LogSeq, StoreId};
-use sync_core::storage::{DocumentRecord, Durability, Loaded, StoreError};
+use sync_core::storage::{DocumentRecord, Loaded, StoreError};
 
 use super::error::from_sqlite;
-use super::folder::{DATABASE_FILE, Folder};
+use super::folder::{self, DATABASE_FILE, Folder};
 use super::sqlite::audit;
 use super::{ReadStore, row, schema};
 
@@ -52,7 +52,7 @@ impl SqliteReader {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(DATABASE_FILE);
         // A server that runs has looked itself, and goes on writing to what is looked at here.
-        if let Err(damaged) = audit(&path, Durability::Durable)
+        if let Err(damaged) = audit(&path, folder::commits(folder)?)
             && let Ok(_alone) = Folder::lock(folder)
         {
             return Err(damaged);

@@ -60,7 +60,13 @@ impl SqliteStore {
     pub(super) fn open_with(folder: &Path, options: Options, migrations: &[M<'_>]) -> Result<Self, StoreError> {
         let folder = Folder::lock(folder)?;
         let path = folder.database();
-        audit(&path, options.durability)?;
+        let written = folder.commits()?;
+        // Before there were notes of it, nobody but this setting said what a log holds.
+        let promised = if options.durability == Durability::Stored { Commits::Unsynced } else { written };
+        audit(&path, promised)?;
+        if options.durability == Durability::Stored && written == Commits::Synced {
+            folder.set_commits(Commits::Unsynced)?;
+        }
         let mut connection = Connection::open(&path).map_err(from_sqlite)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         schema::prepare(&mut connection, &path, migrations)?;
@@ -70,6 +76,9 @@ impl SqliteStore {
             Durability::Stored => "NORMAL",
         };
         connection.pragma_update(None, "synchronous", synchronous).map_err(from_sqlite)?;
+        if options.durability == Durability::Durable && written == Commits::Unsynced && empty_log(&connection)? {
+            folder.set_commits(Commits::Synced)?;
+        }
         connection.pragma_update(None, "foreign_keys", "OFF").map_err(from_sqlite)?;
         connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(from_sqlite)?;
         let store_id = match schema::store_id(&connection)? {
@@ -225,15 +234,17 @@ impl Store for SqliteStore {
 }
 
 /// Refuses a database of which SQLite would silently open an older state, while nobody writes to it.
-pub(super) fn audit(database: &Path, durability: Durability) -> Result<(), StoreError> {
-    let commits = match durability {
-        Durability::Durable => Commits::Synced,
-        Durability::Stored => Commits::Unsynced,
-    };
+pub(super) fn audit(database: &Path, commits: Commits) -> Result<(), StoreError> {
     match wal_audit::audit(database, commits).map_err(from_io)? {
         None => Ok(()),
         Some(damage) => Err(StoreError::Corrupt(format!("{damage}; docs/operations.md says what can be done"))),
     }
+}
+
+/// Moves the whole write-ahead log into the database. False if a reader keeps a part of it.
+fn empty_log(connection: &Connection) -> Result<bool, StoreError> {
+    let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+    connection.query_row(sql, [], |row| Ok(row.get::<_, i64>(0)? == 0)).map_err(from_sqlite)
 }
 
 fn received_at() -> i64 {
