@@ -4,12 +4,13 @@
 //!
 //! ```text
 //! DIR/lock              held with an advisory lock while the store is open
-//! DIR/client.db         four tables of keys and values, WAL, synchronous=FULL
+//! DIR/client.db         four tables of keys and values with their checksums, WAL, synchronous=FULL
 //! DIR/client.db-format1 the copy made before an upgrade from format 1, if there was one
 //! ```
 
 mod error;
 mod schema;
+mod sums;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use sync_core::storage::{LocalStore, Row, StoreError, Table, Write};
 use wal_audit::Commits;
 
 use error::{from_io, from_sqlite};
+use sums::Totals;
 
 /// The database's name in the store's folder.
 const DATABASE_FILE: &str = "client.db";
@@ -44,7 +46,7 @@ impl SqliteStore {
     /// [`StoreError::Locked`] if another store is open there, in this process or another; [`StoreError::Newer`] if a newer version wrote
     /// it; [`StoreError::Corrupt`] if the file is no such store, or damaged so that what was saved would be missing; else what the disk says.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Self::open_with(dir, schema::MIGRATIONS)
+        Self::open_with(dir, &schema::migrations())
     }
 
     fn open_with(dir: &Path, migrations: &[rusqlite_migration::M<'_>]) -> Result<Self, StoreError> {
@@ -58,6 +60,7 @@ impl SqliteStore {
         let mut connection = Connection::open(&path).map_err(from_sqlite)?;
         connection.busy_timeout(BUSY_WAIT).map_err(from_sqlite)?;
         schema::prepare(&mut connection, &path, migrations)?;
+        sums::audit(&connection)?;
         // The database's name must survive a crash as its contents do. SQLite syncs the folder for its own journals only.
         #[cfg(unix)]
         File::open(dir).and_then(|d| d.sync_all()).map_err(from_io)?;
@@ -94,50 +97,67 @@ impl LocalStore for SqliteStore {
         let name = table.name();
         let read = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
             let mut statement = self.connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<Result<Vec<Row>, _>>()
+            let rows = statement.query_map(params, |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+            rows.collect::<Result<Vec<(Row, i64)>, _>>()
         };
-        match prefix_end(prefix) {
+        let rows = match prefix_end(prefix) {
             Some(end) => read(
-                &format!("SELECT key, value FROM {name} WHERE key >= ?1 AND key < ?2 ORDER BY key"),
+                &format!("SELECT key, value, crc FROM {name} WHERE key >= ?1 AND key < ?2 ORDER BY key"),
                 &[&prefix, &end],
             ),
-            None => read(&format!("SELECT key, value FROM {name} WHERE key >= ?1 ORDER BY key"), &[&prefix]),
+            None => read(&format!("SELECT key, value, crc FROM {name} WHERE key >= ?1 ORDER BY key"), &[&prefix]),
         }
-        .map_err(from_sqlite)
+        .map_err(from_sqlite)?;
+        let checked = |((key, value), crc): (Row, i64)| {
+            sums::check(table, &key, &value, crc)?;
+            Ok((key, value))
+        };
+        rows.into_iter().map(checked).collect()
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         let transaction = self.connection.transaction().map_err(from_sqlite)?;
+        let mut totals = Totals::default();
         for write in writes {
-            apply(&transaction, write).map_err(from_sqlite)?;
+            apply(&transaction, write, &mut totals).map_err(from_sqlite)?;
         }
+        totals.write(&transaction)?;
         transaction.commit().map_err(from_sqlite)
     }
 }
 
-fn apply(connection: &Connection, write: &Write) -> rusqlite::Result<()> {
-    let run = |sql: &str, params: &[&dyn rusqlite::ToSql]| connection.prepare_cached(sql)?.execute(params);
-    match write {
+fn apply(connection: &Connection, write: &Write, totals: &mut Totals) -> rusqlite::Result<()> {
+    // The checksums of the rows that such a statement takes away.
+    let taken = |sql: &str, params: &[&dyn rusqlite::ToSql]| {
+        let mut statement = connection.prepare_cached(sql)?;
+        statement.query_map(params, |row| row.get::<_, i64>(0))?.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let (table, taken) = match write {
         Write::Put { table, key, value } => {
+            let name = table.name();
+            let crc = sums::of_row(*table, key, value);
+            let old = taken(&format!("SELECT crc FROM {name} WHERE key = ?1"), &[key])?;
             let sql = format!(
-                "INSERT INTO {} (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                table.name()
+                "INSERT INTO {name} (key, value, crc) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (key) DO UPDATE SET value = excluded.value, crc = excluded.crc"
             );
-            run(&sql, &[key, value])?;
+            connection.prepare_cached(&sql)?.execute((key, value, crc))?;
+            totals.add(*table, crc);
+            (table, old)
         }
         Write::Delete { table, key } => {
-            run(&format!("DELETE FROM {} WHERE key = ?1", table.name()), &[key])?;
+            (table, taken(&format!("DELETE FROM {} WHERE key = ?1 RETURNING crc", table.name()), &[key])?)
         }
         Write::DeletePrefix { table, prefix } => {
-            match prefix_end(prefix) {
-                Some(end) => {
-                    run(&format!("DELETE FROM {} WHERE key >= ?1 AND key < ?2", table.name()), &[prefix, &end])?
-                }
-                None => run(&format!("DELETE FROM {} WHERE key >= ?1", table.name()), &[prefix])?,
+            let sql = format!("DELETE FROM {} WHERE key >= ?1", table.name());
+            let gone = match prefix_end(prefix) {
+                Some(end) => taken(&format!("{sql} AND key < ?2 RETURNING crc"), &[prefix, &end])?,
+                None => taken(&format!("{sql} RETURNING crc"), &[prefix])?,
             };
+            (table, gone)
         }
-    }
+    };
+    taken.into_iter().for_each(|crc| totals.remove(*table, crc));
     Ok(())
 }
 

@@ -2,23 +2,32 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use rusqlite_migration::{M, Migrations};
 use sync_core::storage::StoreError;
 
 use super::error::from_sqlite;
+use super::sums;
 
 /// `RjCl` in SQLite's header, so that `file` and a server's folder tell a client's store apart.
 const APPLICATION_ID: i32 = 0x526a_436c;
 
 /// Format n is reached by the first n steps; `user_version` counts them. A step that was released never changes.
-pub(super) const MIGRATIONS: &[M<'static>] = &[M::up(
-    "PRAGMA application_id = 0x526a436c;
+pub(super) fn migrations() -> Vec<M<'static>> {
+    vec![M::up(TABLES), M::up_with_hook(CHECKSUMS, |transaction: &Transaction<'_>| Ok(sums::add_to_all(transaction)?))]
+}
+
+const TABLES: &str = "PRAGMA application_id = 0x526a436c;
      CREATE TABLE meta     (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
      CREATE TABLE document (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
      CREATE TABLE chunk    (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;
-     CREATE TABLE outbox   (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;",
-)];
+     CREATE TABLE outbox   (key BLOB PRIMARY KEY NOT NULL, value BLOB NOT NULL) WITHOUT ROWID, STRICT;";
+
+const CHECKSUMS: &str = "ALTER TABLE meta     ADD COLUMN crc INTEGER NOT NULL DEFAULT -1;
+     ALTER TABLE document ADD COLUMN crc INTEGER NOT NULL DEFAULT -1;
+     ALTER TABLE chunk    ADD COLUMN crc INTEGER NOT NULL DEFAULT -1;
+     ALTER TABLE outbox   ADD COLUMN crc INTEGER NOT NULL DEFAULT -1;
+     CREATE TABLE total (name TEXT PRIMARY KEY NOT NULL, rows INTEGER NOT NULL, sum INTEGER NOT NULL) WITHOUT ROWID, STRICT;";
 
 /// Brings an open database to the format of `migrations`, or refuses it without touching it.
 pub(super) fn prepare(connection: &mut Connection, path: &Path, migrations: &[M<'_>]) -> Result<(), StoreError> {

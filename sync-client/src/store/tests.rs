@@ -71,9 +71,9 @@ fn an_older_store_is_copied_aside_and_upgraded_and_then_too_new_for_the_old_vers
     let path = store.path().to_owned();
     drop(store);
 
-    let mut next = schema::MIGRATIONS.to_vec();
+    let mut next = schema::migrations();
     next.push(M::up("CREATE TABLE extra (key BLOB PRIMARY KEY NOT NULL) WITHOUT ROWID, STRICT;"));
-    let found = schema::MIGRATIONS.len() as u32;
+    let found = schema::migrations().len() as u32;
     let mut upgraded = SqliteStore::open_with(dir.path(), &next).expect("upgrades");
     assert_eq!(upgraded.read(Table::Outbox, b"").expect("reads").len(), 1);
     drop(upgraded);
@@ -84,6 +84,83 @@ fn an_older_store_is_copied_aside_and_upgraded_and_then_too_new_for_the_old_vers
 
     let refused = SqliteStore::open(dir.path()).expect_err("too new");
     assert_eq!(refused, StoreError::Newer { found: found + 1, known: found });
+}
+
+/// Changes a database by hand, behind the back of the store.
+fn tamper(dir: &TempDir, sql: &str) {
+    let connection = Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
+    connection.execute_batch(sql).expect("is done");
+}
+
+fn refused(dir: &TempDir) -> String {
+    match SqliteStore::open(dir.path()) {
+        Err(StoreError::Corrupt(why)) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn rows_that_were_not_written_so_are_noticed() {
+    for (sql, why) in [
+        ("UPDATE outbox SET value = x'00' WHERE key = x'6b01'", "a row of outbox does not fit its checksum"),
+        ("UPDATE outbox SET key = x'6b09' WHERE key = x'6b01'", "a row of outbox does not fit its checksum"),
+        ("INSERT INTO chunk SELECT * FROM outbox", "a row of chunk does not fit its checksum"),
+        ("DELETE FROM outbox WHERE key = x'6b02'", "outbox has 2 rows of 3, or others than were written"),
+        ("DELETE FROM total WHERE name = 'meta'", "nothing says what rows meta has"),
+    ] {
+        let dir = folder();
+        let mut store = SqliteStore::open(dir.path()).expect("opens");
+        for n in 1..=3 {
+            store.commit(&[put(&[b'k', n], b"value")]).expect("commits");
+        }
+        drop(store);
+        tamper(&dir, sql);
+        assert_eq!(refused(&dir), why, "{sql}");
+    }
+}
+
+#[test]
+fn a_row_damaged_while_the_store_is_open_is_not_given() {
+    let dir = folder();
+    let mut store = SqliteStore::open(dir.path()).expect("opens");
+    store.commit(&[put(b"k", b"value"), put(b"l", b"value")]).expect("commits");
+    tamper(&dir, "UPDATE outbox SET value = x'00' WHERE key = x'6b'");
+    assert!(matches!(store.read(Table::Outbox, b""), Err(StoreError::Corrupt(_))));
+    assert_eq!(store.read(Table::Outbox, b"l").expect("another row").len(), 1);
+}
+
+#[test]
+fn every_way_to_write_keeps_the_sums() {
+    let dir = folder();
+    let mut store = SqliteStore::open(dir.path()).expect("opens");
+    let delete = |key: &[u8]| Write::Delete { table: Table::Outbox, key: key.to_vec() };
+    let prefix = |prefix: &[u8]| Write::DeletePrefix { table: Table::Outbox, prefix: prefix.to_vec() };
+    for writes in [
+        vec![put(b"a", b"1"), put(b"b", b"2"), put(b"b\x01", b"3"), put(b"\xff", b"4")],
+        vec![put(b"a", b"other"), put(b"a", b"again")],
+        vec![delete(b"a"), delete(b"nothing")],
+        vec![prefix(b"b"), prefix(b"\xff"), put(b"c", b"5")],
+    ] {
+        store.commit(&writes).expect("commits");
+        drop(store);
+        store = SqliteStore::open(dir.path()).expect("opens again");
+    }
+    assert_eq!(store.read(Table::Outbox, b"").expect("reads"), vec![(b"c".to_vec(), b"5".to_vec())]);
+}
+
+#[test]
+fn a_store_without_checksums_gets_them() {
+    let dir = folder();
+    let old = schema::migrations().into_iter().take(1).collect::<Vec<_>>();
+    let mut connection = Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
+    rusqlite_migration::Migrations::from_slice(&old).to_latest(&mut connection).expect("makes the first format");
+    connection.execute_batch("INSERT INTO outbox VALUES (x'6b01', x'01'), (x'6b02', x'02')").expect("writes");
+    drop(connection);
+    let mut store = SqliteStore::open(dir.path()).expect("upgrades");
+    assert_eq!(store.read(Table::Outbox, b"k").expect("reads").len(), 2);
+    drop(store);
+    tamper(&dir, "UPDATE outbox SET value = x'03' WHERE key = x'6b02'");
+    assert_eq!(refused(&dir), "a row of outbox does not fit its checksum");
 }
 
 #[test]
