@@ -38,10 +38,10 @@ pub(crate) struct Options {
 
 const AT_ONCE: usize = 2;
 /// How long the gate runs each target, and from which seed.
-const GATE_SECONDS: u64 = 45;
+const GATE_SECONDS: u64 = 60;
 const GATE_SEED: u32 = 1;
 /// What a build of the fuzzer may take on a slow machine.
-const BUILD_LIMIT: Duration = Duration::from_secs(900);
+const BUILD_LIMIT: Duration = Duration::from_secs(1_800);
 /// Beyond its time, for reading the corpus at the start and writing at the end.
 const GRACE: Duration = Duration::from_secs(120);
 /// A single input that takes longer, in seconds, or more memory, in MB, counts as a failure: a bomb.
