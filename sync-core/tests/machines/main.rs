@@ -5,6 +5,7 @@ mod deletion;
 mod link;
 mod net;
 mod pace;
+mod ranges;
 mod room;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};

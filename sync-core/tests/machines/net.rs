@@ -8,7 +8,7 @@ use automerge::{Automerge, AutomergeError};
 use sync_core::compact::{self, Options};
 use sync_core::document::InitValue;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
-use sync_core::protocol::ServerMessage;
+use sync_core::protocol::{ClientMessage, ServerMessage};
 use sync_core::reading::Reading;
 use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status};
 use sync_core::rng::Rng;
@@ -27,6 +27,12 @@ pub(crate) struct Server {
     value_bytes_max: Option<usize>,
     /// How fast a connection may open and push, where it is not the usual.
     pub(crate) rates: Option<(session::Rate, session::Rate)>,
+    /// Nothing can be read from the server's store.
+    pub(crate) unreadable: bool,
+    /// After how long clients may try again what a room refused for now.
+    pub(crate) retry_after_ms: u32,
+    /// Openings that clients have asked for.
+    pub(crate) opens: usize,
 }
 
 impl Server {
@@ -67,6 +73,9 @@ impl Net {
             full: false,
             value_bytes_max: None,
             rates: None,
+            unreadable: false,
+            retry_after_ms: 1_000,
+            opens: 0,
         };
         let mut net = Self { now: Instant(1), rng, clients: Vec::new(), server, steps: VecDeque::new() };
         for _ in 0..clients {
@@ -321,6 +330,7 @@ impl Net {
 
     fn room(&mut self, name: &DocumentName) -> &mut Room {
         let mut config = room::Config::new(self.server.store.store_id());
+        config.retry_after_ms = self.server.retry_after_ms;
         if let Some(max) = self.server.value_bytes_max {
             config.pack.change.value_bytes_max = max;
         }
@@ -345,6 +355,8 @@ impl Net {
                 }
                 replica::Output::Send(bytes) => {
                     let session = self.clients[index].session.expect("connected");
+                    let said = ClientMessage::decode_all(&bytes).expect("clients speak clearly");
+                    self.server.opens += said.iter().filter(|m| matches!(m, ClientMessage::Open(_))).count();
                     self.steps.push_back(Step::Server(session, session::Input::Frame(bytes)));
                 }
                 replica::Output::Disconnect => self.drop_link(index),
@@ -406,6 +418,9 @@ impl Net {
                 room::Output::Store(task, work) => {
                     let done = match work {
                         StoreTask::Append(_) if self.server.full => StoreDone::Appended(Err(StoreError::Full)),
+                        StoreTask::Open { .. } if self.server.unreadable => {
+                            StoreDone::Loaded(Err(StoreError::Io("the disk does not answer".into())))
+                        }
                         work => work.run(&mut self.server.store),
                     };
                     self.steps.push_back(Step::Room(name.clone(), room::Input::StoreDone(task, done)));

@@ -57,15 +57,16 @@ fn a_client_that_pushes_too_fast_is_through_with_all_of_it_in_the_end() {
 #[test]
 fn a_refused_opening_is_not_tried_before_its_time() {
     let mut net = Net::new(1);
-    net.server.rates = Some((Rate { burst: 1, per_s: 1 }, LAX));
-    net.restart_client(0, true);
-    net.open_soon(0, "first");
-    let second = net.open_soon(0, "second");
-    net.change(0, second, |tx| tx.put(ROOT, "k", 1));
-    net.settle_for(0);
-    assert_eq!(net.server_changes("second"), 0);
-    net.settle_for(5);
-    assert_eq!(net.server_changes("second"), 1);
+    net.server.retry_after_ms = 20_000;
+    net.server.unreadable = true;
+    let a = net.open_soon(0, "a");
+    net.change(0, a, |tx| tx.put(ROOT, "k", 1));
+    net.settle_for(1);
+    net.server.unreadable = false;
+    net.settle_for(15);
+    assert_eq!((net.server.opens, net.server_changes("a")), (1, 0), "it was asked for again");
+    net.settle_for(10);
+    assert_eq!((net.server.opens, net.server_changes("a")), (2, 1));
 }
 
 fn quiet_for(ms: u32) -> ServerMessage {

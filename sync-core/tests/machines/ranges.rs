@@ -1,0 +1,50 @@
+//! Ranges of a log and who wrote in them: what is said twice, and what comes after the head of an opening.
+
+use automerge::{ROOT, transaction::Transactable};
+use sync_core::id::{LogSeq, RoomNumber};
+use sync_core::protocol::{Blob, Changes, ServerMessage};
+
+use crate::net::Net;
+
+/// A range that the cursor had passed, by an acknowledgement that came before it, took away the actors learned since: the next pack that named
+/// one was not understood, and the document was opened again by its clock.
+#[test]
+fn a_range_that_is_said_again_takes_no_actors_away() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.change(1, b, |tx| tx.put(ROOT, "theirs", 1));
+    net.settle();
+    net.change(0, a, |tx| tx.put(ROOT, "own", 2));
+    net.settle();
+    let opens = net.server.opens;
+    let pack = Some(Blob(net.stored_from_start("doc").remove(0).bytes));
+    net.tell(0, &ServerMessage::Changes(Changes { room: RoomNumber(1), first: LogSeq(1), pack, sparse: None }));
+    net.settle();
+    net.change(1, b, |tx| tx.put(ROOT, "on both", 3));
+    net.settle();
+    assert_eq!(net.value(0, a), r#"{"on both":3,"own":2,"theirs":1}"#);
+    assert_eq!(net.server.opens, opens, "it was opened again");
+}
+
+/// What follows the head that an opening named was packed as if the client knew all of the log's actors, or no more than at the opening.
+#[test]
+fn beyond_the_head_of_its_opening_a_reconciled_client_hears_of_new_actors() {
+    let mut net = Net::new(2);
+    let a = net.open(0, "doc");
+    net.change(0, a, |tx| tx.put(ROOT, "a", 1));
+    net.settle();
+    let image = net.server_image();
+    net.change(0, a, |tx| tx.put(ROOT, "a", 2));
+    net.settle();
+    net.restore_server(image);
+    assert_eq!(net.server_changes("doc"), 2, "the client has healed it");
+    let opens = net.server.opens;
+    let b = net.open(1, "doc");
+    net.change(1, b, |tx| tx.put(ROOT, "b", 3));
+    net.settle();
+    net.change(0, a, |tx| tx.put(ROOT, "a", 4));
+    net.settle();
+    assert_eq!(net.value(0, a), r#"{"a":4,"b":3}"#);
+    assert_eq!(net.value(1, b), net.value(0, a));
+    assert_eq!(net.server.opens, opens + 1, "only the newcomer has opened it");
+}
