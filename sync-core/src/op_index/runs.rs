@@ -213,7 +213,8 @@ impl Runs {
             run.reference.actor = r.small()?;
             let known = match run.form {
                 Form::Key => run.reference.counter < keys && run.reference.actor == 0,
-                _ => run.reference.actor < actors,
+                // What an operation refers to came before it: so every way from one to the next has an end.
+                _ => run.reference.actor < actors && run.reference.counter < run.start,
             };
             if !known {
                 return Err(OUT_OF_RANGE);
@@ -263,5 +264,18 @@ mod tests {
         assert_eq!(runs.run(9), None);
         assert_eq!(runs.run(21), None);
         assert_eq!(size_of::<Run>(), 24);
+    }
+
+    /// Two elements, each made after the other, kept whoever looked for their order walking in a circle.
+    #[test]
+    fn what_stands_after_something_later_is_not_restored() {
+        for (after, whole) in [(9, true), (10, false), (11, false)] {
+            let mut runs = Runs::default();
+            let (id, op) = typed(10, after);
+            runs.push(id, op);
+            let mut saved = Vec::new();
+            runs.save(&mut saved);
+            assert_eq!(Runs::restore(&mut Reader::new(&saved), 4, 2, 0).is_ok(), whole, "after {after}");
+        }
     }
 }
