@@ -11,6 +11,7 @@ mod pack;
 mod parts;
 mod replica;
 mod server;
+mod snapshot;
 mod stored_log;
 
 use crate::panics::quietly;
@@ -26,7 +27,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     Target { name: "client_messages", what: "bytes as messages of a client", body: messages::client },
     Target { name: "server_messages", what: "bytes as messages of a server", body: messages::server },
     Target { name: "parts", what: "messages cut into parts, and put together again", body: parts::run },
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 13] = [
     Target { name: "change", what: "bytes of a change with a checksum that fits", body: change::run },
     Target { name: "law", what: "edits mutated, and what is accepted lived through", body: law::run },
     Target { name: "stored_log", what: "what a server's store gives a room", body: stored_log::run },
+    Target { name: "snapshot", what: "bytes as a snapshot of a log, and what follows on it", body: snapshot::run },
     Target { name: "local_rows", what: "what a local store gives a replica", body: local_rows::run },
     Target { name: "server", what: "session and room with a hostile client", body: server::run },
     Target { name: "replica", what: "a replica with a hostile server", body: replica::run },
