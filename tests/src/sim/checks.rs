@@ -36,6 +36,10 @@ impl World {
             };
             for (name, document) in &client.documents {
                 let Some(status) = replica.status(document.id) else { return format!("client {index} lacks {name}") };
+                // Rejected changes are shown before anything else, also while there is no conversation about the document.
+                if client.connection.is_some_and(|connection| self.snoop.is_put_off(connection, name)) {
+                    return format!("client {index}: {name} is to be opened again");
+                }
                 if !matches!(status.state, State::Synced | State::Rejected) || status.pending > 0 || status.unsaved > 0
                 {
                     let first = replica.outbox(document.id).first().map(|e| e.state.clone());

@@ -1,9 +1,9 @@
 //! Reading along: what clients and the server say is checked against the ledger as it is sent, and counted for the final checks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use sync_core::id::{DocumentName, LogSeq};
+use sync_core::id::{DocumentHandle, DocumentName, LogSeq};
 use sync_core::pack;
 use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, RejectCode, ServerMessage};
 
@@ -16,11 +16,20 @@ use crate::sim::world::World;
 pub(crate) struct Snoop {
     up: BTreeMap<u64, Assembler>,
     down: BTreeMap<u64, Assembler>,
+    /// Which document a connection's handle was opened for.
+    opened: BTreeMap<(u64, DocumentHandle), String>,
+    /// Openings that were refused for now, and not asked for again.
+    put_off: BTreeSet<(u64, String)>,
 }
 
 impl Snoop {
     fn client(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ClientMessage>> {
         parts::whole(self.up.entry(connection).or_default(), bytes)
+    }
+
+    /// Whether a document is to be opened again on a connection.
+    pub(crate) fn is_put_off(&self, connection: u64, document: &DocumentName) -> bool {
+        self.put_off.contains(&(connection, document.as_str().to_owned()))
     }
 
     fn server(&mut self, connection: u64, bytes: &[u8]) -> Option<Vec<ServerMessage>> {
@@ -40,6 +49,8 @@ impl World {
                 eprintln!("{:>12} client {index}: {message:?}", self.now.0);
             }
             if let ClientMessage::Open(open) = message {
+                self.snoop.put_off.remove(&(connection, open.document.clone()));
+                self.snoop.opened.insert((connection, open.handle), open.document.clone());
                 self.claims(index, open);
                 self.unaware(index, open);
             }
@@ -96,6 +107,13 @@ impl World {
             }
             if matches!(&message, ServerMessage::Reject(reject) if reject.code == RejectCode::Unavailable) {
                 self.count("told to wait");
+            }
+            if let ServerMessage::Reject(reject) = &message
+                && reject.batch.is_none()
+                && reject.code.is_retryable()
+                && let Some(document) = self.snoop.opened.get(&(connection, reject.handle)).cloned()
+            {
+                self.snoop.put_off.insert((connection, document));
             }
             self.heard_server(connection, &message);
             self.answered_hostile(connection, &message);
