@@ -7,6 +7,7 @@ mod figures;
 mod floor;
 mod process;
 mod rows;
+mod soak;
 mod text;
 mod typing;
 mod wire;
@@ -36,6 +37,9 @@ struct Cli {
     /// Everything tiny: shows that it runs, and gives no figure worth telling
     #[arg(long)]
     quick: bool,
+    /// Instead of the rows: everything together for so many minutes, with kills, to see whether memory, latency and handles stay flat
+    #[arg(long, value_name = "MINUTES", conflicts_with_all = ["rows", "json"])]
+    soak: Option<f64>,
     /// The server's program [default: the one beside this]
     #[arg(long, env = "REJOIN_SERVER")]
     server: Option<PathBuf>,
@@ -78,6 +82,9 @@ async fn run(cli: Cli) -> Result<(), Error> {
     let program = cli.server.map_or_else(beside, Ok)?;
     let folder = cli.folder.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let bench = Bench { program, folder, quick: cli.quick, rounds: if cli.quick { 1 } else { ROUNDS } };
+    if let Some(minutes) = cli.soak {
+        return soak::run(&bench, minutes).await;
+    }
     let mut report = Report::default();
     let figures = &mut report.ours;
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();

@@ -74,6 +74,11 @@ impl Process {
         Ok(found.ok_or("no such line")?.parse()?)
     }
 
+    /// Files, sockets and the like that it holds open.
+    pub(crate) fn handles(&self) -> Result<usize, Error> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
+    }
+
     /// Waits until its processor use stands still for half a second, so that later work is not charged with earlier.
     pub(crate) async fn calm(&self) -> Result<(), Error> {
         let (mut last, mut since, start) = (self.cpu_ms_fine()?, Instant::now(), Instant::now());

@@ -19,3 +19,12 @@ fn every_row_runs_and_leaves_its_figures() {
     let absent: Vec<_> = names.filter(|name| figures.get(name).is_none()).collect();
     assert_eq!(absent, OPEN, "{said}");
 }
+
+#[test]
+fn the_soak_lives_through_its_kills_and_finds_all_that_was_acknowledged() {
+    let mut bench = Command::new(env!("CARGO_BIN_EXE_rejoin-bench"));
+    let output = bench.args(["--soak", "0.1"]).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("all well: 8 documents"), "{said}");
+}
