@@ -78,8 +78,8 @@ impl Config {
 pub enum Request {
     /// Subscribe.
     Join {
-        /// What the client said.
-        open: Open,
+        /// What the client said. Apart, since it is much larger than all other requests.
+        open: Box<Open>,
         /// What its scopes allow, at most what it asked for.
         access: Access,
     },
@@ -315,7 +315,7 @@ impl Room {
 
     fn handle_request(&mut self, now: Instant, session: SessionId, request: Request) {
         match request {
-            Request::Join { open, .. } => self.join(session, open),
+            Request::Join { open, .. } => self.join(session, *open),
             Request::Push { batch, pack } => self.push(session, batch, &pack),
             Request::Have(clock) => self.have(session, &clock),
             Request::Emit { payload, ttl_ms } => self.emit(now, session, payload, ttl_ms),

@@ -252,7 +252,7 @@ impl Session {
         }
         self.send(&ServerMessage::Granted(Granted { scopes: self.scopes.clone(), expires_at: grant.expires_at }));
         self.drop_forbidden();
-        while let Some(message) = self.early.pop_front() {
+        for message in std::mem::take(&mut self.early) {
             if self.stage == Stage::Live {
                 self.message(message);
             }
@@ -329,7 +329,7 @@ impl Session {
         let access = allowed.min(open.access);
         self.documents.insert(document.clone(), handle);
         self.handles.insert(handle, OpenDocument { document: document.clone(), access, unreported: 0 });
-        self.outputs.push_back(Output::Room(document, room::Request::Join { open, access }));
+        self.outputs.push_back(Output::Room(document, room::Request::Join { open: Box::new(open), access }));
     }
 
     /// What is said of a handle that is not open was on its way while the room ended it: left unanswered.

@@ -34,6 +34,14 @@ impl Budget {
 }
 
 #[cfg(test)]
+impl Budget {
+    /// Bytes that are held.
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

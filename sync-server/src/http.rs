@@ -25,7 +25,7 @@ use crate::writer::StoreThreads;
 
 /// What requests need.
 pub(crate) struct App {
-    pub(crate) surroundings: Surroundings,
+    pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) rooms: Rooms,
     pub(crate) store: StoreThreads,
     pub(crate) materialiser: Materialiser,

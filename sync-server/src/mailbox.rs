@@ -6,12 +6,14 @@
 //! because it opens very many documents at once and does not read, is closed with 1013 and continues from its cursors. So is one that gathers
 //! more than its share while all connections together gather more than `buffers_bytes_max`.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
+use futures_util::task::AtomicWaker;
 use sync_core::id::DocumentName;
 use sync_core::room::ToSession;
-use tokio::sync::mpsc;
 
 use crate::budget::Budget;
 use crate::meter;
@@ -33,52 +35,46 @@ pub(crate) enum Letter {
     RoomLost,
 }
 
-/// The sending side, held by rooms.
+/// The sending side, held by rooms. Clones are the same mailbox.
 #[derive(Clone, Debug)]
-pub(crate) struct Mailbox {
-    letters: mpsc::UnboundedSender<Letter>,
+pub(crate) struct Mailbox(Arc<Shared>);
+
+/// The receiving end: one for each mailbox.
+#[derive(Debug)]
+pub(crate) struct Inbox(Arc<Shared>);
+
+/// A queue that costs an idle connection a few words, where a channel of the runtime costs it a block of places.
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    receiver: AtomicWaker,
     budget: Budget,
-    queued: Arc<AtomicUsize>,
-    overflowed: Arc<AtomicBool>,
+    queued: AtomicUsize,
+    overflowed: AtomicBool,
 }
 
-impl Mailbox {
-    /// A mailbox and its receiving end.
-    pub(crate) fn new(budget: Budget) -> (Self, mpsc::UnboundedReceiver<Letter>) {
-        let (letters, inbox) = mpsc::unbounded_channel();
-        (Self { letters, budget, queued: Arc::default(), overflowed: Arc::default() }, inbox)
+#[derive(Debug, Default)]
+struct Queue {
+    letters: VecDeque<Letter>,
+    /// The connection has ended and takes nothing any more.
+    is_closed: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nobody panics while holding it")
     }
 
-    /// Queues a room's message. Never waits; says the one `Overflow` when the bound is passed, and drops what comes later.
-    pub(crate) fn deliver(&self, document: &DocumentName, message: ToSession) {
-        if self.overflowed.load(Ordering::Relaxed) {
-            return;
+    /// Whether the letter will be taken.
+    fn send(&self, letter: Letter) -> bool {
+        let mut queue = self.queue();
+        if queue.is_closed {
+            return false;
         }
-        let size = message.message.len() + LETTER_BYTES;
-        let has = self.queued.fetch_add(size, Ordering::Relaxed) + size;
-        let fits = self.budget.take(size, has);
-        if has > MAILBOX_BYTES_MAX || !fits {
-            self.give_back(size);
-            if !self.overflowed.swap(true, Ordering::Relaxed) {
-                meter::overflow();
-                let _ = self.letters.send(Letter::Overflow);
-            }
-            return;
-        }
-        if self.letters.send(Letter::Room(document.clone(), message)).is_err() {
-            // A connection that has ended takes nothing any more.
-            self.give_back(size);
-        }
-    }
-
-    /// The connection has ended: what it will not take any more counts no longer.
-    pub(crate) fn close(&self, inbox: &mut mpsc::UnboundedReceiver<Letter>) {
-        inbox.close();
-        while let Ok(letter) = inbox.try_recv() {
-            if let Letter::Room(_, message) = letter {
-                self.taken(&message);
-            }
-        }
+        queue.letters.push_back(letter);
+        drop(queue);
+        self.receiver.wake();
+        true
     }
 
     fn give_back(&self, bytes: usize) {
@@ -86,19 +82,84 @@ impl Mailbox {
         self.budget.give_back(bytes);
     }
 
+    /// The connection has handed a message on to its session's outputs, which are counted by the connection from then on.
+    fn taken(&self, letter: &Letter) {
+        if let Letter::Room(_, message) = letter {
+            self.give_back(message.message.len() + LETTER_BYTES);
+        }
+    }
+}
+
+impl Mailbox {
+    /// A mailbox and its receiving end.
+    pub(crate) fn new(budget: Budget) -> (Self, Inbox) {
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            receiver: AtomicWaker::new(),
+            budget,
+            queued: AtomicUsize::new(0),
+            overflowed: AtomicBool::new(false),
+        });
+        (Self(shared.clone()), Inbox(shared))
+    }
+
+    /// Queues a room's message. Never waits; says the one `Overflow` when the bound is passed, and drops what comes later.
+    pub(crate) fn deliver(&self, document: &DocumentName, message: ToSession) {
+        let shared = &*self.0;
+        if self.is_overflowed() {
+            return;
+        }
+        let size = message.message.len() + LETTER_BYTES;
+        let has = shared.queued.fetch_add(size, Ordering::Relaxed) + size;
+        let fits = shared.budget.take(size, has);
+        if has > MAILBOX_BYTES_MAX || !fits {
+            shared.give_back(size);
+            if !shared.overflowed.swap(true, Ordering::Relaxed) {
+                meter::overflow();
+                shared.send(Letter::Overflow);
+            }
+            return;
+        }
+        if !shared.send(Letter::Room(document.clone(), message)) {
+            shared.give_back(size);
+        }
+    }
+
     /// Whether the bound was passed.
     pub(crate) fn is_overflowed(&self) -> bool {
-        self.overflowed.load(Ordering::Relaxed)
+        self.0.overflowed.load(Ordering::Relaxed)
     }
 
     /// Says that a room was lost.
     pub(crate) fn room_lost(&self) {
-        let _ = self.letters.send(Letter::RoomLost);
+        self.0.send(Letter::RoomLost);
+    }
+}
+
+impl Inbox {
+    /// The next letter. One task waits at a time.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Letter> {
+        // The waker first: a letter that comes after the look wakes it.
+        self.0.receiver.register(cx.waker());
+        self.next_ready().map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// The connection has handed a message on to its session's outputs, which are counted by the connection from then on.
-    pub(crate) fn taken(&self, message: &ToSession) {
-        self.give_back(message.message.len() + LETTER_BYTES);
+    /// The next letter, if there is one.
+    pub(crate) fn next_ready(&mut self) -> Option<Letter> {
+        let letter = self.0.queue().letters.pop_front()?;
+        self.0.taken(&letter);
+        Some(letter)
+    }
+}
+
+impl Drop for Inbox {
+    /// The connection has ended: what it will not take any more counts no longer.
+    fn drop(&mut self) {
+        let mut queue = self.0.queue();
+        queue.is_closed = true;
+        let left = std::mem::take(&mut queue.letters);
+        drop(queue);
+        left.iter().for_each(|letter| self.0.taken(letter));
     }
 }
 
@@ -117,8 +178,23 @@ mod tests {
         for _ in 0..10 {
             mailbox.deliver(&name, message.clone());
         }
-        let letters: Vec<_> = std::iter::from_fn(|| inbox.try_recv().ok()).collect();
+        let letters: Vec<_> = std::iter::from_fn(|| inbox.next_ready()).collect();
         assert_eq!(letters.len(), 4);
         assert!(matches!(letters[3], Letter::Overflow));
+    }
+
+    #[test]
+    fn what_an_ended_connection_leaves_is_given_back() {
+        let budget = Budget::new(usize::MAX);
+        let (mailbox, mut inbox) = Mailbox::new(budget.clone());
+        let name = DocumentName::parse("a").expect("a name");
+        let message = ToSession { message: Bytes::from_static(b"abc"), then: Then::Continue };
+        (0..3).for_each(|_| mailbox.deliver(&name, message.clone()));
+        assert_eq!(budget.used(), 3 * (3 + LETTER_BYTES));
+        assert!(inbox.next_ready().is_some());
+        assert_eq!(budget.used(), 2 * (3 + LETTER_BYTES));
+        drop(inbox);
+        mailbox.deliver(&name, message);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -133,7 +133,7 @@ impl Server {
             threads.push(thread);
         }
         let app = App {
-            surroundings,
+            surroundings: Arc::new(surroundings),
             rooms,
             store: store.clone(),
             materialiser,

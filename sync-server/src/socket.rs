@@ -3,9 +3,10 @@
 //! Reading pauses while much is queued for writing, so a client that does not read can't make the server buffer without bound; a
 //! client that takes nothing for [`WRITE_WITHIN`] is dropped.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,15 +15,16 @@ use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use sync_core::id::{DocumentName, SessionId};
 use sync_core::protocol::CloseCode;
+use sync_core::room::Request;
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Input, Output, Session};
 use sync_core::time::Instant;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite;
 
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::mailbox::{Letter, Mailbox};
+use crate::mailbox::{Inbox, Letter, Mailbox};
 use crate::meter;
 use crate::rooms::Rooms;
 use crate::server::stopped;
@@ -45,8 +47,7 @@ const CLOSE_REASON_BYTES_MAX: usize = 123;
 /// Letters taken from the mailbox at a time.
 const LETTERS_MAX: usize = 256;
 
-/// What a connection needs of its server.
-#[derive(Clone)]
+/// What connections need of their server.
 pub(crate) struct Surroundings {
     pub(crate) rooms: Rooms,
     pub(crate) session: session::Config,
@@ -56,31 +57,37 @@ pub(crate) struct Surroundings {
     pub(crate) stop: watch::Receiver<bool>,
 }
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve(socket: WebSocket, id: SessionId, surroundings: Surroundings) {
+/// Serves a connection until it ends. What it holds is in one place of its own: a future would keep it as often as it is handed on.
+pub(crate) fn serve(socket: WebSocket, id: SessionId, surroundings: Arc<Surroundings>) -> impl Future<Output = ()> {
     meter::connections(1.0);
     let (mailbox, inbox) = Mailbox::new(surroundings.budget.clone());
     let now = surroundings.clock.now();
     let mut session = Session::new(surroundings.session.clone(), id);
     // The time for its hello begins now, not with the first thing heard.
     session.handle_timeout(now);
-    let connection = Connection {
+    let connection = Box::new(Connection {
         session,
-        io: Io { socket, queue: VecDeque::new(), queued: 0, handed: BTreeMap::new(), dirty: false, progress: false },
+        io: Io { socket, queue: VecDeque::new(), queued: 0, handed: Vec::new(), dirty: false, progress: false },
         id,
         mailbox,
         inbox,
+        asked: VecDeque::new(),
         progress_at: now,
         closing: None,
         said_goodbye: false,
         assembling: 0,
         surroundings,
-    };
-    connection.run().await;
-    meter::connections(-1.0);
+    });
+    async {
+        connection.run().await;
+        meter::connections(-1.0);
+    }
 }
 
 enum Event {
+    Letter(Letter),
+    Due,
+    Stop,
     Read(Message),
     ReadFailed(axum::Error),
     Gone,
@@ -98,7 +105,7 @@ struct Io {
     queue: VecDeque<Queued>,
     queued: usize,
     /// Given to the socket and not yet flushed.
-    handed: BTreeMap<DocumentName, usize>,
+    handed: Vec<(DocumentName, usize)>,
     dirty: bool,
     progress: bool,
 }
@@ -138,7 +145,7 @@ impl Io {
             self.queued -= bytes.len() + QUEUED_MESSAGE_BYTES;
             meter::sent(bytes.len());
             if let Some((document, count)) = from {
-                *self.handed.entry(document).or_default() += count;
+                self.hand(document, count);
             }
             self.dirty = true;
             self.progress = true;
@@ -157,6 +164,14 @@ impl Io {
         flushed
     }
 
+    /// Notes bytes of a document's room. Most flushes are of one document.
+    fn hand(&mut self, document: DocumentName, count: usize) {
+        match self.handed.last_mut() {
+            Some((last, bytes)) if *last == document => *bytes += count,
+            _ => self.handed.push((document, count)),
+        }
+    }
+
     fn is_writing(&self) -> bool {
         self.dirty || !self.queue.is_empty()
     }
@@ -167,7 +182,9 @@ struct Connection {
     io: Io,
     id: SessionId,
     mailbox: Mailbox,
-    inbox: mpsc::UnboundedReceiver<Letter>,
+    inbox: Inbox,
+    /// What the session has for rooms, which may have to wait for their workers. Empty between turns.
+    asked: VecDeque<(DocumentName, Request)>,
     /// When the client last took something.
     progress_at: Instant,
     closing: Option<(CloseCode, String)>,
@@ -175,40 +192,53 @@ struct Connection {
     said_goodbye: bool,
     /// Bytes of unfinished messages that are counted in the budget.
     assembling: usize,
-    surroundings: Surroundings,
+    surroundings: Arc<Surroundings>,
 }
 
 impl Connection {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         let mut stop = self.surroundings.stop.clone();
+        let mut stopping = pin!(stopped(&mut stop));
+        let mut timer = pin!(tokio::time::sleep_until(self.surroundings.clock.timer(self.due())));
+        // Letters and the socket take turns at being looked at first, so that neither can keep the other waiting.
+        let mut letters_first = false;
         while self.closing.is_none() {
             let roomy = self.io.queued < QUEUED_BYTES_HIGH;
             let due = self.surroundings.clock.timer(self.due());
-            let io = &mut self.io;
-            tokio::select! {
-                event = poll_fn(|cx| io.poll(cx, roomy)) => {
-                    if !self.event(event).await {
-                        break;
-                    }
+            // Most turns put it off: a timer that fires too early costs less than one that is set at each turn.
+            if due < timer.deadline() || timer.is_elapsed() {
+                timer.as_mut().reset(due);
+            }
+            letters_first = !letters_first;
+            let (io, inbox) = (&mut self.io, &mut self.inbox);
+            let mut poll_letter = |cx: &mut Context<'_>| if roomy { inbox.poll_next(cx) } else { Poll::Pending };
+            let event = poll_fn(|cx| {
+                if letters_first && let Poll::Ready(letter) = poll_letter(cx) {
+                    return Poll::Ready(Event::Letter(letter));
                 }
-                Some(letter) = self.inbox.recv(), if roomy => self.letters(letter).await,
-                () = tokio::time::sleep_until(due) => {
-                    if self.is_stuck() {
-                        break;
-                    }
-                    self.session.handle_timeout(self.surroundings.clock.now());
-                    self.drain().await;
+                if let Poll::Ready(event) = io.poll(cx, roomy) {
+                    return Poll::Ready(event);
                 }
-                () = stopped(&mut stop) => {
-                    let reconnect_within = self.surroundings.reconnect_within;
-                    self.feed(Input::Shutdown { reason: "the server is stopping".into(), reconnect_within }).await;
+                if !letters_first && let Poll::Ready(letter) = poll_letter(cx) {
+                    return Poll::Ready(Event::Letter(letter));
                 }
+                if timer.as_mut().poll(cx).is_ready() {
+                    return Poll::Ready(Event::Due);
+                }
+                stopping.as_mut().poll(cx).map(|()| Event::Stop)
+            });
+            let event = event.await;
+            let goes_on = self.event(event);
+            self.ask().await;
+            if !goes_on {
+                break;
             }
             if std::mem::take(&mut self.io.progress) || !self.io.is_writing() {
                 self.progress_at = self.surroundings.clock.now();
             }
         }
-        self.end().await;
+        // Rare, and large: no part of what every connection holds.
+        Box::pin(self.end()).await;
     }
 
     /// The session's next timeout, or the end of patience with a client that takes nothing.
@@ -222,11 +252,23 @@ impl Connection {
     }
 
     /// Whether the connection goes on.
-    async fn event(&mut self, event: Event) -> bool {
+    fn event(&mut self, event: Event) -> bool {
         match event {
+            Event::Letter(letter) => self.letters(letter),
+            Event::Due => {
+                if self.is_stuck() {
+                    return false;
+                }
+                self.session.handle_timeout(self.surroundings.clock.now());
+                self.drain();
+            }
+            Event::Stop => {
+                let reconnect_within = self.surroundings.reconnect_within;
+                self.feed(Input::Shutdown { reason: "the server is stopping".into(), reconnect_within });
+            }
             Event::Read(Message::Binary(bytes)) => {
                 meter::received(bytes.len());
-                self.feed(Input::Frame(bytes)).await;
+                self.feed(Input::Frame(bytes));
                 self.count_assembling();
             }
             Event::Read(Message::Text(_)) => self.refuse(CloseCode::Malformed, "frames are binary"),
@@ -241,8 +283,8 @@ impl Connection {
                 None => return false,
             },
             Event::Flushed => {
-                for (document, bytes) in std::mem::take(&mut self.io.handed) {
-                    self.feed(Input::Written(document, bytes)).await;
+                while let Some((document, bytes)) = self.io.handed.pop() {
+                    self.feed(Input::Written(document, bytes));
                 }
             }
         }
@@ -264,38 +306,35 @@ impl Connection {
         self.closing = Some((code, reason.to_owned()));
     }
 
-    async fn letters(&mut self, first: Letter) {
-        let mut next = Some(first);
-        for _ in 0..LETTERS_MAX {
-            let Some(letter) = next else { return };
-            match letter {
-                Letter::Room(document, message) => {
-                    self.mailbox.taken(&message);
-                    self.feed(Input::Room(document, message)).await;
-                }
-                Letter::Overflow => self.refuse(CloseCode::Overloaded, "too much was waiting for this connection"),
-                Letter::RoomLost => {
-                    self.refuse(CloseCode::Overloaded, "a document was lost to a defect; open it again")
-                }
+    /// Takes a letter and those behind it, as far as there is room for what they bring.
+    fn letters(&mut self, first: Letter) {
+        self.letter(first);
+        for _ in 1..LETTERS_MAX {
+            if self.closing.is_some() || self.io.queued >= QUEUED_BYTES_HIGH {
+                return;
             }
-            if self.mailbox.is_overflowed() {
-                self.refuse(CloseCode::Overloaded, "too much was waiting for this connection");
-            }
-            let roomy = self.closing.is_none() && self.io.queued < QUEUED_BYTES_HIGH;
-            next = if roomy { self.inbox.try_recv().ok() } else { None };
-        }
-        if let Some(Letter::Room(document, message)) = next {
-            self.mailbox.taken(&message);
-            self.feed(Input::Room(document, message)).await;
+            let Some(letter) = self.inbox.next_ready() else { return };
+            self.letter(letter);
         }
     }
 
-    async fn feed(&mut self, input: Input) {
+    fn letter(&mut self, letter: Letter) {
+        match letter {
+            Letter::Room(document, message) => self.feed(Input::Room(document, message)),
+            Letter::Overflow => {}
+            Letter::RoomLost => self.refuse(CloseCode::Overloaded, "a document was lost to a defect; open it again"),
+        }
+        if self.mailbox.is_overflowed() {
+            self.refuse(CloseCode::Overloaded, "too much was waiting for this connection");
+        }
+    }
+
+    fn feed(&mut self, input: Input) {
         self.session.handle_input(self.surroundings.clock.now(), input);
-        self.drain().await;
+        self.drain();
     }
 
-    async fn drain(&mut self) {
+    fn drain(&mut self) {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::Send { bytes, from } => {
@@ -311,31 +350,38 @@ impl Connection {
                     let input = Input::Authenticated(Some(grant), Clock::wall());
                     self.session.handle_input(self.surroundings.clock.now(), input);
                 }
-                Output::Room(document, request) => {
-                    self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
-                }
+                Output::Room(document, request) => self.asked.push_back((document, request)),
                 Output::Close(code, reason) => self.closing = Some((code, reason)),
             }
         }
     }
 
+    /// Hands on what the session has for rooms, waiting for those that are busy.
+    async fn ask(&mut self) {
+        while let Some((document, request)) = self.asked.pop_front() {
+            self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
+        }
+    }
+
     /// Leaves all rooms, then writes what is queued and the close frame, as far as the client takes it in time.
-    async fn end(mut self) {
+    async fn end(mut self: Box<Self>) {
         self.session.handle_input(self.surroundings.clock.now(), Input::Disconnected);
         while let Some(output) = self.session.poll_output() {
             if let Output::Room(document, request) = output {
-                self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
+                self.asked.push_back((document, request));
             }
         }
-        self.mailbox.close(&mut self.inbox);
-        self.surroundings.budget.give_back(self.assembling);
-        match self.closing.take() {
+        self.ask().await;
+        let mut this = *self;
+        drop(this.inbox);
+        this.surroundings.budget.give_back(this.assembling);
+        match this.closing.take() {
             Some((code, reason)) => {
                 meter::closed(code);
-                let _ = tokio::time::timeout(CLOSE_WITHIN, close(self.io, code, reason)).await;
+                let _ = tokio::time::timeout(CLOSE_WITHIN, close(this.io, code, reason)).await;
             }
             // The answer to a close frame goes out with the next read.
-            None if self.said_goodbye => drop(tokio::time::timeout(CLOSE_WITHIN, self.io.socket.recv()).await),
+            None if this.said_goodbye => drop(tokio::time::timeout(CLOSE_WITHIN, this.io.socket.recv()).await),
             None => {}
         }
     }

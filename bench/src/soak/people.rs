@@ -113,6 +113,8 @@ struct Editor {
     typist: typing::Typist,
     made: Vec<Change>,
     acked: usize,
+    /// The position before the first push of this connection.
+    base: usize,
     rng: Rng,
 }
 
@@ -125,7 +127,8 @@ async fn edit(stage: Arc<Stage>, number: u64, turn: watch::Sender<Arc<Page>>) ->
         stage.counts.documents.fetch_add(1, Ordering::Relaxed);
         let (typist, first) = typing::begin(number << 32 | count)?;
         let page = turn.borrow().clone();
-        let mut editor = Editor { stage: stage.clone(), page, typist, made: vec![first], acked: 0, rng: rng.fork() };
+        let mut editor =
+            Editor { stage: stage.clone(), page, typist, made: vec![first], acked: 0, base: 0, rng: rng.fork() };
         while editor.acked <= PAGE {
             let address = *stage.address.borrow();
             match editor.sit(address).await {
@@ -163,6 +166,7 @@ impl Editor {
             return Err(fault(format!("{page}: {made} were sent, {acked} acknowledged, and {held} are there")));
         }
         self.note_acked(held, false);
+        self.base = held;
         let mut table = ChangeTable::new();
         self.made[..held].iter().try_for_each(|change| table.insert(change).map(|_| ())).map_err(fault)?;
         let mut packer = Packer::holding(table);
@@ -197,11 +201,15 @@ impl Editor {
     fn heard(&mut self, message: &ServerMessage) -> Result<(), Ended> {
         match message {
             ServerMessage::Ack(ack) => {
-                let last = (ack.first.0 + u64::from(ack.count) - 1) as usize;
-                if ack.first.0 as usize != self.acked + 1 || last > self.made.len() {
-                    return Err(Ended::Fault(format!("{ack:?} after {} of {}", self.acked, self.made.len()).into()));
+                // A change that was on its way when the last connection ended may be held already: pushed again it takes no position.
+                let position = self.base + ack.batch.0 as usize;
+                let is_new = ack.count == 1 && ack.first.0 as usize == position && ack.held.is_none();
+                let is_held = ack.count == 0 && ack.held.as_deref() == Some(&[0]);
+                if !(is_new || is_held) || position > self.made.len() || !ack.durable {
+                    let (page, acked, made) = (&self.page.name, self.acked, self.made.len());
+                    return Err(fault(format!("{page}: {ack:?} for position {position} after {acked} of {made}")));
                 }
-                self.note_acked(last, true);
+                self.note_acked(position, true);
             }
             ServerMessage::Emitted(_) => drop(self.stage.counts.presence.fetch_add(1, Ordering::Relaxed)),
             _ => {}

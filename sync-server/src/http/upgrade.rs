@@ -56,9 +56,12 @@ pub(super) async fn upgrade(
         .max_write_buffer_size(WRITE_BUFFER_BYTES + 2 * (frame + FRAME_SLACK_BYTES))
         .max_message_size(frame + FRAME_SLACK_BYTES)
         .max_frame_size(frame + FRAME_SLACK_BYTES)
-        .on_upgrade(move |socket| async move {
-            let _held = (slot, alive);
-            socket::serve(socket, id, surroundings).await;
+        .on_upgrade(move |socket| {
+            let connection = socket::serve(socket, id, surroundings);
+            async move {
+                let _held = (slot, alive);
+                connection.await;
+            }
         })
 }
 
