@@ -40,7 +40,7 @@ pub(super) fn run(input: &[u8]) {
         acked: None,
         clock: None,
     };
-    let join = room::Request::Join { open, access: Access::Write };
+    let join = room::Request::Join { open: Box::new(open), access: Access::Write };
     room.handle_input(Instant(1), room::Input::Session(session, join));
     let mut loads = 0;
     while let Some(output) = room.poll_output() {
