@@ -2,6 +2,7 @@
 //!
 //! Owns the load generator and the bare servers. It measures the product's program from outside, as a process, and is no part of it.
 
+mod copy;
 mod disk;
 mod figures;
 mod floor;

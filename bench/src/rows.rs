@@ -9,6 +9,7 @@ mod paper;
 mod writes;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::ValueEnum;
 use tempfile::TempDir;
@@ -59,6 +60,12 @@ impl Bench {
     /// A new data folder.
     pub(crate) fn data(&self) -> Result<TempDir, Error> {
         Ok(tempfile::tempdir_in(self.folder.path())?)
+    }
+
+    /// Lets the product do something with a folder that no server has open.
+    pub(crate) fn maintain(&self, command: &str, data: &Path) -> Result<(), Error> {
+        let status = Command::new(&self.program).args([command, "--data"]).arg(data).status()?;
+        if status.success() { Ok(()) } else { Err(format!("{command}: {status}").into()) }
     }
 
     /// The product on a folder.

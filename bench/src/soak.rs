@@ -5,8 +5,6 @@
 
 mod people;
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -115,7 +113,7 @@ pub(crate) async fn run(bench: &Bench, minutes: f64) -> Result<(), Error> {
     halt.send_replace(true);
     finish(&mut tasks).await?;
     server.stop()?;
-    verify(&bench.program, data.path())?;
+    bench.maintain("verify", data.path())?;
     tell(&stage, &looks);
     Ok(())
 }
@@ -137,12 +135,6 @@ async fn finish(tasks: &mut JoinSet<Result<(), Error>>) -> Result<(), Error> {
         Ok(())
     };
     tokio::time::timeout(ENDING_WITHIN, all).await.map_err(|_| "somebody does not come to an end")?
-}
-
-/// Lets the product look through its own store.
-fn verify(program: &Path, data: &Path) -> Result<(), Error> {
-    let status = Command::new(program).args(["verify", "--data"]).arg(data).status()?;
-    if status.success() { Ok(()) } else { Err(format!("verify: {status}").into()) }
 }
 
 fn look(stage: &Stage, server: &Process, life: u32, before: (f64, Instant, u64)) -> Result<Look, Error> {

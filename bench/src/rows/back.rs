@@ -4,15 +4,13 @@ use std::time::Instant;
 
 use sync_core::change::Change;
 use sync_core::clock::VectorClock;
-use sync_core::id::Cursor;
-use sync_core::limits::PackLimits;
-use sync_core::pack;
 use sync_core::protocol::{ClientMessage, Mode, Open, ServerMessage};
 use sync_core::table::ChangeTable;
 
+use crate::copy::{self, Copy};
 use crate::figures::{Error, Figures};
 use crate::process::Process;
-use crate::rows::paper::{Copy, Cost, bring, until};
+use crate::rows::paper::{Cost, bring, until};
 use crate::typing::{self, Packer, Typist};
 use crate::wire::{Client, hello, open};
 
@@ -22,17 +20,6 @@ const APART: usize = 100;
 /// Actors of the text that is opened by its clock, and changes of each.
 const ACTORS: u64 = 50;
 const EACH: usize = 20;
-
-impl Copy {
-    fn cursor(&self) -> Cursor {
-        Cursor {
-            store_id: self.store_id,
-            incarnation: self.log.incarnation(),
-            seq: self.log.head(),
-            digest: self.log.digest(),
-        }
-    }
-}
 
 /// Somebody writes 100 changes and leaves; the one who was away comes back with 100 of their own. The median of `times`.
 pub(super) async fn reconnect(
@@ -55,7 +42,7 @@ pub(super) async fn reconnect(
         let theirs = other.typed(APART)?;
         let mut there = Client::connect(server.address).await?;
         packer.reconnected();
-        there.send(&[hello(), resume(name, &copy), packer.push(&theirs)?]).await?;
+        there.send(&[hello(), copy.resume(name), packer.push(&theirs)?]).await?;
         until(&mut there, 0, 1).await?;
         drop(there);
         let ours = here.typed(APART)?;
@@ -64,7 +51,7 @@ pub(super) async fn reconnect(
         let mut back = Client::connect(server.address).await?;
         server.calm().await?;
         let (cpu, start) = (server.cpu_ms_fine()?, Instant::now());
-        back.send(&[hello(), resume(name, &copy), push]).await?;
+        back.send(&[hello(), copy.resume(name), push]).await?;
         until(&mut back, copy.log.head().0 + 2 * APART as u64, 1).await?;
         if time > 0 {
             costs.push(Cost::since(server, &back, cpu, start)?);
@@ -74,23 +61,13 @@ pub(super) async fn reconnect(
     Ok(Cost::median(&costs))
 }
 
-fn resume(name: &str, copy: &Copy) -> ClientMessage {
-    match open(name) {
-        ClientMessage::Open(open) => ClientMessage::Open(Open { cursor: Some(copy.cursor()), ..open }),
-        other => other,
-    }
-}
-
 async fn catch_up(server: &Process, name: &str, copy: &mut Copy) -> Result<(), Error> {
     let mut client = Client::connect(server.address).await?;
-    client.send(&[hello(), resume(name, copy)]).await?;
+    client.send(&[hello(), copy.resume(name)]).await?;
     let opened = client.opened().await?;
     while copy.log.head() < opened.head {
         if let ServerMessage::Changes(changes) = client.next().await? {
-            let pack = changes.pack.ok_or("no pack")?;
-            for change in pack::decode(&pack.0, copy.log.table(), &PackLimits::default())?.changes {
-                copy.log.append(&change)?;
-            }
+            copy::append(&mut copy.log, &changes)?;
         }
     }
     Ok(())

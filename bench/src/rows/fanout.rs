@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sync_core::id::LogSeq;
-use sync_core::limits::PackLimits;
 use sync_core::log::Log;
 use sync_core::pack;
 use sync_core::protocol::{Changes, ServerMessage};
 use tokio::task::JoinHandle;
 
+use crate::copy;
 use crate::disk::fdatasync_ms;
 use crate::figures::{Error, Figures, heading, line, median, percentile};
 use crate::process::Process;
@@ -82,7 +82,7 @@ async fn product(bench: &Bench, flags: &[&str], subscribers: usize, changes: usi
         let mut log = Log::new(opened.incarnation);
         // The first change, before anything is measured.
         let first = next_changes(&mut client).await?;
-        verify(&mut log, &first)?;
+        copy::append(&mut log, &first)?;
         let log = (number == 0).then_some(log);
         readers.push(tokio::spawn(read(client, log, sent.clone(), changes as u64 + 1)));
     }
@@ -120,18 +120,6 @@ async fn next_changes(client: &mut Client) -> Result<Changes, Error> {
     }
 }
 
-/// Adds a range to a log, each change's bytes and hash proven.
-fn verify(log: &mut Log, changes: &Changes) -> Result<(), Error> {
-    if changes.first != log.head().plus(1) {
-        return Err(format!("a range at {} after {}", changes.first, log.head()).into());
-    }
-    let pack = changes.pack.as_ref().ok_or("no pack")?;
-    for change in pack::decode(&pack.0, log.table(), &PackLimits::default())?.changes {
-        log.append(&change)?;
-    }
-    Ok(())
-}
-
 /// Latencies in milliseconds, and bytes that came meanwhile.
 type Read = Result<(Vec<f64>, u64), Error>;
 
@@ -152,7 +140,7 @@ async fn read(mut client: Client, mut log: Option<Log>, sent: Sent, last: u64) -
             next += 1;
         }
         if let Some(log) = &mut log {
-            verify(log, &changes)?;
+            copy::append(log, &changes)?;
         }
     }
     Ok((latencies, client.socket.bytes().1 - before))
@@ -204,18 +192,4 @@ async fn read_bare(address: SocketAddr, sent: Sent, count: usize) -> Read {
         latencies.push(at.get().ok_or("it came before it was sent")?.elapsed().as_secs_f64() * 1e3);
     }
     Ok((latencies, socket.bytes().1))
-}
-
-#[cfg(test)]
-mod tests {
-    use sync_core::id::{Incarnation, RoomNumber};
-
-    use super::*;
-
-    #[test]
-    fn a_range_with_a_hole_before_it_is_refused() {
-        let mut log = Log::new(Incarnation([1; 8]));
-        let changes = Changes { room: RoomNumber(1), first: LogSeq(2), pack: None, sparse: None };
-        assert!(verify(&mut log, &changes).is_err());
-    }
 }

@@ -4,19 +4,17 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use sync_core::change::Change;
-use sync_core::id::StoreId;
 use sync_core::limits::ChangeLimits;
-use sync_core::log::Log;
 use sync_core::op_index::OpIndex;
 use sync_core::pack;
 use sync_core::protocol::ServerMessage;
 use sync_core::table::ChangeTable;
 use sync_core::validator::admit;
 
+use crate::copy::{self, Copy};
 use crate::figures::{Error, Figures, heading, line, median};
 use crate::process::Process;
 use crate::rows::{Bench, back};
@@ -30,32 +28,20 @@ const IN_FLIGHT: usize = 64;
 /// How often a warm document is opened.
 const OPENINGS: usize = 5;
 
-/// A client's copy of a log: what it needs to come back.
-pub(super) struct Copy {
-    pub(super) log: Log,
-    pub(super) store_id: StoreId,
-}
-
 /// Brings changes to the server under a name, one a push.
 pub(super) async fn bring(server: &Process, name: &str, changes: &[Change]) -> Result<Copy, Error> {
     let mut client = Client::connect(server.address).await?;
-    client.send(&[hello(), open(name)]).await?;
-    let mut store_id = None;
-    let opened = loop {
-        match client.next().await? {
-            ServerMessage::Welcome(welcome) => store_id = Some(welcome.store_id),
-            ServerMessage::Opened(opened) => break opened,
-            _ => {}
-        }
-    };
-    let (mut packer, mut log) = (Packer::default(), Log::new(opened.incarnation));
+    let mut held = None;
+    copy::follow(&mut client, name, &mut held).await?;
+    let mut copy = held.ok_or("it is begun with the answer")?;
+    let mut packer = Packer::default();
     let mut frames = VecDeque::with_capacity(changes.len());
     for change in changes {
         frames.push_back(packer.push(std::slice::from_ref(change))?.encode());
-        log.append(change)?;
+        copy.log.append(change)?;
     }
     client.pipeline(&mut frames, IN_FLIGHT).await?;
-    Ok(Copy { log, store_id: store_id.ok_or("no welcome")? })
+    Ok(copy)
 }
 
 /// What one conversation cost.
@@ -159,10 +145,7 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
 
 /// What is on disk after compaction, beside the document as automerge saves it.
 fn disk(bench: &Bench, data: &Path, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
-    let status = Command::new(&bench.program).args(["compact", "--data"]).arg(data).status()?;
-    if !status.success() {
-        return Err(format!("compact: {status}").into());
-    }
+    bench.maintain("compact", data)?;
     let mut bytes = 0;
     for entry in std::fs::read_dir(data)? {
         bytes += entry?.metadata()?.len();

@@ -10,11 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use sync_core::change::Change;
-use sync_core::id::Cursor;
-use sync_core::limits::PackLimits;
-use sync_core::log::Log;
-use sync_core::pack;
-use sync_core::protocol::{Blob, ClientMessage, Emit, Open, Opened, ServerMessage};
+use sync_core::protocol::{Blob, ClientMessage, Emit, ServerMessage};
 use sync_core::rng::Rng;
 use sync_core::table::ChangeTable;
 use tokio::sync::watch;
@@ -22,9 +18,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::Stage;
+use crate::copy::{self, Copy};
 use crate::figures::Error;
 use crate::typing::{self, Packer};
-use crate::wire::{Client, HANDLE, hello, open};
+use crate::wire::{Client, HANDLE};
 
 /// What goes on, in words.
 pub(super) const WHAT: &str =
@@ -237,7 +234,7 @@ fn fault(error: impl Into<Error>) -> Ended {
 struct Reader {
     stage: Arc<Stage>,
     page: Arc<Page>,
-    held: Option<(Log, sync_core::id::StoreId)>,
+    held: Option<Copy>,
     rng: Rng,
     slow: bool,
 }
@@ -270,15 +267,7 @@ async fn follow(
 impl Reader {
     async fn sit(&mut self, address: SocketAddr) -> Result<(), Ended> {
         let mut client = Client::connect(address).await?;
-        let ClientMessage::Open(plain) = open(&self.page.name) else { return Err(fault("no open")) };
-        let cursor = self.held.as_ref().map(|(log, store_id)| Cursor {
-            store_id: *store_id,
-            incarnation: log.incarnation(),
-            seq: log.head(),
-            digest: log.digest(),
-        });
-        client.send(&[hello(), ClientMessage::Open(Open { cursor, ..plain })]).await?;
-        let live = self.opened(&mut client).await?.head.0;
+        let live = copy::follow(&mut client, &self.page.name, &mut self.held).await?.head.0;
         let (mut greetings, until) = (interval(PRESENCE_EVERY), stay(&mut self.rng));
         let mut stop = self.stage.stop.clone();
         loop {
@@ -296,35 +285,14 @@ impl Reader {
         }
     }
 
-    async fn opened(&mut self, client: &mut Client) -> Result<Opened, Ended> {
-        let mut store_id = None;
-        loop {
-            match client.next().await? {
-                ServerMessage::Welcome(welcome) => store_id = Some(welcome.store_id),
-                ServerMessage::Opened(opened) => {
-                    let store_id = store_id.ok_or_else(|| fault("no welcome"))?;
-                    self.held.get_or_insert_with(|| (Log::new(opened.incarnation), store_id));
-                    return Ok(opened);
-                }
-                _ => {}
-            }
-        }
-    }
-
     fn heard(&mut self, message: &ServerMessage, live: u64) -> Result<(), Ended> {
         match message {
             ServerMessage::Changes(changes) => {
-                let (log, _) = self.held.as_mut().ok_or_else(|| fault("changes before the answer to open"))?;
+                let Copy { log, .. } = self.held.as_mut().ok_or_else(|| fault("changes before the answer to open"))?;
                 let first = log.head().0 + 1;
-                if changes.first.0 != first {
-                    return Err(fault(format!("{}: {} where {first} was due", self.page.name, changes.first)));
-                }
-                let pack = changes.pack.as_ref().ok_or_else(|| fault("no pack"))?;
-                let decoded = pack::decode(&pack.0, log.table(), &PackLimits::default()).map_err(fault)?;
-                for change in &decoded.changes {
-                    log.append(change).map_err(fault)?;
-                }
-                self.stage.counts.delivered.fetch_add(decoded.changes.len() as u64, Ordering::Relaxed);
+                let came = copy::append(log, changes);
+                let came = came.map_err(|error| fault(format!("{}: {error}", self.page.name)))?;
+                self.stage.counts.delivered.fetch_add(came as u64, Ordering::Relaxed);
                 if !self.slow {
                     let positions = (first.max(live + 1)..=log.head().0).map(|p| p as usize);
                     let took = positions.filter_map(|p| self.page.since_ms(&self.stage, p));
