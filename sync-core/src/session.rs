@@ -385,14 +385,24 @@ impl Session {
     }
 
     fn reject(&mut self, handle: DocumentHandle, batch: Option<BatchId>, code: RejectCode, reason: &str) {
-        let reason = reason.into();
-        self.send(&ServerMessage::Reject(Reject { handle, batch, code, reason, verdicts: None, retry_after_ms: None }));
+        self.refuse(handle, batch, code, reason, None);
     }
 
     fn too_fast(&mut self, handle: DocumentHandle, batch: Option<BatchId>, after: Duration) {
-        let reason = "this connection asks faster than the server's settings allow".into();
-        let retry_after_ms = Some(u32::try_from(after.as_millis()).unwrap_or(u32::MAX).max(1));
-        let code = RejectCode::Unavailable;
+        let reason = "this connection asks faster than the server's settings allow";
+        let retry_after_ms = u32::try_from(after.as_millis()).unwrap_or(u32::MAX).max(1);
+        self.refuse(handle, batch, RejectCode::Unavailable, reason, Some(retry_after_ms));
+    }
+
+    fn refuse(
+        &mut self,
+        handle: DocumentHandle,
+        batch: Option<BatchId>,
+        code: RejectCode,
+        reason: &str,
+        retry_after_ms: Option<u32>,
+    ) {
+        let reason = reason.into();
         self.send(&ServerMessage::Reject(Reject { handle, batch, code, reason, verdicts: None, retry_after_ms }));
     }
 

@@ -36,6 +36,16 @@ struct Total {
     sum: i64,
 }
 
+impl Total {
+    fn add(&mut self, crc: i64) {
+        (self.rows, self.sum) = (self.rows + 1, self.sum.wrapping_add(crc));
+    }
+
+    fn remove(&mut self, crc: i64) {
+        (self.rows, self.sum) = (self.rows - 1, self.sum.wrapping_sub(crc));
+    }
+}
+
 /// How a transaction changes the totals of the tables that it touches.
 #[derive(Debug, Default)]
 pub(super) struct Totals(BTreeMap<Table, Total>);
@@ -43,14 +53,12 @@ pub(super) struct Totals(BTreeMap<Table, Total>);
 impl Totals {
     /// A row came.
     pub(super) fn add(&mut self, table: Table, crc: i64) {
-        let total = self.0.entry(table).or_default();
-        (total.rows, total.sum) = (total.rows + 1, total.sum.wrapping_add(crc));
+        self.0.entry(table).or_default().add(crc);
     }
 
     /// A row went.
     pub(super) fn remove(&mut self, table: Table, crc: i64) {
-        let total = self.0.entry(table).or_default();
-        (total.rows, total.sum) = (total.rows - 1, total.sum.wrapping_sub(crc));
+        self.0.entry(table).or_default().remove(crc);
     }
 
     /// Writes them down within the transaction that they belong to.
@@ -71,21 +79,20 @@ impl Totals {
 pub(super) fn add_to_all(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     for table in Table::ALL {
         let name = table.name();
-        let mut totals = Totals::default();
+        let mut total = Total::default();
         let mut rows = transaction.prepare(&format!("SELECT key, value FROM {name}"))?;
         let mut crcs: Vec<(Vec<u8>, i64)> = Vec::new();
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
             let (key, value): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
             let crc = of_row(table, &key, &value);
-            totals.add(table, crc);
+            total.add(crc);
             crcs.push((key, crc));
         }
         let mut write = transaction.prepare(&format!("UPDATE {name} SET crc = ?2 WHERE key = ?1"))?;
         for row in &crcs {
             write.execute((&row.0, row.1))?;
         }
-        let total = totals.0.remove(&table).unwrap_or_default();
         transaction
             .execute("INSERT INTO total (name, rows, sum) VALUES (?1, ?2, ?3)", (name, total.rows, total.sum))?;
     }
@@ -121,14 +128,14 @@ fn sum_up(connection: &Connection, table: Table) -> Result<Total, StoreError> {
     let sql = format!("SELECT key, value, crc FROM {}", table.name());
     let mut statement = connection.prepare(&sql).map_err(from_sqlite)?;
     let mut rows = statement.query([]).map_err(from_sqlite)?;
-    let mut totals = Totals::default();
+    let mut total = Total::default();
     while let Some(row) = rows.next().map_err(from_sqlite)? {
         let column = |index| row.get_ref(index).and_then(|v| Ok(v.as_blob()?)).map_err(from_sqlite);
         let crc = row.get(2).map_err(from_sqlite)?;
         check(table, column(0)?, column(1)?, crc)?;
-        totals.add(table, crc);
+        total.add(crc);
     }
-    Ok(totals.0.remove(&table).unwrap_or_default())
+    Ok(total)
 }
 
 fn missing(table: Table) -> StoreError {
