@@ -229,7 +229,13 @@ impl Past {
             past.steps += actor.seen.values().map(Vec::len).sum::<usize>();
             past.actors.push(actor);
         }
-        Ok(past)
+        // Nobody has seen a change that is not there: how far its operations go can't be counted.
+        let there = |other: u32, seq: u32| seq <= past.seq(other);
+        let all = past.actors.iter().all(|actor| {
+            let mut steps = actor.seen.iter().flat_map(|(other, steps)| steps.iter().map(|step| (*other, step.seen)));
+            actor.base.is_none_or(|base| there(base.actor, base.seq)) && steps.all(|(other, seen)| there(other, seen))
+        });
+        if all { Ok(past) } else { Err(OUT_OF_RANGE) }
     }
 
     /// Bytes held, without what the allocator adds.
@@ -399,5 +405,30 @@ mod tests {
         }
         assert_eq!(past.seen(place(999, 1), 0), 1);
         assert!(past.steps() < 20_000, "{} steps", past.steps());
+    }
+
+    /// How far the operations of a change go that somebody had seen and that is not there was counted until the number overflowed.
+    #[test]
+    fn what_has_seen_or_stands_on_a_change_that_is_not_there_is_not_restored() {
+        let honest = || {
+            let mut past = Past::default();
+            past.add(&Addition { place: place(0, 1), deps: &[], last_op: 1, skipped: 0 });
+            past.add(&Addition { place: place(0, 2), deps: &[place(0, 1)], last_op: 5, skipped: 0 });
+            past.add(&Addition { place: place(1, 1), deps: &[], last_op: 9, skipped: 0 });
+            past
+        };
+        let restores = |past: &Past| {
+            let mut saved = Vec::new();
+            past.save(&mut saved);
+            Past::restore(&mut Reader::new(&saved), 2).is_ok()
+        };
+        for (seq, whole) in [(2, true), (3, false), (u32::MAX, false)] {
+            let mut past = honest();
+            past.actors[1].base = Some(place(0, seq));
+            assert_eq!(restores(&past), whole, "standing on {seq}");
+            let mut past = honest();
+            past.actors[1].seen.insert(0, vec![Step { from: 1, seen: seq }]);
+            assert_eq!(restores(&past), whole, "having seen {seq}");
+        }
     }
 }
