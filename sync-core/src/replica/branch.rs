@@ -12,7 +12,7 @@ use crate::protocol::RejectCode;
 use crate::reissue::{Base, Reissued, reissue};
 use crate::replica::local::{Delta, Local, LocalError};
 use crate::replica::rows;
-use crate::storage::{Table, Write};
+use crate::storage::Write;
 use crate::table::ChangeTable;
 
 impl Local {
@@ -95,7 +95,7 @@ impl Local {
         self.outbox.retain(|pending| {
             let stays = !losing.contains(&pending.change.hash());
             if !stays {
-                delta.writes.push(Write::Delete { table: Table::Outbox, key: rows::numbered(&name, pending.row) });
+                delta.writes.push(rows::delete_outbox(&name, &pending.change));
             }
             stays
         });
@@ -165,6 +165,6 @@ impl Local {
     fn forget_rejected(&mut self, hash: ChangeHash) -> Option<Write> {
         let at = self.rejected.iter().position(|r| r.change.hash() == hash)?;
         let rejected = self.rejected.remove(at);
-        Some(Write::Delete { table: Table::Outbox, key: rows::numbered(&self.name, rejected.row) })
+        Some(rows::delete_outbox(&self.name, &rejected.change))
     }
 }

@@ -23,8 +23,6 @@ const CHUNKS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) change: Change,
-    /// Its row in the outbox.
-    pub(super) row: u64,
     pub(super) saved: bool,
     pub(super) sent: Option<BatchId>,
 }
@@ -33,7 +31,6 @@ pub(super) struct Pending {
 #[derive(Clone, Debug)]
 pub(super) struct Rejected {
     pub(super) change: Change,
-    pub(super) row: u64,
     pub(super) code: RejectCode,
     pub(super) reason: String,
 }
@@ -86,7 +83,6 @@ pub(super) struct Local {
     pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
     pub(super) highest: Option<Acked>,
     pub(super) next_chunk: u64,
-    pub(super) next_outbox: u64,
     pub(super) planted: Planting,
 }
 
@@ -129,7 +125,6 @@ impl Local {
             ranges: Vec::new(),
             highest: None,
             next_chunk: 0,
-            next_outbox: 0,
             planted: Planting::default(),
         }
     }
@@ -164,7 +159,7 @@ impl Local {
         if chunks.len() > CHUNKS_MAX + changes.len() / super::position::CHUNK_CHANGES_MAX {
             local.rewrite_chunks(changes.clone(), &mut delta).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         }
-        local.load_outbox(outbox, &mut changes)?;
+        local.load_outbox(outbox, &mut changes, &mut delta)?;
         for change in &changes {
             local.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         }
@@ -183,21 +178,27 @@ impl Local {
         self.highest = row.acked;
     }
 
-    fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>) -> Result<(), StoreError> {
-        for (key, value) in outbox {
+    /// Numbered rows were written before the others; they are written again under the names of their changes.
+    fn load_outbox(
+        &mut self,
+        outbox: &[Row],
+        changes: &mut Vec<Change>,
+        delta: &mut Delta,
+    ) -> Result<(), StoreError> {
+        let (numbered, named): (Vec<_>, Vec<_>) = outbox.iter().partition(|(_, value)| rows::is_numbered(value));
+        for (key, value) in numbered.iter().chain(&named) {
             let row: OutboxRow = rows::parse(value)?;
-            let number =
-                rows::number(key).ok_or_else(|| StoreError::Corrupt("an outbox key without a number".into()))?;
-            self.next_outbox = number + 1;
             let change = Change::parse(&row.change.0, &ChangeLimits::stored())
                 .map_err(|e| StoreError::Corrupt(e.to_string()))?;
+            if rows::is_numbered(value) {
+                delta.writes.push(Write::Delete { table: Table::Outbox, key: key.clone() });
+                delta.writes.push(rows::put_outbox(&self.name, &change, row.rejected.clone()));
+            }
             match row.rejected {
-                Some(RejectedRow { code, reason }) => {
-                    self.rejected.push(Rejected { change, row: number, code, reason })
-                }
+                Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, code, reason }),
                 None => {
                     changes.push(change.clone());
-                    self.outbox.push(Pending { change, row: number, saved: true, sent: None });
+                    self.outbox.push(Pending { change, saved: true, sent: None });
                 }
             }
         }
@@ -253,12 +254,9 @@ impl Local {
 
     /// Puts a change, which is in the tables already, at the end of the outbox.
     pub(super) fn enqueue(&mut self, change: Change, delta: &mut Delta) {
-        let row = self.next_outbox;
-        self.next_outbox += 1;
-        let value = OutboxRow { change: Blob(bytes::Bytes::copy_from_slice(change.bytes())), rejected: None };
-        delta.writes.push(rows::put(Table::Outbox, rows::numbered(&self.name, row), &value));
+        delta.writes.push(rows::put_outbox(&self.name, &change, None));
         delta.enqueued.push(change.hash());
-        self.outbox.push(Pending { change, row, saved: false, sent: None });
+        self.outbox.push(Pending { change, saved: false, sent: None });
     }
 
     /// Changes not yet committed to the local store. They are the last ones of the outbox.

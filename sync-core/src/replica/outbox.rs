@@ -7,7 +7,6 @@ use crate::planted::Planted;
 use crate::replica::local::{Delta, LocalError};
 use crate::replica::rows;
 use crate::replica::{ChangeId, DocumentId, EditError, Event, OutboxEntry, OutboxState, Replica, State, Status};
-use crate::storage::{Table, Write};
 use crate::time::Instant;
 
 /// The edits of one document that are not yet both saved and settled, in order.
@@ -214,8 +213,7 @@ impl Replica {
                 self.save(now, id, delta, false);
             }
         } else {
-            let key = |row| rows::numbered(&local.name, row);
-            let writes = sent.iter().map(|p| Write::Delete { table: Table::Outbox, key: key(p.row) }).collect();
+            let writes = sent.iter().map(|p| rows::delete_outbox(&local.name, &p.change)).collect();
             self.save_writes(now, id, writes, Vec::new());
         }
     }

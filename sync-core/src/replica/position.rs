@@ -12,7 +12,7 @@ use crate::op_index::OpIndex;
 use crate::planted::Planted;
 use crate::protocol::{Acked, RejectCode, SparseEnd};
 use crate::replica::local::{Delta, Local, LocalError, Rejected};
-use crate::replica::rows::{self, OutboxRow, RejectedRow};
+use crate::replica::rows::{self, RejectedRow};
 use crate::storage::{Table, Write};
 use crate::table::ChangeTable;
 
@@ -117,7 +117,7 @@ impl Local {
         self.outbox.retain(|pending| {
             let stays = !done.contains(&pending.change.hash());
             if !stays {
-                delta.writes.push(Write::Delete { table: Table::Outbox, key: rows::numbered(&name, pending.row) });
+                delta.writes.push(rows::delete_outbox(&name, &pending.change));
             }
             stays
         });
@@ -219,29 +219,17 @@ impl Local {
             }
         }
         let pending = std::mem::take(&mut self.outbox);
-        delta.writes.push(Write::DeletePrefix { table: Table::Outbox, prefix: rows::prefix(&self.name) });
         for change in lost.into_iter().chain(pending.into_iter().map(|p| p.change)) {
             self.enqueue(change, delta);
         }
-        self.rewrite_rejected(delta);
         self.rewrite_chunks(kept, delta)
-    }
-
-    /// Writes all rejected rows again, after the outbox's rows were removed.
-    pub(super) fn rewrite_rejected(&mut self, delta: &mut Delta) {
-        for rejected in std::mem::take(&mut self.rejected) {
-            self.keep_rejected(rejected.change, rejected.code, rejected.reason, delta);
-        }
     }
 
     /// Keeps a change that the server will not have, visibly.
     pub(super) fn keep_rejected(&mut self, change: Change, code: RejectCode, reason: String, delta: &mut Delta) {
-        let row = self.next_outbox;
-        self.next_outbox += 1;
-        let bytes = crate::protocol::Blob(bytes::Bytes::copy_from_slice(change.bytes()));
-        let value = OutboxRow { change: bytes, rejected: Some(RejectedRow { code, reason: reason.clone() }) };
-        delta.writes.push(rows::put(Table::Outbox, rows::numbered(&self.name, row), &value));
-        self.rejected.push(Rejected { change, row, code, reason });
+        let row = RejectedRow { code, reason: reason.clone() };
+        delta.writes.push(rows::put_outbox(&self.name, &change, Some(row)));
+        self.rejected.push(Rejected { change, code, reason });
     }
 
     /// Replaces all chunks by these changes, which are then what is known to be in the log.
@@ -260,9 +248,7 @@ impl Local {
     /// The document was deleted on the server: what was not acknowledged is kept as rejected, the rest is let go.
     pub(super) fn replace(&mut self, store_id: StoreId, incarnation: Incarnation) -> Delta {
         let mut delta = Delta { changed: true, ..Delta::default() };
-        delta.writes.push(Write::DeletePrefix { table: Table::Outbox, prefix: rows::prefix(&self.name) });
         delta.writes.push(Write::DeletePrefix { table: Table::Chunk, prefix: rows::prefix(&self.name) });
-        self.rewrite_rejected(&mut delta);
         for pending in std::mem::take(&mut self.outbox) {
             delta.replaced.push((pending.change.hash(), None));
             let reason = "the document was deleted on the server".into();

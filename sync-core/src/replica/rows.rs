@@ -2,12 +2,15 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::change::Change;
 use crate::id::{ActorId, ClientId, Cursor, DocumentName, LogSeq};
 use crate::protocol::{Acked, Blob, Hash, RejectCode};
 use crate::storage::{StoreError, Table, Write};
 
-/// The format of all rows, in their first byte.
+/// The format of rows, in their first byte.
 const FORMAT: u8 = 1;
+/// The format of rows of the outbox whose key names their change. Before it they were numbered.
+const OUTBOX_FORMAT: u8 = 2;
 
 /// The key of the replica's own row in [`Table::Meta`].
 pub(super) const IDENTITY_KEY: &[u8] = b"identity";
@@ -104,8 +107,8 @@ pub(super) fn value<T: Encode<()>>(row: &T) -> Vec<u8> {
 /// Reads a row's value.
 pub(super) fn parse<'b, T: Decode<'b, ()>>(value: &'b [u8]) -> Result<T, StoreError> {
     let (format, body) = value.split_first().ok_or_else(|| StoreError::Corrupt("an empty row".into()))?;
-    if *format != FORMAT {
-        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(FORMAT) });
+    if !(FORMAT..=OUTBOX_FORMAT).contains(format) {
+        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(OUTBOX_FORMAT) });
     }
     minicbor::decode(body).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
@@ -122,6 +125,32 @@ pub(super) fn numbered(document: &DocumentName, number: u64) -> Vec<u8> {
     let mut key = prefix(document);
     key.extend_from_slice(&number.to_be_bytes());
     key
+}
+
+/// The key of a change's row in the outbox. It follows from the change alone, so that whoever shares the store knows it, and sorts a
+/// change behind its deps.
+pub(super) fn outbox_key(document: &DocumentName, change: &Change) -> Vec<u8> {
+    let mut key = numbered(document, change.start_op());
+    key.extend_from_slice(&change.hash().0);
+    key
+}
+
+/// Sets a change's row in the outbox.
+pub(super) fn put_outbox(document: &DocumentName, change: &Change, rejected: Option<RejectedRow>) -> Write {
+    let row = OutboxRow { change: Blob(bytes::Bytes::copy_from_slice(change.bytes())), rejected };
+    let mut value = value(&row);
+    value[0] = OUTBOX_FORMAT;
+    Write::Put { table: Table::Outbox, key: outbox_key(document, change), value }
+}
+
+/// Removes a change's row from the outbox.
+pub(super) fn delete_outbox(document: &DocumentName, change: &Change) -> Write {
+    Write::Delete { table: Table::Outbox, key: outbox_key(document, change) }
+}
+
+/// Whether a row of the outbox is one of those that were numbered.
+pub(super) fn is_numbered(value: &[u8]) -> bool {
+    value.first() == Some(&FORMAT)
 }
 
 /// The number at the end of a key.
