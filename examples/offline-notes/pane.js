@@ -33,7 +33,7 @@ export class Pane {
       this.#client = await connect(url, { store, offline: localStorage.getItem(`offline:${store}`) === "yes" });
       this.#document = await this.#client.open(DOCUMENT, { init: { notes: [] } });
     } catch (error) {
-      this.#say("trouble", error.code === "store-in-use" ? "These notes are open in another tab" : error.message);
+      this.#say("trouble", error.message);
       this.element.classList.add("closed");
       return;
     }
@@ -51,6 +51,10 @@ export class Pane {
       localStorage.setItem(`offline:${store}`, network.checked ? "no" : "yes");
       if (network.checked) this.#client.goOnline();
       else this.#client.goOffline();
+    });
+    // The switch is for all tabs.
+    globalThis.addEventListener("storage", ({ key, newValue }) => {
+      if (key === `offline:${store}`) network.checked = newValue !== "yes";
     });
     this.element.querySelector(".add").addEventListener("submit", (event) => {
       event.preventDefault();

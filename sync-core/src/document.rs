@@ -9,7 +9,7 @@ use automerge::{Automerge, AutomergeError, ObjType, ROOT, ScalarValue, TextEncod
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
-use crate::id::ActorId;
+use crate::id::{ActorId, ChangeHash};
 
 /// How an init actor's bytes begin. Whoever uses such an actor must bring exactly the change it stands for.
 const INIT_ACTOR_PREFIX: &[u8; 4] = b"init";
@@ -83,6 +83,15 @@ impl Document {
     pub fn changes(&self) -> Result<Vec<Change>, DocumentError> {
         let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
         all.into_iter()
+            .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
+            .collect()
+    }
+
+    /// Changes that are none of these and none that they stand on, in causal order.
+    pub fn changes_since(&self, held: impl IntoIterator<Item = ChangeHash>) -> Result<Vec<Change>, DocumentError> {
+        let held: Vec<_> = held.into_iter().collect();
+        let new = catch_unwind(AssertUnwindSafe(|| self.0.get_changes(&held))).map_err(|_| DocumentError::Panicked)?;
+        new.into_iter()
             .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
             .collect()
     }

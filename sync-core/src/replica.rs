@@ -13,8 +13,10 @@ mod quiet;
 mod receive;
 mod rows;
 mod save;
+pub mod tabs;
 mod types;
 
+pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
 };
@@ -38,6 +40,7 @@ use conversation::Conversation;
 use local::{Delta, Local, LocalError};
 use rows::{ActorBytes, IDENTITY_KEY, IdentityRow};
 use save::Saves;
+use tabs::{DocTabs, Tabs};
 
 /// One document of a replica.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ struct Doc {
     phase: DocPhase,
     conversation: Conversation,
     edits: outbox::Edits,
+    tabs: DocTabs,
     synced_at: Option<Instant>,
 }
 
@@ -75,6 +79,7 @@ pub struct Replica {
     documents: BTreeMap<DocumentId, Doc>,
     names: BTreeMap<DocumentName, DocumentId>,
     saves: Saves,
+    tabs: Tabs,
     tasks: BTreeMap<TaskId, Task>,
     next_task: u64,
     next_document: u32,
@@ -87,6 +92,7 @@ impl Replica {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut replica = Self {
             connection: Connection::new(config.online),
+            tabs: Tabs::new(config.tab),
             config,
             rng: Rng::new(seed),
             identity: None,
@@ -112,6 +118,9 @@ impl Replica {
             Input::Disconnected => self.disconnected(now),
             Input::NetworkChanged => self.connect_soon(now),
             Input::StoreDone(task, done) => self.store_done(now, task, done),
+            Input::Lead(epoch) => self.lead(now, epoch),
+            Input::Deposed => self.deposed(now),
+            Input::Told(from, bytes) => self.told(now, from, &bytes),
         }
     }
 
@@ -131,6 +140,9 @@ impl Replica {
 
     /// The next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.tell_news();
+        }
         self.outputs.pop_front()
     }
 
@@ -145,6 +157,9 @@ impl Replica {
             if self.documents.get(&id).is_some_and(|doc| matches!(doc.phase, DocPhase::Failed)) {
                 self.reload(id);
             }
+            if self.is_ready_from_tabs(id) {
+                self.event(Event::Ready(id));
+            }
             return id;
         }
         self.next_document += 1;
@@ -155,6 +170,7 @@ impl Replica {
             phase: DocPhase::Loading,
             conversation: Conversation::default(),
             edits: outbox::Edits::default(),
+            tabs: DocTabs::default(),
             synced_at: None,
         };
         self.documents.insert(id, doc);
@@ -167,6 +183,9 @@ impl Replica {
 
     /// Closes a document here and on the server. What is unsaved goes on to the local store, what is unsent waits there.
     pub fn close(&mut self, id: DocumentId) {
+        if self.is_wanted_by_tabs(id) {
+            return;
+        }
         self.leave(id);
         if let Some(doc) = self.documents.remove(&id) {
             self.names.remove(&doc.name);
@@ -238,8 +257,13 @@ impl Replica {
         self.send_emit(id, payload, ttl_ms);
     }
 
-    /// Connects, or disconnects and stays so.
+    /// Connects, or disconnects and stays so; with all tabs on the store.
     pub fn set_online(&mut self, now: Instant, online: bool) {
+        self.tell_switch(online);
+        self.switch(now, online);
+    }
+
+    fn switch(&mut self, now: Instant, online: bool) {
         if online {
             self.connection.wanted = true;
             self.connect_soon(now);
@@ -277,6 +301,11 @@ impl Replica {
     }
 
     fn event(&mut self, event: Event) {
+        if let Event::Status(id) = event
+            && let Some(doc) = self.documents.get_mut(&id)
+        {
+            doc.tabs.tell = true;
+        }
         self.outputs.push_back(Output::Event(event));
     }
 
@@ -303,12 +332,17 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
-        let identity = match rows.first().map(|(_, value)| rows::parse(value)) {
+        let key = rows::identity_key(self.tab());
+        let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
+        let identity = match of(&key) {
             Some(Ok(identity)) => identity,
             Some(Err(error)) => return self.event(Event::StorageFailed(error)),
             None => {
-                let identity = IdentityRow { client: self.rng.client_id(), actor: ActorBytes(self.rng.actor()) };
-                let write = rows::put(Table::Meta, IDENTITY_KEY.to_vec(), &identity);
+                // All tabs are one client.
+                let client = of(IDENTITY_KEY).and_then(Result::ok).map(|first| first.client);
+                let client = client.unwrap_or_else(|| self.rng.client_id());
+                let identity = IdentityRow { client, actor: ActorBytes(self.rng.actor()) };
+                let write = rows::put(Table::Meta, key, &identity);
                 self.save_writes(now, DocumentId(0), vec![write], Vec::new());
                 identity
             }
@@ -318,26 +352,43 @@ impl Replica {
         for id in waiting {
             self.reload(id);
         }
+        self.greet();
         self.connect_soon(now);
+    }
+
+    fn tab(&self) -> TabId {
+        self.config.tab.unwrap_or(TabId::FIRST)
     }
 
     fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
         let Some(identity) = &self.identity else { return };
         let actor = identity.actor.0.clone();
+        let tab = self.tab();
         let Some(doc) = self.documents.get_mut(&id) else { return };
+        match &doc.phase {
+            DocPhase::Ready(_) if !doc.tabs.reading => return,
+            // What was edited meanwhile is read with the rest.
+            DocPhase::Ready(local) if local.unsaved() > 0 => return self.read_rows(id),
+            _ => {}
+        }
         let result = result.map(|mut tables| {
             if self.config.planted.has(Planted::OutboxLostOnReopen) {
                 tables.last_mut().and_then(Vec::pop);
             }
             tables
         });
-        match result.and_then(|tables| Local::load(doc.name.clone(), actor, &tables)) {
+        match result.and_then(|tables| Local::load(doc.name.clone(), tab, actor, &tables)) {
             Ok((mut local, writes)) => {
                 local.planted = self.config.planted;
                 doc.phase = DocPhase::Ready(Box::new(local));
-                self.save_writes(now, id, writes, Vec::new());
+                if !self.tabs.follows() {
+                    self.save_writes(now, id, writes, Vec::new());
+                }
                 self.event(Event::Ready(id));
                 self.event(Event::Changed { document: id, local: false });
+                self.is_read(now, id);
+                self.report_edits(id);
+                self.event(Event::Status(id));
                 self.join(now, id);
             }
             Err(error) => {
@@ -358,14 +409,19 @@ impl Replica {
 
     /// Makes a delta durable and tells of it.
     fn save(&mut self, now: Instant, id: DocumentId, delta: Delta, local_edit: bool) {
+        let (alone, rebuilt) = (self.config.tab.is_none(), delta.rebuilt.then(|| delta.replaced.clone()));
         if let Some(doc) = self.documents.get_mut(&id) {
             doc.edits.replace(&delta.replaced);
+            if !alone {
+                doc.tabs.uncommitted.extend(delta.enqueued.iter().chain(&delta.received));
+            }
         }
         if delta.changed {
             self.event(Event::Changed { document: id, local: local_edit });
         }
         let ended = delta.replaced.iter().filter(|(_, new)| new.is_none()).map(|(old, _)| *old);
-        self.save_writes(now, id, delta.writes, delta.enqueued.into_iter().chain(ended).collect());
+        let safe = delta.enqueued.into_iter().chain(delta.received).chain(ended).collect();
+        self.save_set(now, id, delta.writes, safe, rebuilt);
         self.report_edits(id);
         self.event(Event::Status(id));
     }

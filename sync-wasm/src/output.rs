@@ -32,6 +32,7 @@ export type Output =
   | { kind: "disconnect" }
   | { kind: "read"; task: number; tables: Table[]; prefix: Uint8Array }
   | { kind: "commit"; task: number; writes: Write[] }
+  | { kind: "tell"; to: number | undefined; message: Uint8Array }
   | { kind: "event"; event: EngineEvent };
 /** What the machine tells. */
 export type EngineEvent =
@@ -77,6 +78,9 @@ pub(crate) fn output(output: Output) -> Option<Object> {
         Output::Store(task, LocalTask::Commit(writes)) => {
             let writes: Array = writes.iter().map(write).collect();
             with(with(kind("commit"), "task", number(task.0)), "writes", writes)
+        }
+        Output::Tell(to, message) => {
+            with(with(kind("tell"), "to", to.map(|tab| tab.0)), "message", js::bytes(&message))
         }
         Output::Event(event) => with(kind("event"), "event", self::event(event)?),
     })

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use js_sys::{Array, Function};
 use sync_core::document::InitValue;
 use sync_core::id::{ChangeHash, DocumentName, TaskId};
-use sync_core::replica::{self, DocumentId, Input};
+use sync_core::replica::{self, DocumentId, Input, TabId};
 use sync_core::storage::LocalDone;
 use sync_core::time::{Instant, WallTime};
 use wasm_bindgen::JsValue;
@@ -28,11 +28,15 @@ fn at(now_ms: f64) -> Instant {
 
 #[wasm_bindgen]
 impl Replica {
-    /// A machine that first asks its local store who it is. `seed`: 32 random bytes.
+    /// A machine that first asks its local store who it is. `seed`: 32 random bytes. `tab`: its number among the tabs on the store, of which
+    /// it follows another until it is told to lead; without one it is alone.
     #[wasm_bindgen(constructor)]
-    pub fn new(seed: &[u8], online: bool) -> Result<Replica, EngineError> {
+    pub fn new(seed: &[u8], online: bool, tab: Option<u32>) -> Result<Replica, EngineError> {
         let seed: [u8; 32] = seed.try_into().map_err(|_| EngineError::bad_value("a seed has 32 bytes"))?;
-        Ok(Self(replica::Replica::new(replica::Config { online, ..replica::Config::default() }, seed)))
+        Ok(Self(replica::Replica::new(
+            replica::Config { online, tab: tab.map(TabId), ..replica::Config::default() },
+            seed,
+        )))
     }
 
     /// The next thing to do; `undefined` if there is none.
@@ -80,6 +84,36 @@ impl Replica {
     #[wasm_bindgen(js_name = handleNetworkChanged)]
     pub fn handle_network_changed(&mut self, now_ms: f64) {
         self.0.handle_input(at(now_ms), Input::NetworkChanged);
+    }
+
+    /// This tab leads from now on. No leader before has had an epoch as high, or writes to the store any more.
+    #[wasm_bindgen(js_name = handleLead)]
+    pub fn handle_lead(&mut self, now_ms: f64, epoch: f64) {
+        self.0.handle_input(at(now_ms), Input::Lead(epoch as u64));
+    }
+
+    /// A commit failed since another tab leads. It is not answered otherwise.
+    #[wasm_bindgen(js_name = handleDeposed)]
+    pub fn handle_deposed(&mut self, now_ms: f64) {
+        self.0.handle_input(at(now_ms), Input::Deposed);
+    }
+
+    /// Another tab said something.
+    #[wasm_bindgen(js_name = handleTold)]
+    pub fn handle_told(&mut self, now_ms: f64, from: u32, message: Vec<u8>) {
+        self.0.handle_input(at(now_ms), Input::Told(TabId(from), Bytes::from(message)));
+    }
+
+    /// Tells the other tabs that this one ends.
+    #[wasm_bindgen(js_name = leaveTabs)]
+    pub fn leave_tabs(&mut self) {
+        self.0.leave_tabs();
+    }
+
+    /// Whether a connection to the server stands, be it the leader's.
+    #[wasm_bindgen(js_name = isOnline)]
+    pub fn is_online(&self) -> bool {
+        self.0.is_online()
     }
 
     /// A `read` is done: the rows of each table that was asked for, in key order.

@@ -3,18 +3,18 @@
 import { SyncDocument } from "./document.js";
 import { Driver, type DriverEvent, type TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
-import { hasLocks, lockStore } from "./lock.js";
 import { callAll } from "./listeners.js";
 import { type ClientStatus, NOTHING } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
 import type { LocalStore } from "./store/store.js";
+import { hasLocks, Tabs } from "./tabs.js";
 import { Counter, Text } from "./values.js";
 import load from "./wasm/rejoin.js";
 
 /** What `connect` may be told. */
 export type ConnectOptions = {
-  /** Names the store on this device; one tab at a time can hold it. `default` if not given. */
+  /** Names the store on this device, which all tabs of the application share. `default` if not given. */
   store?: string;
   /** A token for the server, or what fetches one before each connection. */
   token?: TokenSource;
@@ -37,12 +37,12 @@ export type OpenOptions<T> = {
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   checkUrl(url);
   await engine();
-  const { store, unlock } = await openStore(`rejoin:${options.store ?? "default"}`);
+  const { store, tabs } = await openStore(`rejoin:${options.store ?? "default"}`);
   try {
-    return await Client.start(url, options, store, unlock);
+    return await Client.start(url, options, store, tabs);
   } catch (error) {
     store.close();
-    unlock();
+    tabs?.leave();
     throw error;
   }
 }
@@ -65,17 +65,17 @@ function checkUrl(url: string): void {
   }
 }
 
-async function openStore(name: string): Promise<{ store: LocalStore; unlock: () => void }> {
-  // Without locks two tabs would write to one store under one identity. Without storage there is nothing to lock.
-  if (!hasLocks() || !globalThis.indexedDB) return { store: new MemoryStore(), unlock: () => {} };
-  const unlock = await lockStore(name);
+async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {
+  // Without locks two tabs would write to one store under one identity. Without storage there is nothing to share.
+  if (!hasLocks() || !globalThis.indexedDB) return { store: new MemoryStore(), tabs: undefined };
+  const tabs = await Tabs.join(name);
   try {
-    return { store: await IndexedDbStore.open(name), unlock };
+    return { store: await IndexedDbStore.open(name), tabs };
   } catch (error) {
-    unlock();
+    tabs.leave();
     // Blocked by the user or by a private window.
     if (error instanceof Error && /^(SecurityError|InvalidStateError|NotAllowedError):/.test(error.message)) {
-      return { store: new MemoryStore(), unlock: () => {} };
+      return { store: new MemoryStore(), tabs: undefined };
     }
     throw error instanceof RejoinError ? error : new RejoinError("store-failed", String(error), { cause: error });
   }
@@ -85,7 +85,7 @@ async function openStore(name: string): Promise<{ store: LocalStore; unlock: () 
 export class Client {
   readonly #driver: Driver;
   readonly #storage: "device" | "memory";
-  readonly #unlock: () => void;
+  readonly #tabs: Tabs | undefined;
   readonly #documents = new Map<number, Opened>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
   readonly #page = new AbortController();
@@ -94,16 +94,16 @@ export class Client {
   #persisting = false;
   #announced = false;
 
-  private constructor(url: string, options: ConnectOptions, store: LocalStore, unlock: () => void) {
+  private constructor(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined) {
     this.#storage = store.durable ? "device" : "memory";
-    this.#unlock = unlock;
+    this.#tabs = tabs;
     const settings = { url, token: options.token, online: !options.offline };
-    this.#driver = new Driver(settings, store, (event) => this.#handle(event));
+    this.#driver = new Driver(settings, store, tabs, (event) => this.#handle(event));
   }
 
   /** @internal */
-  static async start(url: string, options: ConnectOptions, store: LocalStore, unlock: () => void): Promise<Client> {
-    const client = new Client(url, options, store, unlock);
+  static async start(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined): Promise<Client> {
+    const client = new Client(url, options, store, tabs);
     await client.#driver.until(() => {
       if (client.#storeFailure !== undefined) throw new RejoinError("store-failed", client.#storeFailure);
       return client.#driver.peek((engine) => engine.isIdentified()) || undefined;
@@ -111,6 +111,7 @@ export class Client {
     const { signal } = client.#page;
     const changed = () => client.#driver.networkChanged();
     globalThis.addEventListener?.("online", changed, { signal });
+    globalThis.addEventListener?.("pagehide", () => client.#driver.leaveTabs(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => document.hidden || changed(), { signal });
     return client;
   }
@@ -143,7 +144,7 @@ export class Client {
   /** Where all open documents stand together: the worst of their states, the sums of their counts. */
   get status(): ClientStatus {
     this.#status = this.#driver.status((engine) => engine.overall(), this.#status);
-    return { ...this.#status, storage: this.#storage, connected: this.#driver.connected };
+    return { ...this.#status, storage: this.#storage, connected: this.#driver.connected, leads: this.#driver.leads };
   }
 
   /** Calls `listener` now and whenever the status may have changed. Gives what ends the subscription. */
@@ -154,7 +155,7 @@ export class Client {
     return () => void this.#subscribers.delete(subscriber);
   }
 
-  /** Ends the connection, and makes none until `goOnline`. Editing goes on. */
+  /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
   goOffline(): void {
     this.#driver.turn((engine, now) => engine.setOnline(now, false));
   }
@@ -174,7 +175,7 @@ export class Client {
     for (const { document } of this.#documents.values()) document.ended();
     this.#documents.clear();
     this.#subscribers.clear();
-    this.#unlock();
+    this.#tabs?.leave();
   }
 
   #init(id: number, key: string, value: unknown): void {

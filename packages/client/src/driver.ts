@@ -9,8 +9,11 @@ import { RejoinError } from "./errors.js";
 import { Socket } from "./socket.js";
 import { type Status, statusOf } from "./status.js";
 import { type LocalStore, type Row, StoreError } from "./store/store.js";
+import type { Tabs } from "./tabs.js";
 import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
+/** After the store could not be taken over it is tried again after this time. */
+const LEAD_AGAIN_MS = 1_000;
 /** Longest delay that `setTimeout` takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -26,6 +29,7 @@ export class Driver {
   readonly #options: DriverOptions;
   readonly #store: LocalStore;
   readonly #tell: (event: DriverEvent) => void;
+  readonly #tabs: Tabs | undefined;
   readonly #engine: Replica;
   #socket: Socket | undefined;
   #attempt: object | undefined;
@@ -36,19 +40,30 @@ export class Driver {
   #tasks: Promise<void> = Promise.resolve();
   #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
   #waiting: (() => void)[] = [];
+  #leads = false;
   #end: "closed" | "engine-failed" | undefined;
 
-  constructor(options: DriverOptions, store: LocalStore, tell: (event: DriverEvent) => void) {
+  /** `tabs`: who else may be on the store; nobody if not given. */
+  constructor(options: DriverOptions, store: LocalStore, tabs: Tabs | undefined, tell: (event: DriverEvent) => void) {
     this.#options = options;
     this.#store = store;
     this.#tell = tell;
-    this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online);
+    this.#tabs = tabs;
+    this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online, tabs?.number);
+    tabs?.listen((from, message) => this.#told(from, message));
     this.#drain();
+    this.#stand();
   }
 
-  /** Whether a connection stands. */
+  /** Whether a connection stands, be it another tab's. */
   get connected(): boolean {
-    return this.#connected;
+    if (!this.#tabs || this.#leads || this.#end) return this.#connected;
+    return this.peek((engine) => engine.isOnline());
+  }
+
+  /** Whether this tab speaks with the server, for all tabs on the store. */
+  get leads(): boolean {
+    return !this.#tabs || this.#leads;
   }
 
   /** Whether the engine has stopped by a defect. */
@@ -109,9 +124,54 @@ export class Driver {
       return failure !== undefined && this.#commits.answered > answered ? failure : undefined;
     });
     if (failure) throw new RejoinError("store-failed", `${unsaved} changes are not saved on this device: ${failure}`);
-    this.turn((engine, now) => engine.setOnline(now, false));
+    this.leaveTabs();
     this.#stop("closed");
     this.#engine.free();
+  }
+
+  /** The page ends: the other tabs need not wait for this one. */
+  leaveTabs(): void {
+    if (!this.#end) this.turn((engine) => engine.leaveTabs());
+  }
+
+  /** Waits until this tab is to lead. Whoever led before has no lock any more, and with the new epoch cannot write. */
+  #stand(): void {
+    const lost = () => {
+      this.#deposed();
+      this.#stand();
+    };
+    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead())), lost);
+  }
+
+  async #lead(): Promise<void> {
+    while (!this.#end) {
+      try {
+        const epoch = await this.#store.lead?.();
+        if (this.#end || epoch === undefined) return;
+        this.#leads = true;
+        this.turn((engine, now) => engine.handleLead(now, epoch));
+        this.#tell({ kind: "connection" });
+        return;
+      } catch {
+        // Nothing is lost meanwhile: edits are kept, and fail or succeed by themselves.
+        await new Promise((resolve) => setTimeout(resolve, LEAD_AGAIN_MS));
+      }
+    }
+  }
+
+  #deposed(): void {
+    if (!this.#leads || this.#end) return;
+    this.#leads = false;
+    this.#store.follow?.();
+    this.turn((engine, now) => engine.handleDeposed(now));
+    this.#tell({ kind: "connection" });
+  }
+
+  #told(from: number, message: Uint8Array): void {
+    if (this.#end) return;
+    const { connected } = this;
+    this.turn((engine, now) => engine.handleTold(now, from, message));
+    if (this.connected !== connected) this.#tell({ kind: "connection" });
   }
 
   #check(): void {
@@ -166,6 +226,9 @@ export class Driver {
       case "disconnect":
         this.#dropSocket();
         return;
+      case "tell":
+        this.#tabs?.say(output.to, output.message);
+        return;
       case "event":
         this.#tell(output.event);
         return;
@@ -178,12 +241,14 @@ export class Driver {
   async #task(task: Extract<Output, { kind: "read" | "commit" }>): Promise<void> {
     let rows: Row[][] = [];
     let failure: StoreFailure | undefined;
+    let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
       else await this.#store.commit(task.writes);
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
-      failure = { code, message: error instanceof Error ? error.message : String(error) };
+      deposed = code === "deposed";
+      failure = { code: code === "deposed" ? "io" : code, message: error instanceof Error ? error.message : String(error) };
     }
     if (task.kind === "commit") {
       this.#commits.inFlight -= 1;
@@ -191,6 +256,7 @@ export class Driver {
       this.#commits.failure = failure?.message;
     }
     if (this.#end) return;
+    if (deposed && this.#leads) return this.#deposed();
     this.turn((engine, now) => {
       if (task.kind === "commit") engine.handleCommitted(now, task.task, failure);
       else if (failure) engine.handleReadFailed(now, task.task, failure);

@@ -18,7 +18,7 @@ export type ErrorCode =
   | "refused"
   /** The copy in memory was damaged and is being loaded again from this device. */
   | "reloading"
-  /** Another tab has this store open. */
+  /** As many tabs as can have this store open. */
   | "store-in-use"
   /** The store was written by a newer version of the application: reload the page. */
   | "store-newer"

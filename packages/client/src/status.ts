@@ -28,6 +28,8 @@ export type ClientStatus = Status & {
   readonly storage: "device" | "memory";
   /** Whether a connection to the server stands. */
   readonly connected: boolean;
+  /** Whether this tab speaks with the server, for all tabs that have the store open. */
+  readonly leads: boolean;
 };
 
 /** Before anything is known. */

@@ -78,22 +78,49 @@ test("a store of a newer version is refused, and left as it is", async () => {
   assert.equal(code, "store-newer");
 });
 
-test("a second tab is told that the store is in use, and has it once the first is gone", async () => {
-  const context = await chromium.context();
-  const first = await open(context, site.origin);
-  const second = await open(context, site.origin);
-  await joinDocument(first, "ws://127.0.0.1:9/sync");
-  const refused = await second.evaluate(() =>
-    globalThis.rejoin.connect("ws://127.0.0.1:9/sync", { store: "test" }).then(
+test("a store whose leader has changed refuses what the one before still writes, and takes edits of all", async () => {
+  const page = await open(await chromium.context(), site.origin);
+  const seen = await page.evaluate(async () => {
+    const { IndexedDbStore } = await import("#dist/store/indexeddb.js");
+    const before = await IndexedDbStore.open("fenced");
+    const next = await IndexedDbStore.open("fenced");
+    const put = (value: number) => [{ kind: "put", table: "chunk", key: new Uint8Array([1]), value: new Uint8Array([value]) } as const];
+    const epochs = [await before.lead()];
+    await before.commit(put(1));
+    epochs.push(await next.lead());
+    const refused = await before.commit(put(2)).then(
       () => "none",
       (error: { code?: string }) => error.code,
-    ),
-  );
-  assert.equal(refused, "store-in-use");
-  await write(first, "from the first");
-  await first.evaluate(() => globalThis.client.close());
-  await joinDocument(second, "ws://127.0.0.1:9/sync");
-  await titles(second, "from the first");
+    );
+    const [rows] = await next.read(["chunk"], new Uint8Array());
+    const kept = rows?.map(([, value]) => [...value]);
+    await before.commit(put(3));
+    return { epochs, refused, kept };
+  });
+  assert.deepEqual(seen, { epochs: [1, 2], refused: "deposed", kept: [[1]] });
+});
+
+test("a database of the version before is read, with what was not sent", async (t) => {
+  const server = await SyncServer.start(site.origin);
+  t.after(() => server.remove());
+  const page = await open(await chromium.context(), site.origin);
+  await joinDocument(page, server.url);
+  await write(page, "sent");
+  await synced(page);
+  await page.evaluate(() => globalThis.client.goOffline());
+  for (const title of ["first", "second"]) await write(page, title);
+  await page.evaluate(() => globalThis.client.close());
+  const version = await page.evaluate(async () => {
+    const { toVersion1 } = (await import("/test/versions.js" as string)) as typeof import("./versions.js");
+    return toVersion1("rejoin:test");
+  });
+  assert.equal(version, 1);
+  await joinDocument(page, server.url);
+  await synced(page);
+  await titles(page, "sent", "first", "second");
+  const other = await open(await chromium.context(), site.origin);
+  await joinDocument(other, server.url);
+  await titles(other, "sent", "first", "second");
 });
 
 test("a page that may keep nothing works in memory, and says so", async () => {

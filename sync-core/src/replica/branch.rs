@@ -37,8 +37,8 @@ impl Local {
         let (lost, base): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| losing.contains(&c.hash()));
         let again = self.rebuild(base, &lost, dropped, fresh_actor)?;
         self.replace_rows(&losing, again.changes, delta)?;
-        self.actor = fresh_actor.clone();
-        self.own_actor = true;
+        self.take_actor(fresh_actor);
+        delta.rebuilt = true;
         delta.replaced.extend(again.replaced);
         delta.changed = true;
         delta.writes.push(self.row_write());
@@ -132,6 +132,7 @@ impl Local {
         let mut delta = Delta::default();
         if let Some(write) = self.forget_rejected(hash) {
             delta.writes.push(write);
+            delta.rebuilt = true;
             return Ok(Some(delta));
         }
         if !self.outbox.iter().any(|p| p.change.hash() == hash && p.sent.is_none()) {
@@ -146,7 +147,7 @@ impl Local {
     pub(super) fn retry(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
         let Some(rejected) = self.rejected.iter().find(|r| r.change.hash() == hash) else { return Ok(None) };
         let change = rejected.change.clone();
-        let mut delta = Delta { changed: true, ..Delta::default() };
+        let mut delta = Delta { changed: true, rebuilt: true, ..Delta::default() };
         let held = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
         let again = self.write_again(&held, std::slice::from_ref(&change), &BTreeSet::new(), fresh_actor)?;
         // Nothing of it can stand on what is held now: it stays where it can be seen.

@@ -90,6 +90,12 @@ impl Connection {
 impl Replica {
     /// Tries at once, if a connection is wanted and there is none.
     pub(super) fn connect_soon(&mut self, now: Instant) {
+        if self.tabs.follows() {
+            if matches!(self.connection.stage, Stage::Down { .. }) {
+                self.connection.stage = Stage::Down { at: None };
+            }
+            return;
+        }
         if self.saves.bytes() > self.config.unsaved_bytes_max {
             if self.connection.wanted && matches!(self.connection.stage, Stage::Down { .. }) {
                 self.connection.stage = Stage::Down { at: Some(now + self.config.backoff_min) };

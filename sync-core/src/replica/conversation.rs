@@ -84,7 +84,10 @@ impl Replica {
             return;
         }
         let Some(doc) = self.documents.get(&id) else { return };
-        if doc.conversation.handle.is_some() || doc.conversation.reopen_at.is_some_and(|at| at > now) {
+        if doc.tabs.reading
+            || doc.conversation.handle.is_some()
+            || doc.conversation.reopen_at.is_some_and(|at| at > now)
+        {
             return;
         }
         let handle = self.connection.handle();

@@ -11,7 +11,8 @@ use crate::op_index::OpIndex;
 use crate::pack::{self, PackContext};
 use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
-use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow};
+use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow, TabActorRow};
+use crate::replica::tabs::{OwnActors, TabId};
 use crate::storage::{Row, StoreError, Table, Write};
 use crate::table::ChangeTable;
 use crate::validator::{self, Refusal};
@@ -44,6 +45,10 @@ pub(super) struct Delta {
     pub(super) enqueued: Vec<ChangeHash>,
     /// The value may have changed.
     pub(super) changed: bool,
+    /// Changes received, which are held once the writes are committed.
+    pub(super) received: Vec<ChangeHash>,
+    /// More has happened than that changes have come.
+    pub(super) rebuilt: bool,
     /// Changes that were written again: the old hash, and the new one if anything of it survived.
     pub(super) replaced: Vec<(ChangeHash, Option<ChangeHash>)>,
 }
@@ -67,8 +72,9 @@ pub(super) struct Local {
     pub(super) document: Document,
     /// Who edits here.
     pub(super) actor: ActorId,
-    /// Whether `actor` is this document's own and goes into its row.
-    pub(super) own_actor: bool,
+    tab: TabId,
+    /// Actors that are this document's own and go into its row.
+    own_actors: OwnActors,
     /// What is known to be in the log.
     pub(super) acked: ChangeTable,
     /// All that makes the value: `acked` and `outbox`.
@@ -109,12 +115,13 @@ impl PackContext for LogContext<'_> {
 
 impl Local {
     /// A document of which this device holds nothing.
-    pub(super) fn new(name: DocumentName, actor: ActorId) -> Self {
+    pub(super) fn new(name: DocumentName, tab: TabId, actor: ActorId) -> Self {
         Self {
             name,
             document: Document::new(),
             actor,
-            own_actor: false,
+            tab,
+            own_actors: OwnActors::new(),
             acked: ChangeTable::new(),
             all: ChangeTable::new(),
             index: OpIndex::new(),
@@ -133,13 +140,14 @@ impl Local {
     /// gives the writes that make few of them.
     pub(super) fn load(
         name: DocumentName,
+        tab: TabId,
         actor: ActorId,
         tables: &[Vec<Row>],
     ) -> Result<(Self, Vec<Write>), StoreError> {
         let [document, chunks, outbox] = tables else {
             return Err(StoreError::Corrupt("three tables were asked for".into()));
         };
-        let mut local = Self::new(name, actor);
+        let mut local = Self::new(name, tab, actor);
         if let Some((_, value)) = document.first() {
             local.load_row(rows::parse(value)?);
         }
@@ -159,18 +167,19 @@ impl Local {
         if chunks.len() > CHUNKS_MAX + changes.len() / super::position::CHUNK_CHANGES_MAX {
             local.rewrite_chunks(changes.clone(), &mut delta).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         }
-        local.load_outbox(outbox, &mut changes, &mut delta)?;
         for change in &changes {
             local.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         }
+        local.load_outbox(outbox, &mut changes, &mut delta)?;
         local.document = Document::from_changes(changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         Ok((local, delta.writes))
     }
 
     fn load_row(&mut self, row: DocumentRow) {
-        if let Some(actor) = row.actor {
-            self.actor = actor.0;
-            self.own_actor = true;
+        let others = row.tab_actors.into_iter().flatten().map(|other| (TabId(other.tab), other.actor.0));
+        self.own_actors = row.actor.into_iter().map(|actor| (TabId::FIRST, actor.0)).chain(others).collect();
+        if let Some(actor) = self.own_actors.get(&self.tab) {
+            self.actor = actor.clone();
         }
         self.cursor = row.cursor;
         self.actors = row.actors.into_iter().map(|a| a.0).collect();
@@ -179,12 +188,7 @@ impl Local {
     }
 
     /// Numbered rows were written before the others; they are written again under the names of their changes.
-    fn load_outbox(
-        &mut self,
-        outbox: &[Row],
-        changes: &mut Vec<Change>,
-        delta: &mut Delta,
-    ) -> Result<(), StoreError> {
+    fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>, delta: &mut Delta) -> Result<(), StoreError> {
         let (numbered, named): (Vec<_>, Vec<_>) = outbox.iter().partition(|(_, value)| rows::is_numbered(value));
         for (key, value) in numbered.iter().chain(&named) {
             let row: OutboxRow = rows::parse(value)?;
@@ -196,10 +200,18 @@ impl Local {
             }
             match row.rejected {
                 Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, code, reason }),
-                None => {
-                    changes.push(change.clone());
-                    self.outbox.push(Pending { change, saved: true, sent: None });
+                // Two tabs have created the same root key.
+                None if self.all.contains(&change.hash()) => {
+                    delta.writes.push(rows::delete_outbox(&self.name, &change))
                 }
+                None => match self.admit(&change, &ChangeLimits::stored()) {
+                    Ok(()) => {
+                        changes.push(change.clone());
+                        self.outbox.push(Pending { change, saved: true, sent: None });
+                    }
+                    // A tab wrote it on top of what another one has let go.
+                    Err(e) => self.keep_rejected(change, RejectCode::Blocked, e.to_string(), delta),
+                },
             }
         }
         Ok(())
@@ -259,6 +271,12 @@ impl Local {
         self.outbox.push(Pending { change, saved: false, sent: None });
     }
 
+    /// Writes under a fresh actor from now on.
+    pub(super) fn take_actor(&mut self, fresh: &ActorId) {
+        self.actor = fresh.clone();
+        self.own_actors.insert(self.tab, fresh.clone());
+    }
+
     /// Changes not yet committed to the local store. They are the last ones of the outbox.
     pub(super) fn unsaved(&self) -> usize {
         self.outbox.iter().rev().take_while(|pending| !pending.saved).count()
@@ -281,8 +299,15 @@ impl Local {
 
     /// The write that makes the position durable.
     pub(super) fn row_write(&self) -> Write {
+        let others: Vec<_> = self
+            .own_actors
+            .iter()
+            .filter(|(tab, _)| **tab != TabId::FIRST)
+            .map(|(tab, actor)| TabActorRow { tab: tab.0, actor: ActorBytes(actor.clone()) })
+            .collect();
         let row = DocumentRow {
-            actor: self.own_actor.then(|| ActorBytes(self.actor.clone())),
+            actor: self.own_actors.get(&TabId::FIRST).cloned().map(ActorBytes),
+            tab_actors: (!others.is_empty()).then_some(others),
             cursor: self.cursor,
             actors: self.actors.iter().cloned().map(ActorBytes).collect(),
             ranges: self

@@ -68,6 +68,10 @@ impl Replica {
     pub(super) fn report_edits(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let super::DocPhase::Ready(local) = &doc.phase else { return };
+        // What was written again is not here before it is read.
+        if doc.tabs.reading {
+            return;
+        }
         let (saved, settled) = doc.edits.report(|hash| local.waits(hash));
         if let Some(edit) = saved {
             self.event(Event::Saved(id, edit));
@@ -96,11 +100,11 @@ impl Replica {
         let rejected = local.map_or(0, |l| l.rejected.len());
         let state = if self.saves.failing.is_some() {
             State::StorageFull
-        } else if rejected > 0 || doc.conversation.refused.is_some() {
+        } else if rejected > 0 || self.is_refused(id) {
             State::Rejected
-        } else if !self.connection.is_online() {
+        } else if !self.is_online() {
             State::Offline
-        } else if pending == 0 && local.is_some_and(|l| doc.conversation.is_current(l)) {
+        } else if pending == 0 && self.is_current(id) {
             State::Synced
         } else {
             State::Syncing
@@ -117,7 +121,7 @@ impl Replica {
             State::Rejected => 3,
             State::StorageFull => 4,
         };
-        let state = if self.connection.is_online() { State::Synced } else { State::Offline };
+        let state = if self.is_online() { State::Synced } else { State::Offline };
         let none = Status { state, pending: 0, rejected: 0, unsaved: 0, synced_at: None };
         self.documents.keys().filter_map(|id| self.status(*id)).fold(none, |all, one| Status {
             state: if rank(one.state) > rank(all.state) { one.state } else { all.state },
@@ -165,6 +169,9 @@ impl Replica {
     /// Writes a rejected change again on top of what is held now, and pushes it once more. False if there is no such
     /// rejected change, or if nothing of it can be: then it stays rejected.
     pub fn retry(&mut self, now: Instant, id: DocumentId, change: ChangeHash) -> Result<bool, EditError> {
+        if let Some(asked) = self.ask_to_settle(id, change, true) {
+            return Ok(asked);
+        }
         let actor = self.rng.actor();
         let local = self.local_mut(id).ok_or(EditError::NotReady)?;
         let done = local.retry(change, &actor);
@@ -173,6 +180,9 @@ impl Replica {
 
     /// Lets a rejected change go, or takes back one that was not sent yet, writing again what stands on it. False if it is neither.
     pub fn discard(&mut self, now: Instant, id: DocumentId, change: ChangeHash) -> Result<bool, EditError> {
+        if let Some(asked) = self.ask_to_settle(id, change, false) {
+            return Ok(asked);
+        }
         let actor = self.rng.actor();
         let local = self.local_mut(id).ok_or(EditError::NotReady)?;
         let done = local.discard(change, &actor);

@@ -1,6 +1,6 @@
 //! Where a document stands in the log: receiving ranges, filling in what was acknowledged, reconciling, starting over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::Change;
 use crate::clock::{ClockEntry, VectorClock};
@@ -11,7 +11,7 @@ use crate::log::{digest_next, digest_start};
 use crate::op_index::OpIndex;
 use crate::planted::Planted;
 use crate::protocol::{Acked, RejectCode, SparseEnd};
-use crate::replica::local::{Delta, Local, LocalError, Rejected};
+use crate::replica::local::{Delta, Local, LocalError, Pending, Rejected};
 use crate::replica::rows::{self, RejectedRow};
 use crate::storage::{Table, Write};
 use crate::table::ChangeTable;
@@ -52,6 +52,7 @@ impl Local {
         }
         if !fresh.is_empty() {
             delta.changed = true;
+            delta.received.extend(fresh.iter().map(Change::hash));
             self.apply(fresh)?;
         }
         let newly: Vec<_> = range.changes.into_iter().filter(|c| !self.acked.contains(&c.hash())).collect();
@@ -88,8 +89,7 @@ impl Local {
             self.reissue(&losers, &BTreeSet::new(), fresh_actor, delta)?;
         } else if doubt {
             // Somebody else writes as we do: our store was rolled back, or copied.
-            self.actor = fresh_actor.clone();
-            self.own_actor = true;
+            self.take_actor(fresh_actor);
         }
         Ok(changes.iter().filter(|c| !self.all.contains(&c.hash())).cloned().collect())
     }
@@ -105,6 +105,58 @@ impl Local {
         all.extend(changes);
         self.document = Document::from_changes(all).map_err(damaged)?;
         Ok(())
+    }
+
+    /// Takes in what another tab has written to the store, or received. Gives whether all of it fits. In the tab that leads, what does
+    /// not fit was written on top of what was let go here, and is kept as rejected.
+    pub(super) fn absorb(
+        &mut self,
+        changes: Vec<Change>,
+        leads: bool,
+        fresh_actor: &ActorId,
+    ) -> Result<(Delta, bool), LocalError> {
+        let (mut delta, mut fresh, mut fits) = (Delta::default(), Vec::new(), true);
+        let rejected: BTreeSet<_> = self.rejected.iter().map(|r| r.change.hash()).collect();
+        for change in changes.into_iter().filter(|c| !rejected.contains(&c.hash())) {
+            match self.admit(&change, &ChangeLimits::stored()) {
+                Ok(()) => fresh.push(change),
+                Err(e) if leads => {
+                    self.keep_rejected(change, RejectCode::Blocked, e.to_string(), &mut delta);
+                    delta.rebuilt = true;
+                }
+                Err(_) => fits = false,
+            }
+        }
+        if fresh.iter().any(|change| *change.actor() == self.actor) {
+            self.take_actor(fresh_actor);
+        }
+        if !fresh.is_empty() {
+            delta.changed = true;
+            self.apply(fresh.clone())?;
+        }
+        // What is unsaved stands at the end, and nobody else can have written on top of it.
+        let at = self.outbox.len() - self.unsaved();
+        let pending = |change| Pending { change, saved: true, sent: None };
+        self.outbox.splice(at..at, fresh.into_iter().map(pending));
+        Ok((delta, fits))
+    }
+
+    /// Takes what a log is known to have out of the outbox. The store is left to the tab that leads.
+    pub(super) fn take_acked(&mut self, log: &VectorClock) {
+        let acked = &mut self.acked;
+        self.outbox.retain(|p| log.seq(p.change.actor()) < p.change.seq() || acked.insert(&p.change).is_err());
+    }
+
+    /// All held changes above these seqs of their actors, in causal order, but for some and what stands on them.
+    pub(super) fn changes_after(
+        &self,
+        after: &BTreeMap<ActorId, u32>,
+        but: &BTreeSet<ChangeHash>,
+    ) -> Result<Vec<Change>, LocalError> {
+        let common = after.iter().filter_map(|(actor, seq)| self.all.hash(actor, (*seq).min(self.all.seq(actor))));
+        let missing = self.document.changes_since(common).map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let lacks = |c: &Change| after.get(c.actor()).is_none_or(|seq| *seq < c.seq()) && !but.contains(&c.hash());
+        Ok(missing.into_iter().filter(lacks).collect())
     }
 
     /// Moves changes, in log order, among those known to be in the log.
@@ -218,6 +270,7 @@ impl Local {
                 kept.push(change);
             }
         }
+        delta.rebuilt = true;
         let pending = std::mem::take(&mut self.outbox);
         for change in lost.into_iter().chain(pending.into_iter().map(|p| p.change)) {
             self.enqueue(change, delta);
@@ -247,7 +300,7 @@ impl Local {
 
     /// The document was deleted on the server: what was not acknowledged is kept as rejected, the rest is let go.
     pub(super) fn replace(&mut self, store_id: StoreId, incarnation: Incarnation) -> Delta {
-        let mut delta = Delta { changed: true, ..Delta::default() };
+        let mut delta = Delta { changed: true, rebuilt: true, ..Delta::default() };
         delta.writes.push(Write::DeletePrefix { table: Table::Chunk, prefix: rows::prefix(&self.name) });
         for pending in std::mem::take(&mut self.outbox) {
             delta.replaced.push((pending.change.hash(), None));

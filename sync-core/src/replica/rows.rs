@@ -5,6 +5,7 @@ use minicbor::{Decode, Encode};
 use crate::change::Change;
 use crate::id::{ActorId, ClientId, Cursor, DocumentName, LogSeq};
 use crate::protocol::{Acked, Blob, Hash, RejectCode};
+use crate::replica::tabs::TabId;
 use crate::storage::{StoreError, Table, Write};
 
 /// The format of rows, in their first byte.
@@ -12,8 +13,18 @@ const FORMAT: u8 = 1;
 /// The format of rows of the outbox whose key names their change. Before it they were numbered.
 const OUTBOX_FORMAT: u8 = 2;
 
-/// The key of the replica's own row in [`Table::Meta`].
+/// How the keys of those who write to a store begin, in [`Table::Meta`].
 pub(super) const IDENTITY_KEY: &[u8] = b"identity";
+
+/// The key of a tab's row; the first one's is also that of a replica alone.
+pub(super) fn identity_key(tab: TabId) -> Vec<u8> {
+    let mut key = IDENTITY_KEY.to_vec();
+    if tab.0 > 0 {
+        key.push(b'/');
+        key.extend_from_slice(&tab.0.to_be_bytes());
+    }
+    key
+}
 
 /// Who this replica is.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -64,6 +75,19 @@ pub(super) struct DocumentRow {
     /// The highest acknowledged position, while it lies beyond the cursor.
     #[n(4)]
     pub(super) acked: Option<Acked>,
+    /// The actors of further tabs for this document, where they are not those of the tabs.
+    #[n(5)]
+    pub(super) tab_actors: Option<Vec<TabActorRow>>,
+}
+
+/// The actor of a tab for a document.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct TabActorRow {
+    #[n(0)]
+    pub(super) tab: u32,
+    #[n(1)]
+    pub(super) actor: ActorBytes,
 }
 
 /// An acknowledged range beyond the cursor.

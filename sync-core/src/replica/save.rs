@@ -21,6 +21,8 @@ struct WriteSet {
     writes: Vec<Write>,
     /// Changes that are safe once this is committed.
     changes: Vec<ChangeHash>,
+    /// Changes written again, where the document is another one once this is committed.
+    rebuilt: Option<Vec<(ChangeHash, Option<ChangeHash>)>>,
 }
 
 /// What is on its way to the local store. Local edits are bounded by the outbox; beyond `unsaved_bytes_max` nothing more is received.
@@ -52,6 +54,16 @@ impl Saves {
         self.bytes
     }
 
+    /// Lets go of all but edits made here.
+    fn keep_edits(&mut self) {
+        let flight = std::mem::take(&mut self.flight);
+        let waiting = std::mem::take(&mut self.waiting);
+        let edit = |write: &Write| matches!(write, Write::Put { table: Table::Outbox | Table::Meta, .. });
+        self.waiting = flight.into_iter().chain(waiting).filter(|set| set.writes.iter().all(edit)).collect();
+        self.bytes = self.waiting.iter().map(WriteSet::bytes).sum();
+        self.retry_at = None;
+    }
+
     fn concerns(&self, document: &DocumentName) -> bool {
         self.waiting.iter().chain(&self.flight).any(|set| set.name.as_ref() == Some(document))
     }
@@ -65,15 +77,32 @@ impl Replica {
         writes: Vec<Write>,
         changes: Vec<ChangeHash>,
     ) {
+        self.save_set(now, document, writes, changes, None);
+    }
+
+    pub(super) fn save_set(
+        &mut self,
+        now: Instant,
+        document: DocumentId,
+        writes: Vec<Write>,
+        changes: Vec<ChangeHash>,
+        rebuilt: Option<Vec<(ChangeHash, Option<ChangeHash>)>>,
+    ) {
         if !writes.is_empty() {
             let name = self.documents.get(&document).map(|doc| doc.name.clone());
-            let set = WriteSet { document, name, writes, changes };
+            let set = WriteSet { document, name, writes, changes, rebuilt };
             self.saves.bytes += set.bytes();
             self.saves.waiting.push_back(set);
         }
         if self.saves.retry_at.is_none_or(|at| at <= now) {
             self.push_saves();
         }
+    }
+
+    /// Another tab leads: only edits made here are still to be written.
+    pub(super) fn keep_own_saves(&mut self) {
+        self.saves.keep_edits();
+        self.push_saves();
     }
 
     /// Sends all that has gathered, unless something is on its way.
@@ -91,7 +120,9 @@ impl Replica {
     pub(super) fn read_rows(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get(&id) else { return };
         if self.saves.concerns(&doc.name) {
-            self.saves.reads.push(id);
+            if !self.saves.reads.contains(&id) {
+                self.saves.reads.push(id);
+            }
             return;
         }
         let prefix = rows::prefix(&doc.name);
@@ -117,6 +148,9 @@ impl Replica {
         for set in flight {
             self.saves.bytes -= set.bytes();
             self.mark_saved(set.document, &set.changes);
+            if let Some(replaced) = set.rebuilt {
+                self.rebuilt(set.document, &replaced);
+            }
             touched.push(set.document);
         }
         touched.dedup();
@@ -125,6 +159,7 @@ impl Replica {
             self.report_edits(document);
             self.event(Event::Status(document));
             self.flush(now, document);
+            self.grown(now, document);
         }
         for id in std::mem::take(&mut self.saves.reads) {
             self.read_rows(id);
@@ -142,6 +177,7 @@ impl Replica {
         }
         if let Some(doc) = self.documents.get_mut(&document) {
             doc.edits.saved(&saved);
+            doc.tabs.uncommitted.retain(|hash| !saved.contains(hash));
         }
     }
 

@@ -8,6 +8,7 @@ use crate::id::{ChangeHash, SessionId, TaskId};
 use crate::limits::ChangeLimits;
 use crate::planted::Planting;
 use crate::protocol::RejectCode;
+use crate::replica::tabs::TabId;
 use crate::storage::{LocalDone, LocalTask, StoreError};
 
 /// What a replica is told when it is made.
@@ -17,6 +18,8 @@ pub struct Config {
     pub token: Option<String>,
     /// Whether to connect as soon as it is started.
     pub online: bool,
+    /// Which of several tabs on one store this is. It follows until it is told to lead. `None`: nobody else can be on the store.
+    pub tab: Option<TabId>,
     /// First delay between attempts to connect; doubles with each failure, with full jitter.
     pub backoff_min: Duration,
     /// Longest delay between attempts.
@@ -40,6 +43,7 @@ impl Default for Config {
         Self {
             token: None,
             online: true,
+            tab: None,
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
             connect_within: Duration::from_secs(10),
@@ -92,6 +96,13 @@ pub enum Input {
     Disconnected,
     /// The network may be back: try at once.
     NetworkChanged,
+    /// The driver holds the lock on the store: this tab leads. The epoch is higher than that of any leader before, and nothing of theirs is
+    /// written to the store any more.
+    Lead(u64),
+    /// A commit failed since another tab leads. No answer to that commit follows.
+    Deposed,
+    /// Another tab on the store said this.
+    Told(TabId, Bytes),
     /// A storage task is done.
     StoreDone(TaskId, LocalDone),
 }
@@ -107,6 +118,8 @@ pub enum Output {
     Disconnect,
     /// Do this and answer with [`Input::StoreDone`]. Tasks are to be done in order.
     Store(TaskId, LocalTask),
+    /// Say this to another tab on the store, or to all of them. It may be lost with a tab, and is in order otherwise.
+    Tell(Option<TabId>, Bytes),
     /// Tell the application.
     Event(Event),
 }

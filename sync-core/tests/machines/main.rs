@@ -7,6 +7,7 @@ mod net;
 mod pace;
 mod ranges;
 mod room;
+mod tabs;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};
 use net::Net;

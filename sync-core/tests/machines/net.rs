@@ -1,5 +1,7 @@
 //! A network of machines in one thread: every output is carried out at once, in order.
 
+mod tabs;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use sync_core::document::InitValue;
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, SessionId};
 use sync_core::protocol::{ClientMessage, ServerMessage};
 use sync_core::reading::Reading;
-use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status};
+use sync_core::replica::{self, ChangeId, DocumentId, OutboxState, Replica, Status, TabId};
 use sync_core::rng::Rng;
 use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
@@ -43,7 +45,9 @@ impl Server {
 
 struct Client {
     replica: Replica,
-    store: MemoryLocalStore,
+    /// Its store; tabs share one.
+    store: usize,
+    tab: Option<TabId>,
     session: Option<SessionId>,
     full: bool,
 }
@@ -58,6 +62,8 @@ pub(crate) struct Net {
     now: Instant,
     rng: Rng,
     clients: Vec<Client>,
+    stores: Vec<MemoryLocalStore>,
+    pub deaf: bool,
     pub server: Server,
     steps: VecDeque<Step>,
 }
@@ -77,10 +83,20 @@ impl Net {
             retry_after_ms: 1_000,
             opens: 0,
         };
-        let mut net = Self { now: Instant(1), rng, clients: Vec::new(), server, steps: VecDeque::new() };
+        let mut net = Self {
+            now: Instant(1),
+            rng,
+            clients: Vec::new(),
+            stores: Vec::new(),
+            deaf: false,
+            server,
+            steps: VecDeque::new(),
+        };
         for _ in 0..clients {
             let replica = Replica::new(replica::Config::default(), net.rng.bytes());
-            net.clients.push(Client { replica, store: MemoryLocalStore::new(), session: None, full: false });
+            let store = net.stores.len();
+            net.stores.push(MemoryLocalStore::new());
+            net.clients.push(Client { replica, store, tab: None, session: None, full: false });
         }
         net.settle();
         net
@@ -123,11 +139,6 @@ impl Net {
         self.steps.push_back(Step::Client(client, replica::Input::Frame(message.encode())));
     }
 
-    pub(crate) fn close(&mut self, client: usize, id: DocumentId) {
-        self.clients[client].replica.close(id);
-        self.drain_client(client);
-    }
-
     pub(crate) fn set_online(&mut self, client: usize, online: bool) {
         self.clients[client].replica.set_online(self.now, online);
         self.drain_client(client);
@@ -154,7 +165,8 @@ impl Net {
     }
 
     pub(crate) fn clone_client(&mut self, from: usize, to: usize) {
-        self.clients[to].store = self.clients[from].store.clone();
+        let (from, store) = (self.clients[from].store, self.clients[to].store);
+        self.stores[store] = self.stores[from].clone();
         self.restart_client(to, false);
     }
 
@@ -364,10 +376,11 @@ impl Net {
                     let client = &mut self.clients[index];
                     let done = match work {
                         LocalTask::Commit(_) if client.full => LocalDone::Committed(Err(StoreError::Full)),
-                        work => work.run(&mut client.store),
+                        work => work.run(&mut self.stores[client.store]),
                     };
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
+                replica::Output::Tell(to, bytes) => self.tell_tabs(index, to, &bytes),
                 replica::Output::Event(_) => {}
             }
         }

@@ -9,13 +9,17 @@ import { RejoinError } from "../errors.js";
 import { type LocalStore, prefixEnd, type Row, StoreError, TABLES, type Table, type Write } from "./store.js";
 
 /** Format n is the database's version; an older one is brought up in `upgrade`, a newer one refused. */
-const FORMAT = 1;
+const FORMAT = 2;
+/** The row that counts leaders. */
+const EPOCH_KEY = new TextEncoder().encode("epoch");
 
 export class IndexedDbStore implements LocalStore {
   readonly durable = true;
   readonly #name: string;
   #database: IDBDatabase | undefined;
   #closed = false;
+  /** Set while the tab leads: commits under another one fail. */
+  #epoch: number | undefined;
 
   private constructor(name: string) {
     this.#name = name;
@@ -42,21 +46,55 @@ export class IndexedDbStore implements LocalStore {
   }
 
   async commit(writes: readonly Write[]): Promise<void> {
-    const tables = [...new Set(writes.map((write) => write.table))];
-    if (tables.length === 0) return;
-    const transaction = await this.#transaction(tables, "readwrite");
-    try {
-      for (const write of writes) {
-        const store = transaction.objectStore(write.table);
-        if (write.kind === "put") store.put(exact(write.value), exact(write.key));
-        else if (write.kind === "delete") store.delete(exact(write.key));
-        else store.delete(rangeOf(write.prefix) ?? IDBKeyRange.lowerBound(new Uint8Array()));
+    const tables = new Set(writes.map((write) => write.table));
+    if (tables.size === 0) return;
+    const epoch = this.#epoch;
+    if (epoch !== undefined) tables.add("meta");
+    const transaction = await this.#transaction([...tables], "readwrite");
+    let ended: Error | undefined;
+    const end = (error: Error) => {
+      ended = error;
+      transaction.abort();
+    };
+    const write = () => {
+      try {
+        writeAll(transaction, writes);
+        transaction.commit();
+      } catch (error) {
+        end(failure(error));
       }
-      transaction.commit();
-    } catch (error) {
-      throw failure(error);
+    };
+    if (epoch === undefined) write();
+    else {
+      const held = transaction.objectStore("meta").get(EPOCH_KEY);
+      held.onsuccess = () => {
+        if (epochOf(held.result) === epoch) return write();
+        this.#epoch = undefined;
+        end(new StoreError("deposed", "another tab leads"));
+      };
     }
+    await done(transaction).catch((error: unknown) => {
+      throw ended ?? error;
+    });
+  }
+
+  async lead(): Promise<number> {
+    const transaction = await this.#transaction(["meta"], "readwrite");
+    const store = transaction.objectStore("meta");
+    const held = store.get(EPOCH_KEY);
+    let epoch = 0;
+    held.onsuccess = () => {
+      epoch = epochOf(held.result) + 1;
+      store.put(new TextEncoder().encode(String(epoch)), EPOCH_KEY);
+      transaction.commit();
+    };
     await done(transaction);
+    this.#epoch = epoch;
+    return epoch;
+  }
+
+  follow(): void {
+    this.#epoch = undefined;
   }
 
   close(): void {
@@ -97,6 +135,19 @@ export class IndexedDbStore implements LocalStore {
   }
 }
 
+function writeAll(transaction: IDBTransaction, writes: readonly Write[]): void {
+  for (const write of writes) {
+    const store = transaction.objectStore(write.table);
+    if (write.kind === "put") store.put(exact(write.value), exact(write.key));
+    else if (write.kind === "delete") store.delete(exact(write.key));
+    else store.delete(rangeOf(write.prefix) ?? IDBKeyRange.lowerBound(new Uint8Array()));
+  }
+}
+
+function epochOf(row: unknown): number {
+  return row === undefined ? 0 : Number(new TextDecoder().decode(bytes(row)));
+}
+
 /** Deletes a database with all that is in it. */
 export function deleteDatabase(name: string): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -115,7 +166,11 @@ function openDatabase(name: string): Promise<IDBDatabase> {
       reject(failure(error));
       return;
     }
-    request.onupgradeneeded = () => TABLES.forEach((table) => request.result.createObjectStore(table));
+    // Format 1 had the same tables, and one tab at a time; the engine reads its rows.
+    request.onupgradeneeded = () => {
+      const { result } = request;
+      for (const table of TABLES) if (!result.objectStoreNames.contains(table)) result.createObjectStore(table);
+    };
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(failure(request.error));
     request.onblocked = () => reject(new StoreError("io", "another tab holds an older version of the store"));

@@ -15,16 +15,22 @@ export interface LocalStore {
   read(tables: readonly Table[], prefix: Uint8Array): Promise<Row[][]>;
   /** Commits all writes in order, or none; ends once they would survive a crash. */
   commit(writes: readonly Write[]): Promise<void>;
+  /** Makes this the store of the tab that leads: from now on no earlier leader can commit. Gives a number that grows with each. */
+  lead?(): Promise<number>;
+  /** Makes this the store of a tab that follows. */
+  follow?(): void;
   /** Lets the store go. */
   close(): void;
 }
 
+export type StoreErrorCode = "full" | "io" | "corrupt" | "deposed";
+
 /** Why a store could not do something. */
 export class StoreError extends Error {
-  /** Only `full` and `io` may pass by themselves. */
-  readonly code: "full" | "io" | "corrupt";
+  /** Only `full` and `io` may pass by themselves. `deposed`: another tab leads. */
+  readonly code: StoreErrorCode;
 
-  constructor(code: "full" | "io" | "corrupt", message: string) {
+  constructor(code: StoreErrorCode, message: string) {
     super(message);
     this.name = "StoreError";
     this.code = code;

@@ -1,14 +1,17 @@
 /** The real server program, which may die and come back on the same folder and port. */
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import { promisify } from "node:util";
 
 export class SyncServer {
   readonly #data: string;
+  #folder: string;
   readonly #origin: string;
   #child: ChildProcess | undefined;
   #listen = "127.0.0.1:0";
@@ -17,6 +20,7 @@ export class SyncServer {
 
   private constructor(data: string, origin: string, settings: string[]) {
     this.#data = data;
+    this.#folder = join(data, "store");
     this.#origin = origin;
     this.#settings = settings;
   }
@@ -37,7 +41,7 @@ export class SyncServer {
     if (!program) throw new Error("REJOIN_SERVER names the server program");
     // Silence is noticed after two heartbeats.
     const env = { ...process.env, REJOIN_HEARTBEAT_S: "1", REJOIN_LOG: "warn" };
-    const args = ["serve", "--data", this.#data, "--listen", this.#listen, "--allow-origin", this.#origin, ...this.#settings];
+    const args = ["serve", "--data", this.#folder, "--listen", this.#listen, "--allow-origin", this.#origin, ...this.#settings];
     const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;
     const lines = createInterface({ input: child.stdout });
@@ -61,6 +65,25 @@ export class SyncServer {
     const ended = once(child, "exit");
     child.kill("SIGKILL");
     await ended;
+  }
+
+  /** Writes the whole store to a file; gives it. */
+  async backup(): Promise<string> {
+    const file = join(this.#data, `backup-${randomUUID()}`);
+    await this.#command("export", "--data", this.#folder, "--out", file);
+    return file;
+  }
+
+  /** `kill -9`, and a start on a folder of what a backup holds. */
+  async restore(backup: string): Promise<void> {
+    await this.kill();
+    this.#folder = join(this.#data, randomUUID());
+    await this.#command("import", "--data", this.#folder, backup);
+    await this.start();
+  }
+
+  async #command(...args: string[]): Promise<void> {
+    await promisify(execFile)(process.env.REJOIN_SERVER as string, args);
   }
 
   /** Ends it and removes its data. */

@@ -234,7 +234,7 @@ impl Host {
                 let done = what.run(&mut self.honest_store);
                 self.steps.push_back(Step::Honest(replica::Input::StoreDone(task, done)));
             }
-            replica::Output::Event(_) => {}
+            replica::Output::Tell(..) | replica::Output::Event(_) => {}
         }
     }
 }

@@ -1,0 +1,90 @@
+/**
+ * The tabs on one store: each holds a number by a lock, one of them the lock of the leader, and all hear each other on a channel.
+ *
+ * Owns locks and channel. What tabs say, and what leading means, is the engine's business. A lock goes with its page, however that ends.
+ */
+
+import { RejoinError } from "./errors.js";
+
+/** Most tabs on one store, as the engine has it. */
+const TABS_MAX = 256;
+
+/** What tabs say goes by this. */
+type Said = { from: number; to: number | undefined; message: Uint8Array };
+
+/** Whether the browser has locks for this page; it has none where the page came over plain http from another machine. */
+export function hasLocks(): boolean {
+  return Boolean(globalThis.navigator?.locks);
+}
+
+export class Tabs {
+  /** This tab's number; no other tab has it. */
+  readonly number: number;
+  readonly #name: string;
+  readonly #channel: BroadcastChannel;
+  readonly #free: () => void;
+  readonly #end = new AbortController();
+
+  private constructor(name: string, number: number, free: () => void) {
+    this.number = number;
+    this.#name = name;
+    this.#free = free;
+    this.#channel = new BroadcastChannel(name);
+  }
+
+  /** Takes the lowest number that no other tab has. */
+  static async join(name: string): Promise<Tabs> {
+    for (let number = 0; number < TABS_MAX; number += 1) {
+      const free = await take(`${name}#${number}`);
+      if (free) return new Tabs(name, number, free);
+    }
+    throw new RejoinError("store-in-use", `${TABS_MAX} tabs have this store open`);
+  }
+
+  /** Calls `heard` with what other tabs say. */
+  listen(heard: (from: number, message: Uint8Array) => void): void {
+    this.#channel.onmessage = ({ data }: MessageEvent<Said>) => {
+      if (data.to === undefined || data.to === this.number) heard(data.from, data.message);
+    };
+  }
+
+  /** Says something to one tab, or to all others. */
+  say(to: number | undefined, message: Uint8Array): void {
+    if (!this.#end.signal.aborted) this.#channel.postMessage({ from: this.number, to, message } satisfies Said);
+  }
+
+  /** Calls `lead` once no other tab leads, and `lost` if the lock is taken away from this one. */
+  stand(lead: () => void, lost: () => void): void {
+    const { signal } = this.#end;
+    let led = false;
+    const held = () =>
+      new Promise<void>((resolve) => {
+        if (signal.aborted) return resolve();
+        signal.addEventListener("abort", () => resolve());
+        led = true;
+        lead();
+      });
+    navigator.locks.request(`${this.#name}#leader`, { signal }, held).catch(() => {
+      if (led && !signal.aborted) lost();
+    });
+  }
+
+  /** Frees all locks and the channel. */
+  leave(): void {
+    this.#end.abort();
+    this.#channel.close();
+    this.#free();
+  }
+}
+
+/** Takes a lock unless somebody has it; gives what frees it. */
+function take(name: string): Promise<(() => void) | undefined> {
+  return new Promise((resolve, reject) => {
+    const held = (lock: Lock | null) => {
+      if (lock) return new Promise<void>((free) => resolve(free));
+      resolve(undefined);
+      return undefined;
+    };
+    navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
+  });
+}

@@ -1,0 +1,80 @@
+/** A server that has forgotten, and clocks that are wrong. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import { Chromium, joinDocument, open, synced, titles, write } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+let site: Site;
+let chromium: Chromium;
+let server: SyncServer;
+
+before(async () => {
+  site = await Site.start();
+  chromium = await Chromium.start();
+  server = await SyncServer.start(site.origin);
+});
+
+after(async () => {
+  await chromium?.remove();
+  await server?.remove();
+  await site?.stop();
+});
+
+test("a server killed and restored from an old backup gets back from two tabs all that it lacks", async () => {
+  const name = "notes/restored";
+  const context = await chromium.context();
+  const [leader, follower] = [await open(context, site.origin), await open(context, site.origin)];
+  await joinDocument(leader, server.url, { name });
+  await write(leader, "backed up");
+  await synced(leader);
+  const backup = await server.backup();
+  await joinDocument(follower, server.url, { name });
+  await write(leader, "by the leader");
+  await write(follower, "by the follower");
+  for (const page of [leader, follower]) {
+    await titles(page, "backed up", "by the follower", "by the leader");
+    await synced(page);
+  }
+  await server.restore(backup);
+  // Connected again, it puts back into its outbox what the log has lost, and pushes it.
+  for (const page of [leader, follower]) await page.waitForFunction(() => globalThis.client.status.connected);
+  const bob = await open(await chromium.context(), site.origin);
+  await joinDocument(bob, server.url, { name });
+  for (const page of [bob, leader, follower]) {
+    await titles(page, "backed up", "by the follower", "by the leader");
+    await synced(page);
+  }
+  await write(bob, "afterwards");
+  await titles(follower, "afterwards", "backed up", "by the follower", "by the leader");
+});
+
+test("devices whose clocks are an hour off, one ahead and one behind, sync and heal as others do", async () => {
+  const name = "notes/clocks";
+  const pages = [];
+  for (const offset of [3_600_000, -3_600_000]) {
+    const context = await chromium.context();
+    await context.addInitScript((offset) => {
+      const now = Date.now.bind(Date);
+      Date.now = () => now() + offset;
+    }, offset);
+    const page = await open(context, site.origin);
+    await joinDocument(page, server.url, { name });
+    pages.push(page);
+  }
+  const [ahead, behind] = pages as [(typeof pages)[0], (typeof pages)[0]];
+  await write(ahead, "ahead");
+  await titles(behind, "ahead");
+  for (const page of pages) await page.evaluate(() => globalThis.client.goOffline());
+  await write(ahead, "ahead, offline");
+  await write(behind, "behind, offline");
+  const times = await Promise.all(pages.map((page) => page.evaluate(() => globalThis.doc.outbox.map((entry) => entry.time.getTime()))));
+  assert.ok((times[0]?.[0] as number) - (times[1]?.[0] as number) > 7_000_000, "their clocks differ by two hours");
+  for (const page of pages) await page.evaluate(() => globalThis.client.goOnline());
+  for (const page of pages) {
+    await titles(page, "ahead", "ahead, offline", "behind, offline");
+    await synced(page);
+  }
+});

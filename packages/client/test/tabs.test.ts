@@ -1,0 +1,145 @@
+/** Several tabs on one store in a real browser: one connection, followers, and who takes over when the leader goes. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import type { BrowserContext, Page } from "playwright-core";
+
+import { Chromium, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+let site: Site;
+let chromium: Chromium;
+let server: SyncServer;
+
+before(async () => {
+  site = await Site.start();
+  chromium = await Chromium.start();
+  server = await SyncServer.start(site.origin);
+});
+
+after(async () => {
+  await chromium?.remove();
+  await server?.remove();
+  await site?.stop();
+});
+
+/** Tabs of one browser, and how many connections each has made. */
+class Browser {
+  readonly sockets = new Map<Page, number>();
+
+  constructor(
+    readonly context: BrowserContext,
+    readonly name: string,
+  ) {}
+
+  async tab(): Promise<Page> {
+    const page = await open(this.context, site.origin);
+    page.on("websocket", () => this.sockets.set(page, (this.sockets.get(page) ?? 0) + 1));
+    await joinDocument(page, server.url, { name: this.name });
+    return page;
+  }
+
+  /** The first tab, which leads, and others. */
+  async tabs(count: number): Promise<Page[]> {
+    const pages = [await this.tab()];
+    await leads(pages[0] as Page);
+    while (pages.length < count) pages.push(await this.tab());
+    return pages;
+  }
+}
+
+async function browser(name: string): Promise<Browser> {
+  return new Browser(await chromium.context(), name);
+}
+
+async function leads(page: Page): Promise<void> {
+  await page.waitForFunction(() => globalThis.client.status.leads);
+}
+
+/** Ends a tab as a defect of the browser does: with no word to anybody. */
+async function crash(page: Page): Promise<void> {
+  const crashed = page.waitForEvent("crash");
+  const devtools = await page.context().newCDPSession(page);
+  // There is nobody left to answer.
+  devtools.send("Page.crash").catch(() => {});
+  await crashed;
+}
+
+/** The tab among these that leads, once one does. */
+async function leader(pages: Page[]): Promise<Page> {
+  return Promise.any(pages.map((page) => leads(page).then(() => page)));
+}
+
+test("five tabs have one connection, see each other, and go on when the leader crashes", async () => {
+  const tabs = await browser("notes/five");
+  const [first, ...others] = await tabs.tabs(5);
+  const bob = await (await browser("notes/five")).tab();
+  const pages = [first as Page, ...others];
+  for (const [index, page] of pages.entries()) await write(page, `tab ${index}`);
+  const written = pages.map((_, index) => `tab ${index}`);
+  for (const page of [...pages, bob]) await titles(page, ...written);
+  for (const page of pages) await synced(page);
+  assert.deepEqual([...tabs.sockets.values()], [1], "the tabs have one connection");
+
+  await crash(first as Page);
+  const next = await leader(others);
+  for (const page of others) await write(page, `after, ${others.indexOf(page)}`);
+  const all = [...written, ...others.map((_, index) => `after, ${index}`)];
+  for (const page of [...others, bob]) await titles(page, ...all);
+  for (const page of others) await synced(page);
+  assert.deepEqual([...tabs.sockets.entries()].map(([page, count]) => [pages.indexOf(page), count]), [
+    [0, 1],
+    [pages.indexOf(next), 1],
+  ]);
+});
+
+test("an edit made offline in a follower reaches the server though the leader crashes", async () => {
+  const tabs = await browser("notes/offline");
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await second.evaluate(() => globalThis.client.goOffline());
+  await first.waitForFunction(() => globalThis.doc.status.state === "offline");
+  await write(second, "offline, in a follower");
+  await titles(first, "offline, in a follower");
+  assert.equal(await second.evaluate(() => globalThis.doc.status.pending), 1);
+  await crash(first);
+  await leads(second);
+  await second.evaluate(() => globalThis.client.goOnline());
+  await synced(second);
+  const bob = await (await browser("notes/offline")).tab();
+  await titles(bob, "offline, in a follower");
+});
+
+test("a follower's edit is acknowledged through the leader, and the follower takes over when the leader is closed", async () => {
+  const tabs = await browser("notes/closed");
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await second.evaluate(async () => {
+    const edit = globalThis.doc.change((draft) => draft.notes.push({ title: "from the follower", done: false }));
+    await globalThis.doc.acknowledged(edit);
+  });
+  await first.evaluate(() => globalThis.client.close());
+  await leads(second);
+  await write(second, "leads now");
+  await synced(second);
+  // The tab that led comes back, and follows.
+  await load(first, site.origin);
+  await joinDocument(first, server.url, { name: "notes/closed" });
+  await titles(first, "from the follower", "leads now");
+  assert.equal(await first.evaluate(() => globalThis.client.status.leads), false);
+  await synced(first);
+});
+
+test("a tab whose lock was taken from it writes nothing more as the leader, and loses no edit", async () => {
+  const tabs = await browser("notes/taken");
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await write(first, "as the leader");
+  await second.evaluate(() => void navigator.locks.request("rejoin:test#leader", { steal: true }, async () => {}));
+  await leads(second);
+  await first.waitForFunction(() => !globalThis.client.status.leads);
+  await write(first, "as a follower");
+  for (const page of [first, second]) {
+    await titles(page, "as the leader", "as a follower");
+    await synced(page);
+  }
+});

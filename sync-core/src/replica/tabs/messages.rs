@@ -1,0 +1,155 @@
+//! What tabs on one store say to each other. They are of one version: an older or newer one has its own database.
+
+use minicbor::{Decode, Encode};
+
+use crate::clock::VectorClock;
+use crate::id::{ChangeHash, DocumentName};
+use crate::protocol::{Blob, Hash, messages};
+
+messages! {
+    /// What tabs say to each other.
+    TabMessage {
+        /// A tab has come and looks for a leader.
+        0 => Hello(Empty),
+        /// The sender leads.
+        1 => Lead(Lead),
+        /// The link of a document.
+        2 => Link(LinkFrame),
+        /// How a document stands with the server.
+        3 => Standing(Standing),
+        /// The link of a document is to begin again.
+        4 => Again(Again),
+        /// The sender has closed a document.
+        5 => Leave(Leave),
+        /// The sender ends.
+        6 => Bye(Empty),
+        /// What to do with a change in the outbox.
+        7 => Settle(Settle),
+        /// The application wants a connection, or none.
+        8 => Switch(Switch),
+        /// Whether the leader's connection stands.
+        9 => Online(Switch),
+    }
+}
+
+/// Nothing more to say.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Empty {}
+
+/// Who leads.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Lead {
+    /// Grows with each leader of the store.
+    #[n(0)]
+    pub epoch: u64,
+    /// Whether the application wants a connection.
+    #[n(1)]
+    pub wanted: bool,
+    /// Whether it stands.
+    #[n(2)]
+    pub online: bool,
+}
+
+/// Bytes of a document's link.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct LinkFrame {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+    /// Whether the link begins with it.
+    #[n(1)]
+    pub first: bool,
+    /// What the link says.
+    #[n(2)]
+    pub frame: Blob,
+}
+
+/// How a document stands with the server.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Standing {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+    /// What is known to be in the log.
+    #[n(1)]
+    pub acked: VectorClock,
+    /// Whether that is all that the server has said it has.
+    #[n(2)]
+    pub current: bool,
+    /// Whether the server will not open it.
+    #[n(3)]
+    pub refused: bool,
+}
+
+/// The link of a document is to begin again.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Again {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+    /// The store has another document than before: read it first.
+    #[n(1)]
+    pub read: bool,
+    /// Changes that were written again, and the new ones if anything of them survived.
+    #[n(2)]
+    pub replaced: Vec<ReplacedChange>,
+}
+
+/// A change that was written again.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReplacedChange {
+    /// The change.
+    #[n(0)]
+    pub old: Hash,
+    /// What survived of it.
+    #[n(1)]
+    pub new: Option<Hash>,
+}
+
+/// A document was closed.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Leave {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+}
+
+/// What to do with a change in the outbox.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Settle {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+    /// The change.
+    #[n(1)]
+    pub change: Hash,
+    /// Write it again; let it go otherwise.
+    #[n(2)]
+    pub retry: bool,
+}
+
+/// On or off.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Switch {
+    /// Whether on.
+    #[n(0)]
+    pub on: bool,
+}
+
+impl Again {
+    /// A document's link is to begin again.
+    pub(super) fn new(document: &DocumentName, read: bool, replaced: &[(ChangeHash, Option<ChangeHash>)]) -> Self {
+        let one =
+            |(old, new): &(ChangeHash, Option<ChangeHash>)| ReplacedChange { old: Hash(*old), new: new.map(Hash) };
+        Self { document: document.as_str().to_owned(), read, replaced: replaced.iter().map(one).collect() }
+    }
+}

@@ -1,0 +1,207 @@
+//! Several tabs on one store: one leads, the others follow it.
+
+use automerge::{ROOT, transaction::Transactable};
+use sync_core::document::InitValue;
+use sync_core::replica::{DocumentId, Input, State};
+
+use crate::net::Net;
+
+/// Client 0 is somebody else; the tabs follow it, the first of them leads.
+fn tabs(count: u32) -> (Net, Vec<usize>, Vec<DocumentId>) {
+    let mut net = Net::new(2);
+    let tabs: Vec<_> = (0..count).map(|tab| net.tab(1, tab)).collect();
+    net.lead(tabs[0], 1);
+    let documents = tabs.iter().map(|tab| net.open(*tab, "doc")).collect();
+    (net, tabs, documents)
+}
+
+/// All tabs show this value, and nothing waits in any.
+fn all_show(net: &Net, tabs: &[usize], documents: &[DocumentId], value: &str) {
+    for (tab, document) in tabs.iter().zip(documents) {
+        assert_eq!(net.value(*tab, *document), value, "tab {tab}");
+        let status = net.status(*tab, *document);
+        assert_eq!((status.state, status.pending, status.unsaved), (State::Synced, 0, 0), "tab {tab}");
+    }
+}
+
+#[test]
+fn tabs_share_one_connection_and_see_each_other() {
+    let (mut net, tabs, documents) = tabs(3);
+    let other = net.open(0, "doc");
+    let before = net.sessions();
+    for (number, (tab, document)) in tabs.iter().zip(&documents).enumerate() {
+        net.change(*tab, *document, |tx| tx.put(ROOT, format!("{number}"), number as i64));
+    }
+    net.change(0, other, |tx| tx.put(ROOT, "other", 1));
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"0":0,"1":1,"2":2,"other":1}"#);
+    assert_eq!(net.value(0, other), net.value(tabs[0], documents[0]));
+    assert_eq!(net.sessions(), before, "the tabs have made no further connection");
+    assert_eq!(net.server_changes("doc"), 4);
+}
+
+#[test]
+fn an_edit_of_a_follower_is_in_the_store_before_anybody_hears_of_it() {
+    let (mut net, tabs, documents) = tabs(2);
+    net.fill_client(tabs[1], true);
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "a", 1));
+    net.settle_for(0);
+    assert_eq!(net.value(tabs[1], documents[1]), r#"{"a":1}"#, "its own edit it sees at once");
+    assert_eq!(net.value(tabs[0], documents[0]), "{}");
+    net.fill_client(tabs[1], false);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"a":1}"#);
+}
+
+/// The follower edits offline and nobody hears of it; the leader crashes, and then the follower. The next one finds the edit in the store.
+#[test]
+fn what_followers_have_saved_reaches_the_server_whoever_crashes() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.set_online(tabs[0], false);
+    net.settle();
+    net.change(tabs[2], documents[2], |tx| tx.put(ROOT, "heard", 1));
+    net.settle();
+    assert_eq!(net.status(tabs[2], documents[2]).state, State::Offline);
+    net.deaf = true;
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "unheard", 2));
+    net.settle();
+    net.crash_tab(tabs[0]);
+    net.crash_tab(tabs[1]);
+    net.deaf = false;
+    net.lead(tabs[2], 2);
+    net.set_online(tabs[2], true);
+    net.settle();
+    all_show(&net, &tabs[2..], &documents[2..], r#"{"heard":1,"unheard":2}"#);
+    assert_eq!(net.server_changes("doc"), 2);
+}
+
+#[test]
+fn a_follower_that_takes_over_goes_on_where_the_leader_was() {
+    let (mut net, mut tabs, mut documents) = tabs(3);
+    let other = net.open(0, "doc");
+    for round in 0..3 {
+        for (tab, document) in tabs.iter().zip(&documents) {
+            net.change(*tab, *document, |tx| tx.put(ROOT, format!("{round} {tab}"), 1));
+            net.settle_for(0);
+        }
+        net.change(0, other, |tx| tx.put(ROOT, format!("other {round}"), 1));
+        net.settle();
+        net.crash_tab(tabs.remove(0));
+        documents.remove(0);
+        // A new tab under the number of the one that has gone writes on as it did.
+        tabs.push(net.tab(1, round));
+        documents.push(net.open(*tabs.last().expect("three tabs"), "doc"));
+        net.lead(tabs[0], u64::from(round) + 2);
+        net.settle();
+    }
+    let value = net.value(0, other);
+    all_show(&net, &tabs, &documents, &value);
+    assert_eq!(net.server_changes("doc"), 12);
+}
+
+#[test]
+fn tabs_that_make_the_same_root_key_write_it_once() {
+    let (mut net, tabs, documents) = tabs(3);
+    for (tab, document) in tabs.iter().zip(&documents) {
+        net.init(*tab, *document, "list", InitValue::List);
+    }
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"list":[]}"#);
+    net.crash_tab(tabs[0]);
+    net.lead(tabs[1], 2);
+    all_show(&net, &tabs[1..], &documents[1..], r#"{"list":[]}"#);
+    assert_eq!(net.server_changes("doc"), 1);
+}
+
+/// A follower has written on top of a change while the leader learned that the server will not have it. Both are to be seen, and what
+/// can stand without the other is written again.
+#[test]
+fn an_edit_on_top_of_a_refused_one_is_not_lost() {
+    let (mut net, tabs, documents) = tabs(2);
+    net.set_online(tabs[0], false);
+    net.server.value_bytes_max(10);
+    net.restart_server();
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "long", "0123456789 and more"));
+    net.settle();
+    net.deaf = true;
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "short", 1));
+    net.set_online(tabs[0], true);
+    net.settle();
+    net.deaf = false;
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "later", 1));
+    net.settle();
+    for (tab, document) in tabs.iter().zip(&documents) {
+        assert_eq!(net.value(*tab, *document), "{}", "tab {tab}");
+        assert_eq!(net.status(*tab, *document).rejected, 3, "tab {tab}");
+    }
+    net.server.value_bytes_max(1_000);
+    net.restart_server();
+    assert_eq!(net.retry_rejected(tabs[1], documents[1]), [true; 3]);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"later":1,"long":"0123456789 and more","short":1}"#);
+}
+
+#[test]
+fn a_server_restored_from_a_backup_gets_back_what_followers_wrote_meanwhile() {
+    let (mut net, tabs, documents) = tabs(2);
+    let image = net.server_image();
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    // The leader does not hear of this edit before it has put all that the server lacks back into the outbox.
+    net.deaf = true;
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "second", 1));
+    net.restore_server(image);
+    net.settle();
+    net.crash_tab(tabs[1]);
+    net.deaf = false;
+    net.crash_tab(tabs[0]);
+    let next = net.tab(1, 0);
+    net.lead(next, 2);
+    let document = net.open(next, "doc");
+    net.settle();
+    all_show(&net, &[next], &[document], r#"{"first":1,"second":1}"#);
+    assert_eq!(net.server_changes("doc"), 2);
+}
+
+#[test]
+fn a_leader_that_was_deposed_follows_and_loses_no_edit() {
+    let (mut net, tabs, documents) = tabs(2);
+    let other = net.open(0, "doc");
+    net.fill_client(tabs[0], true);
+    net.change(0, other, |tx| tx.put(ROOT, "received", 1));
+    net.settle_for(0);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "written", 1));
+    net.lead(tabs[1], 2);
+    net.fill_client(tabs[0], false);
+    net.feed(tabs[0], Input::Deposed);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"received":1,"written":1}"#);
+    assert_eq!(net.server_changes("doc"), 2);
+}
+
+#[test]
+fn a_document_that_a_follower_alone_has_open_is_kept_in_sync_and_let_go_with_it() {
+    let (mut net, tabs, _) = tabs(2);
+    let (other, theirs) = (net.open(0, "theirs"), net.open(tabs[1], "theirs"));
+    net.change(0, other, |tx| tx.put(ROOT, "a", 1));
+    net.settle();
+    assert_eq!(net.value(tabs[1], theirs), r#"{"a":1}"#);
+    net.close(tabs[1], theirs);
+    net.settle();
+    net.change(0, other, |tx| tx.put(ROOT, "b", 1));
+    net.settle();
+    let again = net.open(tabs[1], "theirs");
+    net.settle();
+    assert_eq!(net.value(tabs[1], again), r#"{"a":1,"b":1}"#);
+}
+
+#[test]
+fn a_tab_without_a_document_knows_whether_the_leader_is_connected() {
+    let mut net = Net::new(2);
+    let (leader, follower) = (net.tab(1, 0), net.tab(1, 1));
+    net.lead(leader, 1);
+    assert!(net.is_online(leader) && net.is_online(follower));
+    net.set_online(follower, false);
+    net.settle();
+    assert!(!net.is_online(leader) && !net.is_online(follower));
+}
