@@ -197,13 +197,17 @@ impl Local {
             if rows::is_numbered(value) {
                 delta.writes.push(Write::Delete { table: Table::Outbox, key: key.clone() });
                 delta.writes.push(rows::put_outbox(&self.name, &change, row.rejected.clone()));
+            } else if *key != rows::outbox_key(&self.name, &change) {
+                return Err(StoreError::Corrupt(format!("change {} stands under the key of another", change.hash())));
             }
             match row.rejected {
                 Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, code, reason }),
                 // Two tabs have created the same root key.
-                None if self.all.contains(&change.hash()) => {
+                None if self.acked.contains(&change.hash()) => {
                     delta.writes.push(rows::delete_outbox(&self.name, &change))
                 }
+                // It was numbered as well.
+                None if self.all.contains(&change.hash()) => {}
                 None => match self.admit(&change, &ChangeLimits::stored()) {
                     Ok(()) => {
                         changes.push(change.clone());
