@@ -478,7 +478,9 @@ fn take_ack(local: &mut Local, batch: &Batch, ack: &Ack, planted: bool) -> Resul
         .cloned()
         .collect();
     local.acknowledge(&acknowledged, &mut delta)?;
-    if !taken.is_empty() {
+    if taken.is_empty() {
+        local.rely_on(LogSeq(ack.first.0.saturating_sub(1)), ack.digest);
+    } else {
         let end = LogSeq(ack.first.0 + taken.len() as u64 - 1);
         local.fill(ack.first, taken, ack.digest)?;
         if let (true, Some(cursor)) = (planted, &mut local.cursor)

@@ -182,15 +182,21 @@ impl Local {
         let last = LogSeq(first.0 + hashes.len() as u64 - 1);
         let at = self.ranges.partition_point(|(f, _)| *f < first);
         self.ranges.insert(at, (first, hashes));
-        if self.highest.is_none_or(|h| h.seq < last) {
-            self.highest = Some(Acked { seq: last, digest });
-        }
+        self.rely_on(last, digest);
         self.absorb_ranges();
         match self.cursor {
             Some(cursor) if cursor.seq == last && cursor.digest != digest => {
                 Err(LocalError::Mismatch(format!("another digest at {last}")))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// What was acknowledged stands at or before this position: a log that does not have it is not the one that we know.
+    pub(super) fn rely_on(&mut self, seq: LogSeq, digest: Digest) {
+        let known = self.highest.map(|highest| highest.seq).max(self.cursor.map(|cursor| cursor.seq));
+        if known < Some(seq) {
+            self.highest = Some(Acked { seq, digest });
         }
     }
 

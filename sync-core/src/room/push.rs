@@ -36,7 +36,7 @@ struct Flight {
 struct PendingAck {
     session: SessionId,
     batch: BatchId,
-    first: LogSeq,
+    first: Option<LogSeq>,
     count: u32,
     held: Vec<u32>,
     /// Sent once this position is durable.
@@ -99,7 +99,6 @@ impl Room {
         // A batch of nothing is answered too.
         if outcome.count > 0 || !outcome.held.is_empty() || is_empty {
             let Batch { held, needs, first, count, .. } = outcome;
-            let first = first.unwrap_or(needs.plus(1));
             self.staging.acks.push_back(PendingAck { session, batch, first, count, held, needs });
             if let Some(subscriber) = self.subscribers.get_mut(&session) {
                 subscriber.pending += 1;
@@ -259,11 +258,13 @@ impl Room {
             let Some(body) = self.phase.body() else { return };
             let Some(subscriber) = self.subscribers.get_mut(&ack.session) else { continue };
             subscriber.pending = subscriber.pending.saturating_sub(1);
-            let last = LogSeq(ack.first.0 + u64::from(ack.count) - u64::from(ack.count > 0));
+            // Where the batch brought nothing: up to where its writer may rely on the log, in which all that it held already stands.
+            let first = ack.first.unwrap_or(body.durable.plus(1));
+            let last = LogSeq(first.0 + u64::from(ack.count) - 1);
             let message = ServerMessage::Ack(Ack {
                 handle: subscriber.handle,
                 batch: ack.batch,
-                first: ack.first,
+                first,
                 count: ack.count,
                 digest: body.reading.log.digest_at(last).unwrap_or(body.reading.log.digest()),
                 held: (!ack.held.is_empty()).then_some(ack.held),

@@ -64,6 +64,8 @@ pub(crate) struct Net {
     clients: Vec<Client>,
     stores: Vec<MemoryLocalStore>,
     pub deaf: bool,
+    /// Ranges of the log do not reach the clients.
+    pub(crate) ranges_lost: bool,
     pub server: Server,
     steps: VecDeque<Step>,
 }
@@ -89,6 +91,7 @@ impl Net {
             clients: Vec::new(),
             stores: Vec::new(),
             deaf: false,
+            ranges_lost: false,
             server,
             steps: VecDeque::new(),
         };
@@ -236,6 +239,11 @@ impl Net {
     /// Goes back to an image, as a restore from backup does.
     pub(crate) fn restore_server(&mut self, mut image: MemoryStore) {
         image.set_store_id(self.rng.store_id());
+        self.swap_server(image);
+    }
+
+    /// Puts an image in the place of the server's store, which does not know that it went back.
+    pub(crate) fn swap_server(&mut self, image: MemoryStore) {
         self.server.store = image;
         self.restart_server();
     }
@@ -411,7 +419,9 @@ impl Net {
                     if let Some((name, bytes)) = from {
                         self.steps.push_back(Step::Server(id, session::Input::Written(name, bytes)));
                     }
-                    if self.clients[client].session == Some(id) {
+                    let said = ServerMessage::decode_all(&bytes).expect("servers speak clearly");
+                    let lost = self.ranges_lost && said.iter().any(|m| matches!(m, ServerMessage::Changes(_)));
+                    if self.clients[client].session == Some(id) && !lost {
                         self.steps.push_back(Step::Client(client, replica::Input::Frame(bytes)));
                     }
                 }

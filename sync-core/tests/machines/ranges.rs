@@ -56,3 +56,34 @@ fn beyond_the_head_of_its_opening_a_reconciled_client_counts_newcomers_as_the_lo
     assert_eq!(net.value(0, a), r#"{"a":2,"b":4,"c":5}"#);
     assert_eq!(net.server.opens, opens + 3, "newcomers open it once, and so does who comes back");
 }
+
+/// Seed 410119. A push came again after a crash, and was acknowledged as held already; the range in which it stands was still to come
+/// when the server went back to just the position of the cursor. It was taken for the same log, and nobody sent it what it had lost.
+#[test]
+fn a_log_that_went_back_to_the_cursor_gets_what_was_acknowledged_as_held_beyond_it() {
+    let mut net = Net::new(2);
+    let a = net.open(0, "doc");
+    net.change(0, a, |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    let image = net.server_image();
+    net.set_online(0, false);
+    net.change(0, a, |tx| tx.put(ROOT, "second", 1));
+    net.settle();
+    // A copy of the store stands for the push whose acknowledgement is lost.
+    net.clone_client(0, 1);
+    net.open(1, "doc");
+    net.set_online(1, true);
+    net.settle();
+    net.set_online(1, false);
+    net.settle();
+    assert_eq!(net.server_changes("doc"), 2);
+    net.ranges_lost = true;
+    net.set_online(0, true);
+    net.settle_for(0);
+    assert_eq!(net.outbox(0, a), 0, "it is held already");
+    net.restart_client(0, true);
+    net.open(0, "doc");
+    net.ranges_lost = false;
+    net.swap_server(image);
+    assert_eq!(net.server_changes("doc"), 2);
+}
