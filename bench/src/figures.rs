@@ -25,7 +25,7 @@ use Reach::{AtLeast, AtMost, Told};
 struct Spec(&'static str, &'static str, &'static str, Reach);
 
 /// All figures, in the order of the table.
-const SPECS: [Spec; 34] = [
+const SPECS: [Spec; 39] = [
     Spec("fsync_p50_ms", "fdatasync of the disk, p50", "ms", Told),
     Spec("fsync_p99_ms", "fdatasync of the disk, p99", "ms", Told),
     Spec("idle_kib", "idle: resident a connection", "KiB", AtMost(8.0)),
@@ -34,8 +34,11 @@ const SPECS: [Spec; 34] = [
     Spec("fanout_p50_over_fsync_ms", "fan-out: p50 above fdatasync p50", "ms", AtMost(2.0)),
     Spec("fanout_p99_over_fsync_ms", "fan-out: p99 above fdatasync p99", "ms", AtMost(5.0)),
     Spec("fanout_p99_ms_normal", "fan-out: p99, durability normal", "ms", AtMost(4.0)),
+    Spec("fanout_p50_ms_normal", "fan-out: p50, durability normal", "ms", Told),
+    Spec("fanout_delivered", "fan-out: part that was delivered", "", AtLeast(1.0)),
     Spec("live_bytes_per_change", "live: wire of a character to a subscriber", "bytes", AtMost(56.0)),
     Spec("burst_changes_per_s", "burst: until all subscribers have all", "changes/s", AtLeast(20_000.0)),
+    Spec("burst_delivered", "burst: part that was delivered", "", AtLeast(1.0)),
     Spec("writes_per_s", "writes: 50 clients", "changes/s", Told),
     Spec("writes_floor_ratio", "writes: ours / bare", "", AtLeast(0.7)),
     Spec("writes_cpu_s_per_10k", "writes: CPU per 10,000 changes", "s", AtMost(0.2)),
@@ -43,6 +46,8 @@ const SPECS: [Spec; 34] = [
     Spec("cold_round_trips", "cold open: round trips", "", AtMost(1.0)),
     Spec("cold_server_cpu_ms", "cold open: server CPU", "ms", AtMost(5.0)),
     Spec("cold_server_cpu_ms_restarted", "cold open after a restart: server CPU", "ms", AtMost(20.0)),
+    Spec("cold_ms", "cold open: until the client has it", "ms", Told),
+    Spec("cold_ms_restarted", "cold open after a restart: until the client has it", "ms", Told),
     Spec("cold_rss_mib", "cold open after a restart: memory", "MiB", AtMost(20.0)),
     Spec("reconnect_bytes_up", "reconnect 100 + 100: up", "bytes", AtMost(1_200.0)),
     Spec("reconnect_bytes_down", "reconnect 100 + 100: down", "bytes", AtMost(1_200.0)),

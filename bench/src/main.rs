@@ -6,6 +6,7 @@ mod copy;
 mod disk;
 mod figures;
 mod floor;
+mod peers;
 mod process;
 mod rows;
 mod soak;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use clap::{Parser, Subcommand, ValueEnum as _};
 
 use figures::{Error, Report, heading};
+use peers::Peer;
 use rows::{Bench, Row};
 
 /// Turns that a comparison takes.
@@ -35,6 +37,9 @@ struct Cli {
     /// Only these rows
     #[arg(long, value_delimiter = ',')]
     rows: Vec<Row>,
+    /// The same work on these peers, or on all; `cargo xtask bench` installs them
+    #[arg(long, value_delimiter = ',', num_args = 0..=1, require_equals = true, default_missing_values = Peer::NAMES)]
+    peers: Vec<Peer>,
     /// Everything tiny: shows that it runs, and gives no figure worth telling
     #[arg(long)]
     quick: bool,
@@ -96,9 +101,16 @@ async fn run(cli: Cli) -> Result<(), Error> {
     let mut failed = Vec::new();
     let start = Instant::now();
     for row in Row::value_variants().iter().filter(|row| cli.rows.is_empty() || cli.rows.contains(row)) {
-        if let Err(error) = rows::run(*row, &bench, figures).await {
+        if let Err(error) = rows::run(*row, &bench, &mut report.ours).await {
             println!("  not taken: {error}");
             failed.push(format!("{row:?}: {error}"));
+        }
+        for peer in &cli.peers {
+            let figures = report.peers.entry(peer.name().into()).or_default();
+            if let Err(error) = peer.run(*row, &bench, figures).await {
+                // A peer that fails at something is a figure less, and no fault of ours.
+                println!("  not taken: {error}");
+            }
         }
         println!("  ({} s since the start)", start.elapsed().as_secs());
     }

@@ -5,7 +5,7 @@ mod burst;
 mod documents;
 mod fanout;
 mod idle;
-mod paper;
+pub(crate) mod paper;
 mod writes;
 
 use std::path::{Path, PathBuf};

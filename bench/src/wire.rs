@@ -26,7 +26,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use crate::figures::Error;
 
 /// How long anything may take on a busy machine before a row fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The generator's own buffers; small, since it holds thousands of connections.
 const BUFFER_BYTES: usize = 4 << 10;
@@ -78,11 +78,18 @@ pub(crate) struct Socket {
 impl Socket {
     /// Connects to a path, asking for our subprotocol.
     pub(crate) async fn connect(address: SocketAddr, path: &str) -> Result<Self, Error> {
+        Self::dial(address, path, Some(SUBPROTOCOL)).await
+    }
+
+    /// Connects to a path, asking for a subprotocol if there is one to ask for.
+    pub(crate) async fn dial(address: SocketAddr, path: &str, subprotocol: Option<&str>) -> Result<Self, Error> {
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
         let counts = Arc::new(Counts::default());
         let mut request = format!("ws://{address}{path}").into_client_request()?;
-        request.headers_mut().insert("Sec-WebSocket-Protocol", SUBPROTOCOL.parse()?);
+        if let Some(subprotocol) = subprotocol {
+            request.headers_mut().insert("Sec-WebSocket-Protocol", subprotocol.parse()?);
+        }
         let config = WebSocketConfig::default().read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
         let (stream, _) = client_async_with_config(request, Counted(tcp, counts.clone()), Some(config)).await?;
         counts.up.store(0, Ordering::Relaxed);
@@ -97,9 +104,14 @@ impl Socket {
 
     /// The next binary frame, waiting at most [`PATIENCE`].
     pub(crate) async fn next(&mut self) -> Result<Bytes, Error> {
+        // Pings don't count: a server that sends nothing else is as good as silent.
+        let next = tokio::time::timeout(PATIENCE, self.binary()).await;
+        next.map_err(|_| format!("nothing came within {} s", PATIENCE.as_secs()))?
+    }
+
+    async fn binary(&mut self) -> Result<Bytes, Error> {
         loop {
-            let next = tokio::time::timeout(PATIENCE, self.stream.next()).await;
-            match next.map_err(|_| format!("nothing came within {} s", PATIENCE.as_secs()))? {
+            match self.stream.next().await {
                 Some(Ok(Message::Binary(bytes))) => return Ok(bytes),
                 Some(Ok(Message::Close(frame))) => return Err(format!("the server closed: {frame:?}").into()),
                 Some(Ok(_)) => {}
@@ -107,6 +119,11 @@ impl Socket {
                 None => return Err("the connection ended".into()),
             }
         }
+    }
+
+    /// Reads for ever what nobody waits for, until the connection ends.
+    pub(crate) async fn hold(&mut self) {
+        while self.binary().await.is_ok() {}
     }
 
     /// Bytes sent and received since the upgrade.

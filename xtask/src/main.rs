@@ -55,7 +55,7 @@ enum Command {
     Golden,
     /// Feed the engine hostile input by coverage: --target NAME --seconds N, or --list.
     Fuzz(fuzz::Options),
-    /// Measure the server: --json FILE, --rows NAME,NAME, or --help.
+    /// Measure the server: --json FILE, --rows NAME,NAME, --peers beside the servers that people would pick instead, or --help.
     #[command(disable_help_flag = true)]
     Bench {
         /// Passed on to the benchmark.

@@ -36,6 +36,11 @@ pub(crate) fn for_browser_tests() -> Result<(), Failure> {
     chromium::ready()
 }
 
+/// What the servers need that the benchmark compares ours with.
+pub(crate) fn for_peers() -> Result<(), Failure> {
+    node::ready(&["bench/peers/hocuspocus", "bench/peers/y-websocket", "bench/peers/automerge-repo"])
+}
+
 /// What the fuzzer needs.
 pub(crate) fn for_fuzzing() -> Result<(), Failure> {
     c_compiler()?;

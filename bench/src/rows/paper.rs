@@ -49,12 +49,12 @@ pub(super) async fn bring(server: &Process, name: &str, changes: &[Change]) -> R
 }
 
 /// What one conversation cost.
-pub(super) struct Cost {
-    pub(super) up: f64,
-    pub(super) down: f64,
-    pub(super) trips: f64,
-    pub(super) cpu_ms: f64,
-    pub(super) wall_ms: f64,
+pub(crate) struct Cost {
+    pub(crate) up: f64,
+    pub(crate) down: f64,
+    pub(crate) trips: f64,
+    pub(crate) cpu_ms: f64,
+    pub(crate) wall_ms: f64,
 }
 
 impl Cost {
@@ -67,7 +67,7 @@ impl Cost {
     }
 
     /// The middle of each.
-    pub(super) fn median(costs: &[Self]) -> Self {
+    pub(crate) fn median(costs: &[Self]) -> Self {
         let of = |pick: fn(&Self) -> f64| median(&costs.iter().map(pick).collect::<Vec<_>>());
         Self {
             up: of(|c| c.up),
@@ -173,10 +173,10 @@ async fn cold(bench: &Bench, data: &Path, last: u64, warm: &Cost, figures: &mut 
     figures.put("cold_wire_bytes", warm.up + warm.down);
     figures.put("cold_round_trips", warm.trips);
     figures.put("cold_server_cpu_ms", warm.cpu_ms);
-    line("cold open: wall", warm.wall_ms, "ms", "");
+    figures.put("cold_ms", warm.wall_ms);
     figures.put("cold_server_cpu_ms_restarted", restarted.cpu_ms);
     figures.put("cold_rss_mib", mib);
-    line("cold open after a restart: wall", restarted.wall_ms, "ms", "");
+    figures.put("cold_ms_restarted", restarted.wall_ms);
     server.stop()
 }
 
