@@ -3,7 +3,9 @@
 //! It reads over a connection of its own and hands each step to the writer as one more job, so nothing waits for it. It may be killed between
 //! any two steps. A document that it can't compact is left as it is, and the others go on.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod growth;
+
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -13,8 +15,10 @@ use sync_core::compact::{self, Options, Report, Source};
 use sync_core::id::{DocumentName, LogSeq};
 use sync_core::storage::{Compaction, Loaded, StoreError};
 use tokio::sync::{broadcast, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::backplane::{Announcement, Backplane};
+use crate::compactor::growth::{Growth, REST};
 use crate::meter;
 use crate::rooms::Rooms;
 use crate::store::{ReadStore, SqliteReader};
@@ -22,9 +26,6 @@ use crate::writer::StoreThreads;
 
 /// Most documents waiting to be compacted; further ones are asked again at their next commit.
 const WAITING_MAX: usize = 1_024;
-
-/// Most documents whose commits are counted; beyond, counting begins anew. What is missed is found at the next start.
-const COUNTED_MAX: usize = 65_536;
 
 /// Most documents remembered as not to be compacted; beyond, all are tried again.
 const FAILED_MAX: usize = 1_024;
@@ -96,27 +97,26 @@ impl Compactor {
     }
 }
 
-/// Counts commits, and hands on a document once it has many.
+/// Counts commits, and hands on a document that has many.
 async fn count(mut commits: broadcast::Receiver<Announcement>, names: SyncSender<DocumentName>, packs_min: usize) {
-    let mut counts: BTreeMap<DocumentName, usize> = BTreeMap::new();
+    let mut growth = Growth::new(packs_min);
+    let mut look = tokio::time::interval(REST);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let document = match commits.recv().await {
-            Ok(Announcement { document, .. }) => document,
-            Err(broadcast::error::RecvError::Lagged(_)) => continue,
-            Err(broadcast::error::RecvError::Closed) => return,
+        let due = tokio::select! {
+            commit = commits.recv() => match commit {
+                Ok(Announcement { document, .. }) => growth.commit(document, Instant::now()).into_iter().collect(),
+                Err(broadcast::error::RecvError::Lagged(_)) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            _ = look.tick(), if growth.has_many() => growth.at_rest(Instant::now()),
         };
-        if counts.len() >= COUNTED_MAX {
-            counts.clear();
-        }
-        let count = counts.entry(document.clone()).or_default();
-        *count += 1;
-        if *count < packs_min {
-            continue;
-        }
-        match names.try_send(document.clone()) {
-            Ok(()) => drop(counts.remove(&document)),
-            Err(TrySendError::Full(_)) => {}
-            Err(TrySendError::Disconnected(_)) => return,
+        for document in due {
+            match names.try_send(document.clone()) {
+                Ok(()) => growth.handed_on(&document),
+                Err(TrySendError::Full(_)) => break,
+                Err(TrySendError::Disconnected(_)) => return,
+            }
         }
     }
 }
