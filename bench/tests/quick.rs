@@ -2,9 +2,6 @@
 
 use std::process::Command;
 
-/// What no row takes yet.
-const OPEN: [&str; 1] = ["segment_bytes"];
-
 #[test]
 fn every_row_runs_and_leaves_its_figures() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -17,7 +14,7 @@ fn every_row_runs_and_leaves_its_figures() {
     let figures: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     let names = include_str!("../src/names.txt").split_whitespace();
     let absent: Vec<_> = names.filter(|name| figures.get(name).is_none()).collect();
-    assert_eq!(absent, OPEN, "{said}");
+    assert!(absent.is_empty(), "{absent:?} not taken: {said}");
 }
 
 #[test]

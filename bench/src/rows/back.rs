@@ -4,11 +4,12 @@ use std::time::Instant;
 
 use sync_core::change::Change;
 use sync_core::clock::VectorClock;
+use sync_core::log::Log;
 use sync_core::protocol::{ClientMessage, Mode, Open, ServerMessage};
 use sync_core::table::ChangeTable;
 
 use crate::copy::{self, Copy};
-use crate::figures::{Error, Figures};
+use crate::figures::{Error, Figures, line};
 use crate::process::Process;
 use crate::rows::paper::{Cost, bring, until};
 use crate::typing::{self, Packer, Typist};
@@ -16,6 +17,10 @@ use crate::wire::{Client, hello, open};
 
 /// Changes made on each side while apart.
 const APART: usize = 100;
+
+/// How far behind the end a cursor is that lies in compacted history: beyond what compaction leaves before the end (1,024), and
+/// what it may not have come to yet (255).
+const BEHIND: usize = 1_380;
 
 /// Actors of the text that is opened by its clock, and changes of each.
 const ACTORS: u64 = 50;
@@ -59,6 +64,37 @@ pub(super) async fn reconnect(
         theirs.iter().chain(&ours).try_for_each(|change| copy.log.append(change).map(|_| ()))?;
     }
     Ok(Cost::median(&costs))
+}
+
+/// The same with a cursor that lies within compacted history, so that the server cuts a segment in two. On a log that was compacted and has hardly grown since.
+pub(super) async fn segment(
+    server: &Process,
+    name: &str,
+    copy: &Copy,
+    typist: &Typist,
+    changes: &[Change],
+    figures: &mut Figures,
+) -> Result<(), Error> {
+    let mut behind = Copy { log: Log::new(copy.log.incarnation()), store_id: copy.store_id };
+    changes[..changes.len() - BEHIND].iter().try_for_each(|change| behind.log.append(change).map(|_| ()))?;
+    let mut packer = Packer::default();
+    packer.holds(changes)?;
+    let mut there = Client::connect(server.address).await?;
+    there.send(&[hello(), copy.resume(name), packer.push(&typist.beside(902).typed(APART)?)?]).await?;
+    let head = there.opened().await?.head;
+    until(&mut there, 0, 1).await?;
+    drop(there);
+    packer.reconnected();
+    let push = packer.push(&typist.beside(903).typed(APART)?)?;
+    let mut back = Client::connect(server.address).await?;
+    server.calm().await?;
+    let (cpu, start) = (server.cpu_ms_fine()?, Instant::now());
+    back.send(&[hello(), behind.resume(name), push]).await?;
+    until(&mut back, head.0 + 2 * APART as u64, 1).await?;
+    let cost = Cost::since(server, &back, cpu, start)?;
+    figures.put("segment_bytes", cost.up + cost.down);
+    line("reconnect, cursor inside a segment: wall", cost.wall_ms, "ms", "at most 30");
+    Ok(())
 }
 
 async fn catch_up(server: &Process, name: &str, copy: &mut Copy) -> Result<(), Error> {

@@ -133,6 +133,7 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
     first_push(&server, &typist, &changes, figures).await?;
     server.stop()?;
     let server = bench.product(data.path())?;
+    back::segment(&server, "paper", &copy, &typist, &changes, figures).await?;
     let small = bring(&server, "small", &small_changes).await?;
     let times = bench.size(10, 2);
     let long = back::reconnect(&server, "paper", copy, typist, &changes, times).await?;
