@@ -245,6 +245,16 @@ impl Replica {
         }
     }
 
+    /// The number of a document that is open here, or that another tab has open through this one.
+    pub fn document_id(&self, name: &DocumentName) -> Option<DocumentId> {
+        self.names.get(name).copied()
+    }
+
+    /// Its name.
+    pub fn document_name(&self, id: DocumentId) -> Option<&DocumentName> {
+        self.documents.get(&id).map(|doc| &doc.name)
+    }
+
     /// Reads a document. `None` until it is ready.
     pub fn read<R>(&self, id: DocumentId, read: impl FnOnce(&automerge::Automerge) -> R) -> Option<R> {
         self.local(id).map(|local| read(local.document.automerge()))

@@ -3,7 +3,7 @@
 //! Owns the shape of an edit and how it is done in a transaction. That it is allowed is decided by the replica.
 
 use automerge::transaction::{Transactable as _, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc as _, Value};
+use automerge::{AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, Value};
 use js_sys::Array;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast as _, JsValue};
@@ -55,8 +55,7 @@ impl Edit {
         let bad = || EngineError::bad_value("this is no edit");
         let parts = edit.dyn_ref::<Array>().ok_or_else(bad)?;
         let part = |index: u32| parts.get(index);
-        let path = part(1).dyn_into::<Array>().map_err(|_| bad())?;
-        let path = path.iter().map(|step| prop(&step)).collect::<Result<_, _>>()?;
+        let path = self::path(&part(1).dyn_into::<Array>().map_err(|_| bad())?)?;
         let action = match part(0).as_string().as_deref() {
             Some("put") => Action::Put(prop(&part(2))?, NewValue::from_js(&part(3))?),
             Some("delete") => Action::Delete(part(2).as_string().ok_or_else(bad)?),
@@ -81,10 +80,7 @@ impl Edit {
 
     /// Does the edit.
     pub(crate) fn apply(&self, tx: &mut Transaction<'_>) -> Result<(), AutomergeError> {
-        let mut object = ROOT;
-        for step in &self.path {
-            object = child(tx, &object, step.clone())?;
-        }
+        let object = object(tx, &self.path)?;
         match &self.action {
             Action::Put(prop, value) => value.put(tx, &object, prop.clone()),
             Action::Delete(key) => tx.delete(&object, key.as_str()),
@@ -105,11 +101,17 @@ fn prop(step: &JsValue) -> Result<Prop, EngineError> {
     }
 }
 
-fn child(tx: &Transaction<'_>, object: &ObjId, step: Prop) -> Result<ObjId, AutomergeError> {
-    match tx.get(object, step)? {
+/// Takes a path from the root.
+pub(crate) fn path(steps: &Array) -> Result<Vec<Prop>, EngineError> {
+    steps.iter().map(|step| prop(&step)).collect()
+}
+
+/// The object at a path from the root.
+pub(crate) fn object(document: &impl ReadDoc, path: &[Prop]) -> Result<ObjId, AutomergeError> {
+    path.iter().try_fold(ROOT, |object, step| match document.get(object, step.clone())? {
         Some((Value::Object(_), child)) => Ok(child),
         _ => Err(AutomergeError::NotAnObject),
-    }
+    })
 }
 
 fn splice(

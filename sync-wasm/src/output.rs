@@ -43,11 +43,19 @@ export type EngineEvent =
   | { kind: "acknowledged"; document: number; change: number }
   | { kind: "rejected"; document: number; change: string; code: RejectCode; reason: string }
   | { kind: "status"; document: number }
+  | { kind: "emitted"; document: number; from: string; payload: Uint8Array }
   | { kind: "storage-failed"; full: boolean; reason: string };
 /** Why the server will not have a change. */
 export type RejectCode =
   | "invalid" | "equivocation" | "too-large" | "forbidden" | "bad-name" | "deleted" | "mismatch" | "blocked"
   | "unavailable" | "quarantined" | "other";
+/** One change of a document's history. */
+export type Version = {
+  /** Its hash, which names the version of the document that its author saw. */ readonly change: string;
+  /** Who wrote it: one tab's author on one device. */ readonly actor: string;
+  /** The author's clock when it was made. */ readonly time: Date;
+  /** Number of its operations. */ readonly operations: number;
+};
 /** Where a document, or all of them, stand. */
 export type EngineState = "synced" | "syncing" | "offline" | "rejected" | "storage-full";
 export type EngineStatus = {
@@ -112,6 +120,9 @@ fn event(event: Event) -> Option<Object> {
             with(with(rejected, "code", reject_word(code)), "reason", reason)
         }
         Event::Status(document) => of("status", document),
+        Event::Emitted { document, from, payload, presence: true } => {
+            with(with(of("emitted", document), "from", from.0.to_string()), "payload", js::bytes(&payload))
+        }
         Event::StorageFailed(error) => {
             let failed = with(kind("storage-failed"), "full", error == StoreError::Full);
             with(failed, "reason", error.to_string())
@@ -139,6 +150,14 @@ pub(crate) fn status(status: Status) -> Object {
     set(&object, "rejected", number(status.rejected as u64));
     set(&object, "unsaved", number(status.unsaved as u64));
     with(object, "syncedAtMs", status.synced_at.map(|at| at.0 as f64 / 1000.0))
+}
+
+/// A change of a document's history.
+pub(crate) fn version(change: &automerge::ChangeMetadata<'_>) -> Object {
+    let object = with(Object::new(), "change", change.hash.to_string());
+    set(&object, "actor", change.actor.to_string());
+    set(&object, "time", js_sys::Date::new(&(change.timestamp as f64).into()));
+    with(object, "operations", number((change.max_op + 1).saturating_sub(change.start_op)))
 }
 
 /// A change in the outbox.

@@ -3,17 +3,21 @@
 //! Inputs and timeouts go in with the driver's time in milliseconds; after each call the driver takes outputs until there is none.
 //! Owns no rule: every call is one of `sync_core::replica`.
 
+use std::time::Duration;
+
+use automerge::Automerge;
 use bytes::Bytes;
 use js_sys::{Array, Function};
 use sync_core::document::InitValue;
 use sync_core::id::{ChangeHash, DocumentName, TaskId};
-use sync_core::replica::{self, DocumentId, Input, TabId};
+use sync_core::replica::{self, DocumentId, EditError, Input, TabId};
 use sync_core::storage::LocalDone;
 use sync_core::time::{Instant, WallTime};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::edit::Edit;
+use crate::cursor::{self, Unit};
+use crate::edit::{self, Edit};
 use crate::error::EngineError;
 use crate::{js, output, value};
 
@@ -183,6 +187,81 @@ impl Replica {
             Some(held) => value::show(&held, special),
             None => Ok(JsValue::UNDEFINED),
         }
+    }
+
+    /// The value as the author of a change saw it, with the change; as `value` otherwise. `undefined` if the document does not have it.
+    #[wasm_bindgen(js_name = valueAt, unchecked_return_type = "unknown")]
+    pub fn value_at(
+        &self,
+        document: u32,
+        change: &str,
+        #[wasm_bindgen(
+            unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
+        )]
+        special: &Function,
+    ) -> Result<JsValue, JsValue> {
+        let change = hash(change)?;
+        let read = |automerge: &Automerge| {
+            automerge.get_change_meta_by_hash(&change).map(|_| automerge.hydrate(Some(&[change])))
+        };
+        match self.0.read(DocumentId(document), read).flatten() {
+            Some(held) => value::show(&held, special),
+            None => Ok(JsValue::UNDEFINED),
+        }
+    }
+
+    /// All changes of a document, each after those that it stands on.
+    #[wasm_bindgen(unchecked_return_type = "Version[]")]
+    pub fn history(&self, document: u32) -> Array {
+        let read = |automerge: &Automerge| automerge.get_changes_meta(&[]).iter().map(output::version).collect();
+        self.0.read(DocumentId(document), read).unwrap_or_default()
+    }
+
+    /// A cursor for a place in a text or list; `utf16` counts as JavaScript does, else as edits do.
+    pub fn cursor(
+        &self,
+        document: u32,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &Array,
+        index: f64,
+        utf16: bool,
+    ) -> Result<String, EngineError> {
+        let (path, index) = (edit::path(path)?, js::index(&index.into())?);
+        let unit = if utf16 { Unit::Utf16 } else { Unit::CodePoint };
+        let made = self.0.read(DocumentId(document), |automerge| cursor::make(automerge, &path, index, unit));
+        made.unwrap_or(Err(EditError::NotReady.into()))
+    }
+
+    /// Where a cursor stands now, as JavaScript counts; `undefined` if its place is not in the document.
+    pub fn position(&self, document: u32, cursor: &str) -> Option<usize> {
+        self.0.read(DocumentId(document), |automerge| cursor::position(automerge, cursor, Unit::Utf16)).flatten()
+    }
+
+    /// Where the very element of a cursor stands in what is at `path`, as edits count; `undefined` if it is there no more.
+    pub fn exact(
+        &self,
+        document: u32,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &Array,
+        cursor: &str,
+    ) -> Option<usize> {
+        let path = edit::path(path).ok()?;
+        self.0.read(DocumentId(document), |automerge| cursor::exact(automerge, &path, cursor)).flatten()
+    }
+
+    /// Tells whoever has the document open what this connection's presence is, for `ttl_ms`. An empty one ends it.
+    pub fn emit(&mut self, document: u32, payload: Vec<u8>, ttl_ms: f64) {
+        self.0.emit(DocumentId(document), Bytes::from(payload), Some(Duration::from_millis(ttl_ms.max(0.0) as u64)));
+    }
+
+    /// The number of a document that this tab or, through it, another one has open.
+    #[wasm_bindgen(js_name = documentId)]
+    pub fn document_id(&self, name: &str) -> Option<u32> {
+        self.0.document_id(&DocumentName::parse(name).ok()?).map(|id| id.0)
+    }
+
+    /// Its name.
+    #[wasm_bindgen(js_name = documentName)]
+    pub fn document_name(&self, document: u32) -> Option<String> {
+        self.0.document_name(DocumentId(document)).map(ToString::to_string)
     }
 
     /// Does all edits as one change, or none of them. Gives the number to wait for.

@@ -4,6 +4,7 @@ import { SyncDocument } from "./document.js";
 import { Driver, type DriverEvent, type TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
+import { PresenceHub } from "./presence.js";
 import { type ClientStatus, NOTHING } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
@@ -86,6 +87,7 @@ export class Client {
   readonly #driver: Driver;
   readonly #storage: "device" | "memory";
   readonly #tabs: Tabs | undefined;
+  #presence: PresenceHub | undefined;
   readonly #documents = new Map<number, Opened>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
   readonly #page = new AbortController();
@@ -104,6 +106,7 @@ export class Client {
   /** @internal */
   static async start(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined): Promise<Client> {
     const client = new Client(url, options, store, tabs);
+    client.#presence = new PresenceHub(client.#driver, tabs?.name);
     await client.#driver.until(() => {
       if (client.#storeFailure !== undefined) throw new RejoinError("store-failed", client.#storeFailure);
       return client.#driver.peek((engine) => engine.isIdentified()) || undefined;
@@ -111,7 +114,7 @@ export class Client {
     const { signal } = client.#page;
     const changed = () => client.#driver.networkChanged();
     globalThis.addEventListener?.("online", changed, { signal });
-    globalThis.addEventListener?.("pagehide", () => client.#driver.leaveTabs(), { signal });
+    globalThis.addEventListener?.("pagehide", () => client.#leave(), { signal });
     globalThis.document?.addEventListener("visibilitychange", () => document.hidden || changed(), { signal });
     return client;
   }
@@ -120,12 +123,15 @@ export class Client {
    * Opens a document and waits until it is read from this device; a name never used gives an empty one. Needs no network. Opening it
    * again gives the same object.
    */
-  async open<T extends object = Record<string, unknown>>(name: string, options: OpenOptions<T> = {}): Promise<SyncDocument<T>> {
+  async open<T extends object = Record<string, unknown>, P = unknown>(
+    name: string,
+    options: OpenOptions<T> = {},
+  ): Promise<SyncDocument<T, P>> {
     const id = this.#driver.turn((engine, now) => engine.open(now, name));
     let opened = this.#documents.get(id);
     if (!opened) {
       const onClose = () => void this.#documents.delete(id);
-      const document = new SyncDocument(this.#driver, id, name, onClose) as SyncDocument<never>;
+      const document = new SyncDocument(this.#driver, this.#presence as PresenceHub, id, name, onClose) as SyncDocument<never>;
       opened = { document, ready: false, failure: undefined };
       this.#documents.set(id, opened);
     }
@@ -138,7 +144,7 @@ export class Client {
       return opened.ready || undefined;
     });
     for (const [key, value] of Object.entries(options.init ?? {})) this.#init(id, key, value);
-    return document as unknown as SyncDocument<T>;
+    return document as unknown as SyncDocument<T, P>;
   }
 
   /** Where all open documents stand together: the worst of their states, the sums of their counts. */
@@ -171,11 +177,18 @@ export class Client {
    */
   async close(): Promise<void> {
     await this.#driver.close();
+    this.#presence?.close();
     this.#page.abort();
     for (const { document } of this.#documents.values()) document.ended();
     this.#documents.clear();
     this.#subscribers.clear();
     this.#tabs?.leave();
+  }
+
+  /** The page ends. */
+  #leave(): void {
+    this.#presence?.leave();
+    this.#driver.leaveTabs();
   }
 
   #init(id: number, key: string, value: unknown): void {
@@ -191,6 +204,8 @@ export class Client {
   #handle(event: DriverEvent): void {
     if (event.kind === "storage-failed") this.#storeFailure = event.reason;
     if (event.kind === "saved") this.#persist();
+    if (event.kind === "emitted") return this.#presence?.heard(event.document, event.from, event.payload);
+    if (event.kind === "connection" || event.kind === "ready") this.#presence?.turned();
     if ("document" in event) {
       const opened = this.#documents.get(event.document);
       if (opened) {

@@ -66,6 +66,11 @@ export class Driver {
     return !this.#tabs || this.#leads;
   }
 
+  /** Whether nothing can be asked of the engine any more. */
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
   /** Whether the engine has stopped by a defect. */
   get failed(): boolean {
     return this.#end === "engine-failed";

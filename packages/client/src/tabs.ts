@@ -20,14 +20,15 @@ export function hasLocks(): boolean {
 export class Tabs {
   /** This tab's number; no other tab has it. */
   readonly number: number;
-  readonly #name: string;
+  /** What they share. */
+  readonly name: string;
   readonly #channel: BroadcastChannel;
   readonly #free: () => void;
   readonly #end = new AbortController();
 
   private constructor(name: string, number: number, free: () => void) {
     this.number = number;
-    this.#name = name;
+    this.name = name;
     this.#free = free;
     this.#channel = new BroadcastChannel(name);
   }
@@ -64,7 +65,7 @@ export class Tabs {
         led = true;
         lead();
       });
-    navigator.locks.request(`${this.#name}#leader`, { signal }, held).catch(() => {
+    navigator.locks.request(`${this.name}#leader`, { signal }, held).catch(() => {
       if (led && !signal.aborted) lost();
     });
   }

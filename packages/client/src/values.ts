@@ -174,7 +174,8 @@ function isWithin(text: string, index: number): boolean {
   return before >= 0xd800 && before < 0xdc00 && after >= 0xdc00 && after < 0xe000;
 }
 
-function codePoints(text: string, from: number, to: number): number {
+/** How many characters begin from one position to another. */
+export function codePoints(text: string, from: number, to: number): number {
   let count = 0;
   for (let index = from; index < to; index += 1) {
     if (!isWithin(text, index)) count += 1;

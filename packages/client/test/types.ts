@@ -1,6 +1,6 @@
 /** What must compile, and what must not: each line under an expected error fails the build once it compiles. Never run. */
 
-import { type Client, connect, type Counter, type Text } from "#dist/index.js";
+import { type Client, connect, type Counter, type Cursor, type Patch, type Text } from "#dist/index.js";
 
 type Groceries = { items: { name: string; done: boolean }[]; note: Text; left: Counter; at?: Date };
 
@@ -19,6 +19,23 @@ export async function typed(): Promise<void> {
   const at: Date | undefined = list.value.at;
   list.subscribe(({ value, status }) => [value.items.length, status.pending]);
 
+  list.subscribe(({ patches }) => patches.map((patch: Patch) => (patch.kind === "text" ? patch.inserted.length : patch.path)));
+  const cursor: Cursor = list.cursor(["items", 0], 0);
+  const place: number | undefined = list.position(cursor);
+  const undone: boolean = list.undo() && list.redo();
+  const older: string | undefined = list.at(list.history[0]!.change).items[0]?.name;
+  const present = await client.open<Groceries, { name: string; at?: Cursor }>("todos/groceries");
+  present.presence.set({ name: "Ann", at: cursor }, { ttl: 1_000 });
+  present.presence.subscribe((peers) => peers.map(({ id, value }) => `${id} ${value.name}`));
+
+  // @ts-expect-error presence of another type
+  present.presence.set({ name: 3 });
+  // @ts-expect-error what others say is read, not written
+  present.presence.peers.push({ id: "x", value: { name: "x" } });
+  // @ts-expect-error any string is no cursor
+  list.position("x");
+  // @ts-expect-error an older value is read, not written
+  list.at("x").items.push({ name: "milk", done: false });
   // @ts-expect-error a field that is not there
   list.change((d) => (d.itmes = []));
   // @ts-expect-error a field of another type
@@ -37,5 +54,5 @@ export async function typed(): Promise<void> {
   await client.open<Groceries>("x", { init: { items: [{ name: "milk", done: false }] } });
   // @ts-expect-error a number is no change's id
   await list.acknowledged(3);
-  void [first, note, left, at];
+  void [first, note, left, at, place, undone, older];
 }

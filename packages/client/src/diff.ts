@@ -1,0 +1,191 @@
+/**
+ * What has changed between two values of a document, as patches that lead from one to the other.
+ *
+ * Owns how texts and lists are aligned. Looks at values alone: what came back to what it was has not changed.
+ */
+
+import type { Kinds } from "./draft.js";
+import type { Path } from "./wasm/rejoin.js";
+
+/**
+ * One change of a value. Patches are done one after the other, and each names its place as it is then. Positions in texts count UTF-16
+ * units.
+ */
+export type Patch =
+  /** There is another value at the end of `path`. */
+  | { readonly kind: "put"; readonly path: Path; readonly value: unknown }
+  /** The key at the end of `path` is gone. */
+  | { readonly kind: "delete"; readonly path: Path }
+  /** In the list at `path` elements have gone or come. */
+  | { readonly kind: "splice"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: readonly unknown[] }
+  /** In the text at `path` characters have gone or come. */
+  | { readonly kind: "text"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: string };
+
+/** A value, and which strings in it are texts and which numbers counters. */
+export type Shown = { readonly value: object; readonly kinds: Kinds };
+
+/** Where two sequences differ: what stands from `from` to `to` in the old one, and what in the new one. */
+export type Hunk = { from: number; to: number; newFrom: number; newTo: number };
+
+/** Most steps that an alignment looks for; beyond, all between what is alike at both ends counts as new. */
+const STEPS_MAX = 200;
+
+/** Which patches lead from one value to another. */
+export function diff(old: Shown, now: Shown): Patch[] {
+  const patches: Patch[] = [];
+  compare(old, now, [], (patch) => void patches.push(patch));
+  return patches;
+}
+
+/** What a patch took away, and where it stood; of a text what went, of a list the elements that did. */
+export type Was = { readonly value: unknown; readonly had: boolean; readonly container: object; readonly at: string | number };
+
+type Tell = (patch: Patch, was: Was) => void;
+
+/** Calls `tell` with each patch that leads from `old` to `now`; the patches' places are those in `now`. */
+export function compare(old: Shown, now: Shown, path: Path, tell: Tell): void {
+  if (Array.isArray(old.value)) lists(old, now, path, tell);
+  else maps(old, now, path, tell);
+}
+
+function maps(old: Shown, now: Shown, path: Path, tell: Tell): void {
+  const [before, after] = [old.value, now.value] as [Record<string, unknown>, Record<string, unknown>];
+  for (const key of Object.keys(before)) {
+    if (!Object.hasOwn(after, key)) tell({ kind: "delete", path: [...path, key] }, { value: before[key], had: true, container: before, at: key });
+  }
+  for (const key of Object.keys(after)) {
+    if (Object.hasOwn(before, key)) items(old, key, now, key, [...path, key], tell);
+    else tell({ kind: "put", path: [...path, key], value: after[key] }, { value: undefined, had: false, container: before, at: key });
+  }
+}
+
+function lists(old: Shown, now: Shown, path: Path, tell: Tell): void {
+  const [before, after] = [old.value, now.value] as [unknown[], unknown[]];
+  const alike = (at: number, nowAt: number) =>
+    kindOf(old, at) === kindOf(now, nowAt) && same(before[at], after[nowAt], old.kinds, now.kinds);
+  for (const { from, to, newFrom, newTo } of hunks(before.length, after.length, alike)) {
+    const both = Math.min(to - from, newTo - newFrom);
+    for (let offset = 0; offset < both; offset += 1) {
+      items(old, from + offset, now, newFrom + offset, [...path, newFrom + offset], tell);
+    }
+    if (both === to - from && both === newTo - newFrom) continue;
+    const inserted = after.slice(newFrom + both, newTo);
+    const patch: Patch = { kind: "splice", path, index: newFrom + both, deleted: to - from - both, inserted };
+    tell(patch, { value: before.slice(from + both, to), had: true, container: before, at: from + both });
+  }
+}
+
+function items(old: Shown, at: string | number, now: Shown, nowAt: string | number, path: Path, tell: Tell): void {
+  const [before, after] = [(old.value as Items)[at], (now.value as Items)[nowAt]];
+  const kind = kindOf(old, at);
+  const was = (value: unknown): Was => ({ value, had: true, container: old.value, at });
+  const put = () => tell({ kind: "put", path, value: after }, was(before));
+  if (kind !== kindOf(now, nowAt)) put();
+  else if (kind === "text") {
+    for (const { removed, ...patch } of texts(before as string, after as string)) tell({ kind: "text", path, ...patch }, was(removed));
+  } else if (isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after)) {
+    compare({ value: before, kinds: old.kinds }, { value: after, kinds: now.kinds }, path, tell);
+  } else if (!same(before, after, old.kinds, now.kinds)) put();
+}
+
+type Items = Record<string | number, unknown>;
+
+/** Which splices, one after the other, make one text the other. They keep characters whole. */
+export function texts(old: string, now: string): { index: number; deleted: number; inserted: string; removed: string }[] {
+  if (old === now) return [];
+  const [before, after] = [Array.from(old), Array.from(now)];
+  const starts = unitsOf(after);
+  return hunks(before.length, after.length, (at, nowAt) => before[at] === after[nowAt]).map(({ from, to, newFrom, newTo }) => {
+    const removed = before.slice(from, to).join("");
+    return { index: starts[newFrom] as number, deleted: removed.length, inserted: after.slice(newFrom, newTo).join(""), removed };
+  });
+}
+
+function unitsOf(characters: string[]): number[] {
+  const starts = [0];
+  for (const character of characters) starts.push((starts.at(-1) as number) + character.length);
+  return starts;
+}
+
+export function kindOf(shown: Shown, at: string | number): "text" | "counter" | undefined {
+  return shown.kinds.get(shown.value)?.get(at);
+}
+
+export function isContainer(value: unknown): value is object {
+  return typeof value === "object" && value !== null && !(value instanceof Date) && !(value instanceof Uint8Array);
+}
+
+/** Whether two values show the same, texts as texts and counters as counters. */
+export function same(a: unknown, b: unknown, kinds: Kinds, otherKinds: Kinds): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (a instanceof Date || b instanceof Date) return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  if (a instanceof Uint8Array || b instanceof Uint8Array) {
+    return a instanceof Uint8Array && b instanceof Uint8Array && a.length === b.length && a.every((byte, at) => byte === b[at]);
+  }
+  if (Array.isArray(a) !== Array.isArray(b)) return false;
+  const keys = Object.keys(a);
+  if (keys.length !== Object.keys(b).length) return false;
+  const [kind, otherKind] = [kinds.get(a), otherKinds.get(b)];
+  return keys.every(
+    (key) =>
+      Object.hasOwn(b, key) &&
+      kind?.get(Array.isArray(a) ? Number(key) : key) === otherKind?.get(Array.isArray(b) ? Number(key) : key) &&
+      same((a as Items)[key], (b as Items)[key], kinds, otherKinds),
+  );
+}
+
+/** Where two sequences differ, in order: fewest steps by Myers' algorithm between what is alike at both ends. */
+export function hunks(length: number, newLength: number, alike: (at: number, newAt: number) => boolean): Hunk[] {
+  let head = 0;
+  while (head < length && head < newLength && alike(head, head)) head += 1;
+  let tail = 0;
+  while (tail < length - head && tail < newLength - head && alike(length - 1 - tail, newLength - 1 - tail)) tail += 1;
+  const [n, m] = [length - head - tail, newLength - head - tail];
+  if (n === 0 && m === 0) return [];
+  if (n === 0 || m === 0) return [{ from: head, to: head + n, newFrom: head, newTo: head + m }];
+  const trace = search(n, m, (x, y) => alike(head + x, head + y));
+  if (!trace) return [{ from: head, to: head + n, newFrom: head, newTo: head + m }];
+  const found: Hunk[] = [];
+  let [x, y] = [n, m];
+  for (let d = trace.length - 1; d > 0; d -= 1) {
+    const reached = trace[d - 1] as Int32Array;
+    const k = x - y;
+    const down = k === -d || (k !== d && at(reached, k - 1, d - 1) < at(reached, k + 1, d - 1));
+    const beforeX = at(reached, down ? k + 1 : k - 1, d - 1);
+    const beforeY = beforeX - (down ? k + 1 : k - 1);
+    const [toX, toY] = down ? [beforeX, beforeY + 1] : [beforeX + 1, beforeY];
+    const last = found.at(-1);
+    if (last && last.from === head + toX && last.newFrom === head + toY) {
+      last.from = head + beforeX;
+      last.newFrom = head + beforeY;
+    } else found.push({ from: head + beforeX, to: head + toX, newFrom: head + beforeY, newTo: head + toY });
+    [x, y] = [beforeX, beforeY];
+  }
+  return found.reverse();
+}
+
+/** How far each diagonal is reached with 0, 1, 2 … steps, until the end is. */
+function search(n: number, m: number, alike: (x: number, y: number) => boolean): Int32Array[] | undefined {
+  const trace: Int32Array[] = [];
+  for (let d = 0; d <= STEPS_MAX; d += 1) {
+    const reached = new Int32Array(2 * d + 1);
+    const before = trace[d - 1];
+    for (let k = -d; k <= d; k += 2) {
+      let x = 0;
+      if (before) x = k === -d || (k !== d && at(before, k - 1, d - 1) < at(before, k + 1, d - 1)) ? at(before, k + 1, d - 1) : at(before, k - 1, d - 1) + 1;
+      while (x < n && x - k < m && alike(x, x - k)) x += 1;
+      reached[k + d] = x;
+      if (x >= n && x - k >= m) {
+        trace.push(reached);
+        return trace;
+      }
+    }
+    trace.push(reached);
+  }
+  return undefined;
+}
+
+function at(reached: Int32Array, k: number, d: number): number {
+  return k < -d || k > d ? -1 : (reached[k + d] as number);
+}

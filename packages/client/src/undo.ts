@@ -1,0 +1,247 @@
+/**
+ * Undo and redo of what was changed in this page, whatever others have changed since.
+ *
+ * Owns what it takes to take a change back: where it was made, by cursors that hold while anybody edits, and what was there before. What
+ * others have changed since stays: a key is put back only if it still holds what was put there, and of a text or list only what was
+ * inserted here goes. Kept in memory, as long as the page.
+ */
+
+import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
+import { codePoints } from "./values.js";
+import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
+
+/** Most changes that can be undone. */
+const ENTRIES_MAX = 200;
+/** Typing counts as one change as long as it pauses no longer than this, and goes on no longer than that. */
+const PAUSE_MS_MAX = 400;
+const BURST_MS_MAX = 2_000;
+
+/** What undo needs of a document. Positions count as those of edits do. */
+export type Ground = {
+  shown(): Shown;
+  cursor(path: Path, index: number): string;
+  /** Where the very element of a cursor stands in what is at `path`, if it does. */
+  exact(path: Path, cursor: string): number | undefined;
+  /** Where a cursor points, as JavaScript counts. */
+  position(cursor: string): number | undefined;
+  edit(edits: Edit[]): void;
+};
+
+/** A key, or an element of a list wherever it has moved. */
+type Anchor = string | { cursor: string };
+
+type Step =
+  | { kind: "put"; path: Anchor[]; at: Anchor; is: unknown; isGone: boolean; shown: Shown; was: NewValue | undefined }
+  | { kind: "increment"; path: Anchor[]; at: Anchor; by: number }
+  | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: string[]; insert: NewValue[] | string };
+
+type Entry = { steps: Step[]; before: Shown; begunAt: number; endedAt: number; others: number };
+
+/** An edit, and what must be known to do several at once: deeper ones first, and in one place from its end. */
+type Placed = { depth: number; at: number; edit: Edit };
+
+export class Undo {
+  readonly #ground: Ground;
+  readonly #done: Entry[] = [];
+  readonly #undone: Entry[] = [];
+  /** Changes that came from elsewhere. */
+  #others = 0;
+  #typing = false;
+
+  constructor(ground: Ground) {
+    this.#ground = ground;
+  }
+
+  get canUndo(): boolean {
+    return this.#done.length > 0;
+  }
+
+  get canRedo(): boolean {
+    return this.#undone.length > 0;
+  }
+
+  /** Something has come from elsewhere. */
+  otherChanged(): void {
+    this.#others += 1;
+  }
+
+  /** The page has changed the document, and nothing has happened since. */
+  changed(before: Shown, nowMs: number): void {
+    const steps = this.#steps(before);
+    if (steps.length === 0) return;
+    this.#undone.length = 0;
+    const last = this.#done.at(-1);
+    if (last && this.#typing && this.#goesOn(last, steps, nowMs)) {
+      last.steps = this.#steps(last.before);
+      last.endedAt = nowMs;
+    } else this.#push(this.#done, { steps, before, begunAt: nowMs, endedAt: nowMs, others: this.#others });
+    this.#typing = true;
+  }
+
+  undo(): boolean {
+    return this.#take(this.#done, this.#undone);
+  }
+
+  redo(): boolean {
+    return this.#take(this.#undone, this.#done);
+  }
+
+  #goesOn(last: Entry, steps: Step[], nowMs: number): boolean {
+    const place = (of: Step[]) => (of.every(isTyping) ? JSON.stringify(of[0]?.path) : undefined);
+    const soon = nowMs - last.endedAt <= PAUSE_MS_MAX && nowMs - last.begunAt <= BURST_MS_MAX && last.others === this.#others;
+    return soon && place(steps) !== undefined && place(last.steps) === place(steps);
+  }
+
+  /** Takes back the last of `from` of which anything is left. */
+  #take(from: Entry[], to: Entry[]): boolean {
+    this.#typing = false;
+    for (let entry = from.pop(); entry; entry = from.pop()) {
+      const edits = this.#edits(entry.steps);
+      if (edits.length === 0) continue;
+      const before = this.#ground.shown();
+      this.#ground.edit(edits);
+      this.#push(to, { steps: this.#steps(before), before, begunAt: 0, endedAt: 0, others: this.#others });
+      return true;
+    }
+    return false;
+  }
+
+  #push(to: Entry[], entry: Entry): void {
+    to.push(entry);
+    if (to.length > ENTRIES_MAX) to.shift();
+  }
+
+  /** What takes the document back to what it was. */
+  #steps(before: Shown): Step[] {
+    const steps: Step[] = [];
+    const now = this.#ground.shown();
+    compare(before, now, [], (patch, was) => void steps.push(this.#step(patch, was, before, now)));
+    return steps;
+  }
+
+  #step(patch: Patch, was: Was, before: Shown, now: Shown): Step {
+    if (patch.kind === "splice" || patch.kind === "text") return this.#spliceStep(patch, was, before, now);
+    const [path, at] = [patch.path.slice(0, -1), patch.path.at(-1) as string | number];
+    const place = { path: this.#anchors(path), at: this.#anchor(path, at) };
+    const kind = kindOf({ value: was.container, kinds: before.kinds }, was.at);
+    const counted = patch.kind === "put" && kind === "counter" && this.#counts(now, path, at);
+    if (counted) return { kind: "increment", ...place, by: (was.value as number) - (patch.value as number) };
+    const value = was.had ? restored(was.value, kind, before) : undefined;
+    const isGone = patch.kind === "delete";
+    return { kind: "put", ...place, is: isGone ? undefined : patch.value, isGone, shown: now, was: value };
+  }
+
+  #spliceStep(patch: Extract<Patch, { kind: "splice" | "text" }>, was: Was, before: Shown, now: Shown): Step {
+    let [index, count] = [patch.index, patch.inserted.length];
+    let insert: NewValue[] | string;
+    if (patch.kind === "text") {
+      const text = lookUp(now.value, patch.path) as string;
+      index = codePoints(text, 0, patch.index);
+      count = codePoints(patch.inserted, 0, patch.inserted.length);
+      insert = was.value as string;
+    } else {
+      const kind = (offset: number) => kindOf({ value: was.container, kinds: before.kinds }, (was.at as number) + offset);
+      insert = (was.value as unknown[]).map((item, offset) => restored(item, kind(offset), before));
+    }
+    const cursor = (at: number) => this.#ground.cursor(patch.path, at);
+    const remove = Array.from({ length: count }, (_, offset) => cursor(index + offset));
+    return { kind: "splice", path: this.#anchors(patch.path), after: index > 0 ? cursor(index - 1) : undefined, remove, insert };
+  }
+
+  #counts(shown: Shown, path: Path, at: string | number): boolean {
+    return kindOf({ value: lookUp(shown.value, path) as object, kinds: shown.kinds }, at) === "counter";
+  }
+
+  #anchors(path: Path): Anchor[] {
+    return path.map((at, depth) => this.#anchor(path.slice(0, depth), at));
+  }
+
+  #anchor(path: Path, at: string | number): Anchor {
+    return typeof at === "string" ? at : { cursor: this.#ground.cursor(path, at) };
+  }
+
+  /** The edits that take steps back as the document is now; what others have taken away or changed since is left out. */
+  #edits(steps: Step[]): Edit[] {
+    const placed = steps.flatMap((step) => this.#placed(step));
+    placed.sort((a, b) => b.depth - a.depth || (a.at === b.at ? 0 : b.at - a.at));
+    return placed.map(({ edit }) => edit);
+  }
+
+  #placed(step: Step): Placed[] {
+    const path: Path = [];
+    for (const anchor of step.path) {
+      const at = this.#resolve(path, anchor);
+      if (at === undefined) return [];
+      path.push(at);
+    }
+    const shown = this.#ground.shown();
+    const container = lookUp(shown.value, path);
+    if (step.kind === "splice") return this.#placedSplice(step, path, container);
+    const at = isContainer(container) ? this.#resolve(path, step.at) : undefined;
+    if (at === undefined) return [];
+    const depth = path.length;
+    if (step.kind === "increment") {
+      return this.#counts(shown, path, at) ? [{ depth, at: Infinity, edit: ["increment", path, at, step.by] }] : [];
+    }
+    const stands = Object.hasOwn(container as object, at);
+    if (stands === step.isGone) return [];
+    if (stands && !same((container as Record<string | number, unknown>)[at], step.is, shown.kinds, step.shown.kinds)) return [];
+    if (step.was !== undefined) return [{ depth, at: Infinity, edit: ["put", path, at, step.was] }];
+    return typeof at === "string" ? [{ depth, at: Infinity, edit: ["delete", path, at] }] : [];
+  }
+
+  #placedSplice(step: Extract<Step, { kind: "splice" }>, path: Path, container: unknown): Placed[] {
+    const isText = typeof step.insert === "string";
+    if (isText ? typeof container !== "string" : !Array.isArray(container)) return [];
+    const spots = step.remove.map((cursor) => this.#ground.exact(path, cursor)).filter((at) => at !== undefined);
+    spots.sort((a, b) => b - a);
+    const insertAt = step.insert.length > 0 ? this.#insertAt(step.after, path, container as string | unknown[]) : undefined;
+    const place = (at: number, count: number, insert: NewValue[] | string): Placed => ({
+      depth: path.length,
+      at,
+      edit: typeof insert === "string" ? ["text", path, at, count, insert] : ["splice", path, at, count, insert],
+    });
+    const nothing = isText ? "" : [];
+    const placed: Placed[] = [];
+    for (let index = 0; index < spots.length; ) {
+      let [at, count] = [spots[index] as number, 1];
+      // A run ends where something is to be inserted.
+      while (at !== insertAt && spots[index + count] === at - 1) [at, count] = [at - 1, count + 1];
+      placed.push(place(at, count, nothing));
+      index += count;
+    }
+    if (insertAt !== undefined) placed.push(place(insertAt, 0, step.insert));
+    return placed;
+  }
+
+  /** Behind what stood before it; where that is gone, as near to it as can be. */
+  #insertAt(after: string | undefined, path: Path, container: string | readonly unknown[]): number {
+    if (after === undefined) return 0;
+    const exact = this.#ground.exact(path, after);
+    if (exact !== undefined) return exact + 1;
+    const near = Math.min(this.#ground.position(after) ?? 0, container.length);
+    return typeof container === "string" ? codePoints(container, 0, near) : near;
+  }
+
+  #resolve(path: Path, anchor: Anchor): string | number | undefined {
+    return typeof anchor === "string" ? anchor : this.#ground.exact(path, anchor.cursor);
+  }
+}
+
+function isTyping(step: Step): boolean {
+  return step.kind === "splice" && typeof step.insert === "string";
+}
+
+function lookUp(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((at, step) => (isContainer(at) ? (at as Record<string | number, unknown>)[step] : undefined), value);
+}
+
+/** A value that was read, as it goes into a document again. */
+function restored(value: unknown, kind: "text" | "counter" | undefined, shown: Shown): NewValue {
+  if (kind === "text") return { text: value as string };
+  if (kind === "counter") return { counter: value as number };
+  if (!isContainer(value)) return value as NewValue;
+  const within = (at: string | number, item: unknown) => restored(item, kindOf({ value, kinds: shown.kinds }, at), shown);
+  if (Array.isArray(value)) return { list: value.map((item, index) => within(index, item)) };
+  return { map: Object.entries(value).map(([key, item]) => [key, within(key, item)]) };
+}

@@ -1,0 +1,187 @@
+/** Undo and redo of one's own changes while others edit, cursors, history, and patches, in pages with the real server between them. */
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+
+import type { Page } from "playwright-core";
+
+import { Chromium, joinDocument, open, synced } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Site } from "./support/site.js";
+
+let site: Site;
+let chromium: Chromium;
+let server: SyncServer;
+
+before(async () => {
+  site = await Site.start();
+  chromium = await Chromium.start();
+  server = await SyncServer.start(site.origin);
+});
+
+after(async () => {
+  await chromium?.remove();
+  await server?.remove();
+  await site?.stop();
+});
+
+/** Ann's and Bob's pages on one document. */
+async function two(name: string): Promise<[Page, Page]> {
+  const pages: Page[] = [];
+  for (let n = 0; n < 2; n += 1) {
+    const page = await open(await chromium.context(), site.origin);
+    await joinDocument(page, server.url, { name });
+    await synced(page);
+    pages.push(page);
+  }
+  return pages as [Page, Page];
+}
+
+/** Waits until the body of the document is `body` on all pages. */
+async function body(pages: Page[], body: string): Promise<void> {
+  for (const page of pages) {
+    await page.waitForFunction((body) => globalThis.doc.value.body === body, body).catch(async () => {
+      assert.equal(await page.evaluate(() => globalThis.doc.value.body), body);
+    });
+  }
+}
+
+async function type(page: Page, index: number, deleted: number, text: string): Promise<void> {
+  await page.evaluate(([index, deleted, text]) => void globalThis.doc.change((d) => d.body.splice(index, deleted, text)), [index, deleted, text] as const);
+}
+
+test("undo takes back one's own typing and leaves what others typed into it; redo brings it back", async () => {
+  const [ann, bob] = await two("undo/typing");
+  await type(ann, 0, 0, "Hello 😀 world");
+  await body([bob], "Hello 😀 world");
+  await type(bob, 9, 0, "big ");
+  await body([ann], "Hello 😀 big world");
+  assert.equal(await ann.evaluate(() => globalThis.doc.undo()), true);
+  await body([ann, bob], "big ");
+  assert.equal(await ann.evaluate(() => globalThis.doc.undo()), false, "nothing is left to undo");
+  assert.equal(await ann.evaluate(() => globalThis.doc.redo()), true);
+  await ann.waitForFunction(() => !globalThis.doc.canRedo && globalThis.doc.canUndo);
+  const text = await ann.evaluate(() => globalThis.doc.value.body);
+  assert.equal([...text].toSorted().join(""), [..."Hello 😀 big world"].toSorted().join(""));
+  await body([bob], text);
+  assert.equal(await bob.evaluate(() => globalThis.doc.undo()), true, "Bob's own typing is still his to undo");
+  await body([ann, bob], text.replace("big ", ""));
+});
+
+test("a deletion is undone where it was, though the text has moved", async () => {
+  const [ann, bob] = await two("undo/deletion");
+  await type(bob, 0, 0, "one two three");
+  await body([ann], "one two three");
+  await type(ann, 4, 4, "");
+  await body([bob], "one three");
+  await type(bob, 0, 0, "zero ");
+  await body([ann], "zero one three");
+  await ann.evaluate(() => globalThis.doc.undo());
+  await body([ann, bob], "zero one two three");
+});
+
+test("typing without a pause is undone at once, and other changes one by one", async () => {
+  const [ann] = await two("undo/bursts");
+  const seen = await ann.evaluate(() => {
+    const { doc } = globalThis;
+    for (const [index, letter] of [..."word"].entries()) doc.change((d) => d.body.splice(index, 0, letter));
+    doc.change((d) => void d.left.increment(5));
+    doc.change((d) => void d.notes.push({ title: "a", done: false }));
+    doc.change((d) => void ((d.notes[0] as { done: boolean }).done = true));
+    const states = [];
+    do states.push([doc.value.body, doc.value.left, doc.value.notes.map(({ done }) => done)]);
+    while (doc.undo());
+    while (doc.redo());
+    states.push([doc.value.body, doc.value.left, doc.value.notes.map(({ done }) => done)]);
+    return states;
+  });
+  assert.deepEqual(seen, [
+    ["word", 8, [true]],
+    ["word", 8, [false]],
+    ["word", 8, []],
+    ["word", 3, []],
+    ["", 3, []],
+    // The note that redo brings back is another one: what was done to the first is not done to it.
+    ["word", 8, [false]],
+  ]);
+});
+
+test("undo follows a note to where it has moved, and leaves alone what another has written since", async () => {
+  const [ann, bob] = await two("undo/moved");
+  await ann.evaluate(async () => {
+    const { doc } = globalThis;
+    doc.change((d) => void d.notes.push({ title: "first", done: false }, { title: "second", done: false }));
+    const edit = doc.change((d) => void ((d.notes[1] as { title: string }).title = "second, by Ann"));
+    doc.change((d) => void ((d.notes[0] as { title: string }).title = "first, by Ann"));
+    await doc.acknowledged(edit);
+  });
+  await bob.waitForFunction(() => globalThis.doc.value.notes[0]?.title === "first, by Ann");
+  await bob.evaluate(() =>
+    globalThis.doc.change((d) => {
+      (d.notes[0] as { title: string }).title = "first, by Bob";
+      d.notes.unshift({ title: "new", done: false });
+    }),
+  );
+  await ann.waitForFunction(() => globalThis.doc.value.notes.length === 3);
+  // Of what Ann did to the first note nothing is left: what she did before is undone.
+  assert.equal(await ann.evaluate(() => globalThis.doc.undo()), true);
+  for (const page of [ann, bob]) {
+    await page.waitForFunction(() => globalThis.doc.value.notes[2]?.title === "second");
+    assert.deepEqual(await page.evaluate(() => globalThis.doc.value.notes.map(({ title }) => title)), ["new", "first, by Bob", "second"]);
+  }
+});
+
+test("a cursor stays with its character on both sides, and history shows each version", async () => {
+  const [ann, bob] = await two("undo/history");
+  await type(ann, 0, 0, "a😀bc");
+  await body([bob], "a😀bc");
+  const [middle, end] = await ann.evaluate(() => [globalThis.doc.cursor(["body"], 3), globalThis.doc.cursor(["body"], 5)] as const);
+  await type(bob, 0, 1, "😀😀😀");
+  await body([ann], "😀😀😀😀bc");
+  for (const page of [ann, bob]) {
+    const places = await page.evaluate(([middle, end]) => [globalThis.doc.position(middle), globalThis.doc.position(end)], [middle, end] as const);
+    assert.deepEqual(places, [8, 10]);
+  }
+  const history = await ann.evaluate(() => {
+    const { doc } = globalThis;
+    const seen = doc.history.map(({ change, actor, time, operations }) => ({ body: doc.at(change).body, actor, time: time.getTime(), operations }));
+    const codes = [() => doc.at("0".repeat(64)), () => doc.at("no hash"), () => doc.cursor(["body"], 99), () => doc.cursor(["nothing"], 0)].map((wrong) => {
+      try {
+        wrong();
+        return "";
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    });
+    return { seen: seen.slice(-2), codes, nowhere: doc.position("nowhere" as never) };
+  });
+  assert.deepEqual(history.seen.map(({ body, operations }) => [body, operations]), [["a😀bc", 4], ["😀😀😀😀bc", 4]]);
+  assert.notEqual(history.seen[0]?.actor, history.seen[1]?.actor);
+  assert.ok(history.seen.every(({ time }) => Math.abs(time - Date.now()) < 3_600_000));
+  assert.deepEqual(history.codes, ["bad-value", "bad-value", "bad-value", "bad-value"]);
+  assert.equal(history.nowhere, undefined);
+});
+
+test("a subscriber is told once of a batch, and what has changed in it", async () => {
+  const [ann, bob] = await two("undo/patches");
+  await bob.evaluate(() => {
+    const told: unknown[][] = [];
+    Object.assign(globalThis, { told });
+    globalThis.doc.subscribe(({ patches }) => void (patches.length > 0 && told.push([...patches])));
+  });
+  await ann.evaluate(() =>
+    globalThis.doc.change((d) => {
+      d.body.insert(0, "x");
+      d.left.increment();
+      d.notes.push({ title: "n", done: false });
+    }),
+  );
+  await bob.waitForFunction(() => (globalThis as unknown as { told: unknown[] }).told.length > 0);
+  assert.deepEqual(await bob.evaluate(() => (globalThis as unknown as { told: unknown[][] }).told.map((patches) => patches.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1)))), [
+    [
+      { kind: "put", path: ["left"], value: 4 },
+      { kind: "splice", path: ["notes"], index: 0, deleted: 0, inserted: [{ title: "n", done: false }] },
+      { kind: "text", path: ["body"], index: 0, deleted: 0, inserted: "x" },
+    ],
+  ]);
+});

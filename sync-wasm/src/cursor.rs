@@ -1,0 +1,143 @@
+//! Cursors: places in texts and lists that stay with what stands there while anybody edits.
+//!
+//! Owns their form as strings: the object's id and automerge's own cursor, so that one made on a device is understood on all.
+
+use automerge::{Automerge, AutomergeError, Cursor, CursorPosition, ObjId, ObjType, Prop, ReadDoc as _};
+
+use crate::edit;
+use crate::error::EngineError;
+
+/// Stands between the id of the object and the cursor in it.
+const SEPARATOR: char = '/';
+
+/// How positions in texts are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// As JavaScript's strings count.
+    Utf16,
+    /// As edits do.
+    CodePoint,
+}
+
+/// A cursor for the element or character at `index` of what stands at `path`; at its end one that stays at the end.
+pub(crate) fn make(document: &Automerge, path: &[Prop], index: usize, unit: Unit) -> Result<String, EngineError> {
+    let bad = |error: AutomergeError| EngineError::bad_value(error.to_string());
+    let object = edit::object(document, path).map_err(bad)?;
+    let index = match text(document, &object, unit) {
+        Some(text) => code_points(&text, index),
+        None => index,
+    };
+    let end = index == document.length(&object);
+    let position = if end { CursorPosition::End } else { CursorPosition::Index(index) };
+    let cursor = document.get_cursor(&object, position, None).map_err(bad)?;
+    Ok(format!("{object}{SEPARATOR}{cursor}"))
+}
+
+/// Where a cursor stands now; `None` if the document does not have its place.
+pub(crate) fn position(document: &Automerge, cursor: &str, unit: Unit) -> Option<usize> {
+    let (object, cursor) = parse(document, cursor)?;
+    let index = document.get_cursor_position(&object, &cursor, None).ok()?;
+    Some(match text(document, &object, unit) {
+        Some(text) => text.chars().take(index).map(char::len_utf16).sum(),
+        None => index,
+    })
+}
+
+/// Where the very element or character of a cursor stands in what is at `path`, in code points; `None` if it is not there any more.
+pub(crate) fn exact(document: &Automerge, path: &[Prop], cursor: &str) -> Option<usize> {
+    let (object, cursor) = parse(document, cursor)?;
+    if edit::object(document, path).ok()? != object {
+        return None;
+    }
+    let index = document.get_cursor_position(&object, &cursor, None).ok()?;
+    let here = document.get_cursor(&object, index, None);
+    here.is_ok_and(|here| here == cursor).then_some(index)
+}
+
+fn parse(document: &Automerge, cursor: &str) -> Option<(ObjId, Cursor)> {
+    let (object, cursor) = cursor.split_once(SEPARATOR)?;
+    // automerge slices the string before it looks at it.
+    let cursor = Some(cursor).filter(|cursor| cursor.is_ascii() && !cursor.is_empty())?;
+    Some((document.import_obj(object).ok()?, Cursor::try_from(cursor).ok()?))
+}
+
+fn text(document: &Automerge, object: &ObjId, unit: Unit) -> Option<String> {
+    let is_text = unit == Unit::Utf16 && document.object_type(object).ok()? == ObjType::Text;
+    is_text.then(|| document.text(object).ok()).flatten()
+}
+
+/// How many characters begin before `index`, and as much beyond the end as it is.
+fn code_points(text: &str, index: usize) -> usize {
+    let (mut units, mut count) = (0, 0);
+    for character in text.chars() {
+        if units >= index {
+            return count;
+        }
+        units += character.len_utf16();
+        count += 1;
+    }
+    count + index.saturating_sub(units)
+}
+
+#[cfg(test)]
+mod tests {
+    use automerge::transaction::Transactable as _;
+    use automerge::{ROOT, TextEncoding};
+
+    use super::*;
+
+    fn document(text: &str) -> (Automerge, ObjId) {
+        let mut document = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+        let made = document.transact(|tx| {
+            let made = tx.put_object(ROOT, "text", ObjType::Text)?;
+            tx.splice_text(&made, 0, 0, text).map(|()| made)
+        });
+        (document, made.expect("an edit").result)
+    }
+
+    fn edit(document: &mut Automerge, object: &ObjId, index: usize, delete: isize, insert: &str) {
+        document.transact(|tx| tx.splice_text(object, index, delete, insert)).expect("an edit");
+    }
+
+    fn path() -> [Prop; 1] {
+        [Prop::Map("text".into())]
+    }
+
+    #[test]
+    fn a_cursor_stays_with_its_character_in_units_of_javascript() {
+        let (mut document, object) = document("a😀bc");
+        let cursor = make(&document, &path(), 3, Unit::Utf16).expect("a place");
+        edit(&mut document, &object, 0, 0, "😀😀");
+        assert_eq!(position(&document, &cursor, Unit::Utf16), Some(7));
+        assert_eq!(exact(&document, &path(), &cursor), Some(4));
+        edit(&mut document, &object, 4, 1, "");
+        assert_eq!((position(&document, &cursor, Unit::Utf16), exact(&document, &path(), &cursor)), (Some(7), None));
+    }
+
+    #[test]
+    fn a_cursor_at_the_end_stays_there() {
+        let (mut document, object) = document("ab");
+        let cursor = make(&document, &path(), 2, Unit::Utf16).expect("a place");
+        edit(&mut document, &object, 2, 0, "cd");
+        assert_eq!(position(&document, &cursor, Unit::Utf16), Some(4));
+        assert!(make(&document, &path(), 5, Unit::Utf16).is_err());
+    }
+
+    #[test]
+    fn what_is_no_cursor_has_no_place() {
+        let (document, object) = document("ab");
+        let cases = [
+            "",
+            "/",
+            "x/y",
+            "é",
+            "_root/s/",
+            &format!("{object}/"),
+            &format!("{object}/é@"),
+            &format!("{object}/9@00"),
+        ];
+        for case in cases {
+            assert_eq!(position(&document, case, Unit::Utf16), None, "{case}");
+        }
+    }
+}
