@@ -1,48 +1,33 @@
 /** A server that has forgotten, and clocks that are wrong. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { Chromium, joinDocument, open, synced, titles, write } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
-import { Site } from "./support/site.js";
+import { joinDocument, open, synced, titles, write } from "./support/browser.js";
+import { Stage } from "./support/stage.js";
 
-let site: Site;
-let chromium: Chromium;
-let server: SyncServer;
-
-before(async () => {
-  site = await Site.start();
-  chromium = await Chromium.start();
-  server = await SyncServer.start(site.origin);
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await site?.stop();
-});
+const stage = new Stage();
 
 test("a server killed and restored from an old backup gets back from two tabs all that it lacks", async () => {
   const name = "notes/restored";
-  const context = await chromium.context();
-  const [leader, follower] = [await open(context, site.origin), await open(context, site.origin)];
-  await joinDocument(leader, server.url, { name });
+  const context = await stage.chromium.context();
+  const [leader, follower] = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+  await joinDocument(leader, stage.server.url, { name });
   await write(leader, "backed up");
   await synced(leader);
-  const backup = await server.backup();
-  await joinDocument(follower, server.url, { name });
+  const backup = await stage.server.backup();
+  await joinDocument(follower, stage.server.url, { name });
   await write(leader, "by the leader");
   await write(follower, "by the follower");
   for (const page of [leader, follower]) {
     await titles(page, "backed up", "by the follower", "by the leader");
     await synced(page);
   }
-  await server.restore(backup);
+  await stage.server.restore(backup);
   // Connected again, it puts back into its outbox what the log has lost, and pushes it.
   for (const page of [leader, follower]) await page.waitForFunction(() => globalThis.client.status.connected);
-  const bob = await open(await chromium.context(), site.origin);
-  await joinDocument(bob, server.url, { name });
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(bob, stage.server.url, { name });
   for (const page of [bob, leader, follower]) {
     await titles(page, "backed up", "by the follower", "by the leader");
     await synced(page);
@@ -55,13 +40,13 @@ test("devices whose clocks are an hour off, one ahead and one behind, sync and h
   const name = "notes/clocks";
   const pages = [];
   for (const offset of [3_600_000, -3_600_000]) {
-    const context = await chromium.context();
+    const context = await stage.chromium.context();
     await context.addInitScript((offset) => {
       const now = Date.now.bind(Date);
       Date.now = () => now() + offset;
     }, offset);
-    const page = await open(context, site.origin);
-    await joinDocument(page, server.url, { name });
+    const page = await open(context, stage.site.origin);
+    await joinDocument(page, stage.server.url, { name });
     pages.push(page);
   }
   const [ahead, behind] = pages as [(typeof pages)[0], (typeof pages)[0]];

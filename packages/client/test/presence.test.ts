@@ -1,33 +1,18 @@
 /** Presence in real pages: between browsers, between the tabs on one store, and when somebody goes without a word. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
-import { Chromium, joinDocument, open, synced } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
-import { Site } from "./support/site.js";
+import { joinDocument, open, synced } from "./support/browser.js";
+import { Stage } from "./support/stage.js";
 
-let site: Site;
-let chromium: Chromium;
-let server: SyncServer;
-
-before(async () => {
-  site = await Site.start();
-  chromium = await Chromium.start();
-  server = await SyncServer.start(site.origin);
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await site?.stop();
-});
+const stage = new Stage();
 
 async function tab(context: BrowserContext, name: string): Promise<Page> {
-  const page = await open(context, site.origin);
-  await joinDocument(page, server.url, { name });
+  const page = await open(context, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name });
   await synced(page);
   return page;
 }
@@ -52,10 +37,10 @@ async function sees(page: Page, ...values: string[]): Promise<void> {
 
 test("everybody sees what each tab says, whichever of them has the connection", async () => {
   const name = "presence/tabs";
-  const context = await chromium.context();
+  const context = await stage.chromium.context();
   const [lead, follow] = [await tab(context, name), await tab(context, name)];
   assert.equal(await follow.evaluate(() => globalThis.client.status.leads), false);
-  const bob = await tab(await chromium.context(), name);
+  const bob = await tab(await stage.chromium.context(), name);
   await say(lead, "lead");
   await say(follow, "follow");
   await say(bob, "bob");
@@ -81,9 +66,9 @@ test("everybody sees what each tab says, whichever of them has the connection", 
 
 test("a value is gone when its time is over, unless it is said again", async () => {
   const name = "presence/expiry";
-  const context = await chromium.context();
+  const context = await stage.chromium.context();
   const [ann, other] = [await tab(context, name), await tab(context, name)];
-  const bob = await tab(await chromium.context(), name);
+  const bob = await tab(await stage.chromium.context(), name);
   await say(ann, "for long");
   await say(other, "for a moment", 700);
   await sees(bob, "for a moment", "for long");
@@ -93,7 +78,7 @@ test("a value is gone when its time is over, unless it is said again", async () 
 
 test("one who goes without a word is gone, and one who comes back after the network did is there again", async () => {
   const name = "presence/gone";
-  const [ann, bob] = [await tab(await chromium.context(), name), await tab(await chromium.context(), name)];
+  const [ann, bob] = [await tab(await stage.chromium.context(), name), await tab(await stage.chromium.context(), name)];
   await say(ann, "ann");
   await sees(bob, "ann");
   await ann.evaluate(() => globalThis.client.goOffline());
@@ -105,7 +90,7 @@ test("one who goes without a word is gone, and one who comes back after the netw
 });
 
 test("what is no presence is refused", async () => {
-  const page = await tab(await chromium.context(), "presence/refused");
+  const page = await tab(await stage.chromium.context(), "presence/refused");
   const codes = await page.evaluate(() =>
     ([[undefined, 1], ["x".repeat(3_000), 1], ["x", 0], ["x", Infinity]] as const).map(([value, ttl]) => {
       try {

@@ -1,34 +1,20 @@
 /** Pages in a real browser, edited with and without a network, kept in sync by the real server. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
-import { Chromium, joinDocument, load, open, synced, titles, value, write } from "./support/browser.js";
+import { joinDocument, load, open, synced, titles, value, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
-import { Site } from "./support/site.js";
+import { Stage } from "./support/stage.js";
 
-let site: Site;
-let chromium: Chromium;
-let server: SyncServer;
-
-before(async () => {
-  site = await Site.start();
-  chromium = await Chromium.start();
-  server = await SyncServer.start(site.origin);
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await site?.stop();
-});
+const stage = new Stage();
 
 test("two browsers edit while they are offline, and heal", async () => {
   const name = "notes/heal";
-  const ann = await open(await chromium.context(), site.origin);
-  const bob = await open(await chromium.context(), site.origin);
-  await joinDocument(ann, server.url, { name });
-  await joinDocument(bob, server.url, { name });
+  const ann = await open(await stage.chromium.context(), stage.site.origin);
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(ann, stage.server.url, { name });
+  await joinDocument(bob, stage.server.url, { name });
   await write(ann, "before");
   await titles(bob, "before");
 
@@ -65,30 +51,30 @@ test("two browsers edit while they are offline, and heal", async () => {
 
 test("a page is loaded again while the server is down, and its edits are there", async () => {
   const name = "notes/reload";
-  const page = await open(await chromium.context(), site.origin);
-  await joinDocument(page, server.url, { name });
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(page, stage.server.url, { name });
   await write(page, "on the server");
   await synced(page);
-  await server.kill();
+  await stage.server.kill();
   await page.waitForFunction(() => globalThis.doc.status.state === "offline");
   await write(page, "on this device");
 
-  await load(page, site.origin);
-  await joinDocument(page, server.url, { name });
+  await load(page, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name });
   await titles(page, "on the server", "on this device");
   assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
 
-  await server.start();
+  await stage.server.start();
   await synced(page);
-  const witness = await open(await chromium.context(), site.origin);
-  await joinDocument(witness, server.url, { name });
+  const witness = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(witness, stage.server.url, { name });
   await titles(witness, "on the server", "on this device");
 });
 
 test("a page that comes back with more than it may open and push at once is through with all of it", async () => {
-  const slow = await SyncServer.start(site.origin, "--opens-burst=3", "--opens-per-s=5", "--pushes-burst=3", "--pushes-per-s=5");
+  const slow = await SyncServer.start(stage.site.origin, "--opens-burst=3", "--opens-per-s=5", "--pushes-burst=3", "--pushes-per-s=5");
   try {
-    const page = await open(await chromium.context(), site.origin);
+    const page = await open(await stage.chromium.context(), stage.site.origin);
     await joinDocument(page, slow.url, { name: "notes/back", offline: true });
     const edits = await page.evaluate(async () => {
       const edits = [];

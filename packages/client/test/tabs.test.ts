@@ -1,29 +1,14 @@
 /** Several tabs on one store in a real browser: one connection, followers, and who takes over when the leader goes. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
-import { Chromium, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
-import { Site } from "./support/site.js";
+import { joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { Stage } from "./support/stage.js";
 
-let site: Site;
-let chromium: Chromium;
-let server: SyncServer;
-
-before(async () => {
-  site = await Site.start();
-  chromium = await Chromium.start();
-  server = await SyncServer.start(site.origin);
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await site?.stop();
-});
+const stage = new Stage();
 
 /** Tabs of one browser, and how many connections each has made. */
 class Browser {
@@ -35,9 +20,9 @@ class Browser {
   ) {}
 
   async tab(): Promise<Page> {
-    const page = await open(this.context, site.origin);
+    const page = await open(this.context, stage.site.origin);
     page.on("websocket", () => this.sockets.set(page, (this.sockets.get(page) ?? 0) + 1));
-    await joinDocument(page, server.url, { name: this.name });
+    await joinDocument(page, stage.server.url, { name: this.name });
     return page;
   }
 
@@ -51,7 +36,7 @@ class Browser {
 }
 
 async function browser(name: string): Promise<Browser> {
-  return new Browser(await chromium.context(), name);
+  return new Browser(await stage.chromium.context(), name);
 }
 
 async function leads(page: Page): Promise<void> {
@@ -123,8 +108,8 @@ test("a follower's edit is acknowledged through the leader, and the follower tak
   await write(second, "leads now");
   await synced(second);
   // The tab that led comes back, and follows.
-  await load(first, site.origin);
-  await joinDocument(first, server.url, { name: "notes/closed" });
+  await load(first, stage.site.origin);
+  await joinDocument(first, stage.server.url, { name: "notes/closed" });
   await titles(first, "from the follower", "leads now");
   assert.equal(await first.evaluate(() => globalThis.client.status.leads), false);
   await synced(first);

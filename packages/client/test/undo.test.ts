@@ -1,36 +1,21 @@
 /** Undo and redo of one's own changes while others edit, cursors, history, and patches, in pages with the real server between them. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 
 import type { Page } from "playwright-core";
 
-import { Chromium, joinDocument, open, synced } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
-import { Site } from "./support/site.js";
+import { joinDocument, open, synced } from "./support/browser.js";
+import { Stage } from "./support/stage.js";
 
-let site: Site;
-let chromium: Chromium;
-let server: SyncServer;
-
-before(async () => {
-  site = await Site.start();
-  chromium = await Chromium.start();
-  server = await SyncServer.start(site.origin);
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await site?.stop();
-});
+const stage = new Stage();
 
 /** Ann's and Bob's pages on one document. */
 async function two(name: string): Promise<[Page, Page]> {
   const pages: Page[] = [];
   for (let n = 0; n < 2; n += 1) {
-    const page = await open(await chromium.context(), site.origin);
-    await joinDocument(page, server.url, { name });
+    const page = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(page, stage.server.url, { name });
     await synced(page);
     pages.push(page);
   }
