@@ -4,6 +4,7 @@
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
 mod branch;
+mod conflicts;
 mod connection;
 mod conversation;
 mod local;
