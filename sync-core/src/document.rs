@@ -2,10 +2,11 @@
 //!
 //! Owns every call that applies or re-applies changes. Knows nothing of logs, outboxes or connections.
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ObjType, ROOT, ScalarValue, TextEncoding};
+use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -67,6 +68,43 @@ impl Document {
         let mut document = Self::new();
         document.apply(changes)?;
         Ok(document)
+    }
+
+    /// Loads a saved document, proving its heads. Only for bytes of one's own store or of a trusted server: what a hostile writer saves can
+    /// inflate to any size.
+    pub fn load(saved: &[u8]) -> Result<Self, DocumentError> {
+        let load = || {
+            let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+            Automerge::load_with_options(saved, options)
+        };
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(document)) => Ok(Self(document)),
+            Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
+            Err(_) => Err(DocumentError::Panicked),
+        }
+    }
+
+    /// The document as automerge saves it.
+    pub fn save(&self) -> Result<Vec<u8>, DocumentError> {
+        catch_unwind(AssertUnwindSafe(|| self.0.save())).map_err(|_| DocumentError::Panicked)
+    }
+
+    /// The hashes of all changes by actor, seq 1 first.
+    pub fn hashes(&self) -> Result<BTreeMap<ActorId, Vec<ChangeHash>>, DocumentError> {
+        let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes_meta(&[])));
+        let mut out: BTreeMap<ActorId, Vec<ChangeHash>> = BTreeMap::new();
+        // In causal order, in which an actor's changes come by their seq.
+        for change in all.map_err(|_| DocumentError::Panicked)? {
+            let hashes = match out.get_mut(&*change.actor) {
+                Some(hashes) => hashes,
+                None => out.entry(change.actor.into_owned()).or_default(),
+            };
+            hashes.push(change.hash);
+            if hashes.len() as u64 != change.seq {
+                return Err(DocumentError::Automerge("an actor's changes are out of order".into()));
+            }
+        }
+        Ok(out)
     }
 
     /// Applies changes as one batch. All deps must be in the document or in the batch. After [`DocumentError::Panicked`] rebuild it.

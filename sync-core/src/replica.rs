@@ -6,7 +6,9 @@
 mod branch;
 mod connection;
 mod conversation;
+mod kept;
 mod local;
+mod newcomer;
 mod outbox;
 mod position;
 mod quiet;
