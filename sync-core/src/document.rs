@@ -2,7 +2,6 @@
 //!
 //! Owns every call that applies or re-applies changes. Knows nothing of logs, outboxes or connections.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
@@ -89,16 +88,18 @@ impl Document {
         catch_unwind(AssertUnwindSafe(|| self.0.save())).map_err(|_| DocumentError::Panicked)
     }
 
-    /// The hashes of all changes by actor, seq 1 first.
-    pub fn hashes(&self) -> Result<BTreeMap<ActorId, Vec<ChangeHash>>, DocumentError> {
+    /// The hashes of all changes, seq 1 first, of each actor, sorted by their bytes.
+    pub fn hashes(&self) -> Result<Vec<(ActorId, Vec<ChangeHash>)>, DocumentError> {
         let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes_meta(&[])));
-        let mut out: BTreeMap<ActorId, Vec<ChangeHash>> = BTreeMap::new();
+        let mut out: Vec<(ActorId, Vec<ChangeHash>)> = Vec::new();
         // In causal order, in which an actor's changes come by their seq.
         for change in all.map_err(|_| DocumentError::Panicked)? {
-            let hashes = match out.get_mut(&*change.actor) {
-                Some(hashes) => hashes,
-                None => out.entry(change.actor.into_owned()).or_default(),
-            };
+            let found = out.binary_search_by(|(actor, _)| actor.cmp(&change.actor));
+            let at = found.unwrap_or_else(|at| {
+                out.insert(at, (change.actor.into_owned(), Vec::new()));
+                at
+            });
+            let (_, hashes) = &mut out[at];
             hashes.push(change.hash);
             if hashes.len() as u64 != change.seq {
                 return Err(DocumentError::Automerge("an actor's changes are out of order".into()));

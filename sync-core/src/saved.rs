@@ -7,7 +7,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::document::{Document, DocumentError};
-use crate::id::{ActorId, ChangeHash, Digest, Incarnation, LogSeq};
+use crate::id::{ChangeHash, Digest, Incarnation, LogSeq};
 use crate::pack::PackError;
 use crate::pack::leb::{Reader, put_unsigned};
 use crate::table::ChangeTable;
@@ -55,7 +55,7 @@ impl Saved {
         seq: LogSeq,
         digest: Digest,
     ) -> Result<Self, SavedError> {
-        let order = order(table);
+        let order = table.sorted_places();
         let heads = table.heads().copied().collect();
         Ok(Self { incarnation, seq, digest, heads, order, document: document.save()?.into() })
     }
@@ -109,32 +109,13 @@ impl Saved {
         if heads != self.heads {
             return Err(SavedError::Other("the saved document has other heads than it says"));
         }
-        let held = document.hashes()?;
-        let ids: Vec<&ActorId> = held.keys().collect();
-        let mut order = Vec::new();
-        for place in &self.order {
-            let actor = ids.get(*place as usize).ok_or(SavedError::Other("an actor is not in the saved document"))?;
-            order.push((*actor).clone());
-        }
-        let table =
-            ChangeTable::whole(order, held, heads).ok_or(SavedError::Other("actors are named twice, or not"))?;
+        let table = ChangeTable::whole(document.hashes()?, &self.order, &heads);
+        let table = table.ok_or(SavedError::Other("the saved document has other actors than it says"))?;
         if table.len() as u64 != self.seq.0 {
             return Err(SavedError::Other("the saved document holds another number of changes than the log there"));
         }
         Ok((document, table))
     }
-}
-
-/// The place of each of a table's actors, by number, among all of them sorted by their bytes.
-pub(crate) fn order(table: &ChangeTable) -> Vec<u32> {
-    let mut sorted: Vec<_> = (0..).zip(table.entries()).map(|(number, (actor, _))| (actor, number)).collect();
-    sorted.sort_unstable();
-    let mut order = vec![0; sorted.len()];
-    for (place, (_, number)) in (0..).zip(sorted) {
-        let number: u32 = number;
-        order[number as usize] = place;
-    }
-    order
 }
 
 fn array<const N: usize>(r: &mut Reader<'_>) -> Result<[u8; N], PackError> {

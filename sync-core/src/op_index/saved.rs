@@ -2,8 +2,6 @@
 //!
 //! Owns the order of fields, described in docs/storage-format.md. Trusts no length: what does not fit together is refused.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -57,14 +55,20 @@ impl OpIndex {
             };
             put_unsigned(out, u64::from(depth) << 2 | kind);
         }
-        let by_number: BTreeMap<u32, OpId> = self.object_numbers.iter().map(|(id, number)| (*number, *id)).collect();
-        for id in by_number.values() {
+        let mut by_number = vec![OpId { counter: 0, actor: 0 }; self.objects.len()];
+        for (id, number) in &self.object_numbers {
+            by_number[*number as usize] = *id;
+        }
+        for id in by_number.iter().skip(1) {
             put_unsigned(out, u64::from(id.actor));
             put_unsigned(out, u64::from(id.counter));
         }
-        let by_number: BTreeMap<u32, &str> = self.keys.iter().map(|(key, number)| (*number, &**key)).collect();
+        let mut by_number = vec![""; self.keys.len()];
+        for (key, number) in &self.keys {
+            by_number[*number as usize] = key;
+        }
         put_unsigned(out, by_number.len() as u64);
-        by_number.values().for_each(|key| put_prefixed(out, key.as_bytes()));
+        by_number.iter().for_each(|key| put_prefixed(out, key.as_bytes()));
         self.runs.iter().for_each(|runs| runs.save(out));
         self.past.save(out);
     }

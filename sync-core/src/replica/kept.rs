@@ -11,7 +11,7 @@ use crate::op_index::OpIndex;
 use crate::planted::Planted;
 use crate::replica::local::{Delta, Local, LocalError};
 use crate::replica::rows::{self, PieceOf};
-use crate::saved::{Saved, SavedError, order};
+use crate::saved::{Saved, SavedError};
 use crate::storage::{Row, StoreError, Table, Write};
 use crate::table::ChangeTable;
 use crate::validator;
@@ -101,7 +101,7 @@ impl Local {
             delta.received = in_log_order.hashes().collect();
         }
         delta.writes.push(Write::DeletePrefix { table: Table::Chunk, prefix: rows::prefix(&self.name) });
-        let renumbered = Saved { order: order(&taken.acked), ..saved.clone() };
+        let renumbered = Saved { order: taken.acked.sorted_places(), ..saved.clone() };
         taken.put_pieces(&renumbered, &mut delta);
         taken.put_beside(&mine, &mut delta).map_err(|e| unfit(&e))?;
         taken.cursor = Some(crate::id::Cursor { seq: saved.seq, digest: saved.digest, ..begins });
