@@ -5,6 +5,7 @@
  */
 
 import { RejoinError } from "./errors.js";
+import { hasLocks } from "./tabs.js";
 import { type Answer, type Ask, errorOf, type Request } from "./wire.js";
 
 /** What comes by itself, not as the answer to a call. */
@@ -88,9 +89,18 @@ function startWorker(listener: Listener): Promise<Port | undefined> {
       const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
       let runs = false;
       worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-        if (!runs) resolve({ postMessage: (message) => worker.postMessage(message), end: () => worker.terminate() });
+        if (runs) return listener.heard(data);
         runs = true;
-        listener.heard(data);
+        const watch = new AbortController();
+        const end = () => {
+          watch.abort();
+          worker.terminate();
+        };
+        resolve({ postMessage: (message) => worker.postMessage(message), end });
+        // A worker that dies says nothing, but it can't keep its lock.
+        if (data.kind !== "hello" || !hasLocks()) return;
+        const { signal } = watch;
+        navigator.locks.request(data.alive, { signal }, () => listener.died("it died")).catch(() => undefined);
       };
       worker.onerror = (event) => {
         event.preventDefault();

@@ -24,7 +24,13 @@ export type End = { postMessage(message: unknown): void; onmessage: ((event: Mes
 export function serve(end: End): void {
   const host = new Host((answer) => end.postMessage(answer));
   end.onmessage = ({ data }) => host.handle(data);
-  end.postMessage({ kind: "hello" } satisfies Answer);
+  const alive = `rejoin#alive-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  const hello = () => end.postMessage({ kind: "hello", alive } satisfies Answer);
+  if (!hasLocks()) return hello();
+  void navigator.locks.request(alive, () => {
+    hello();
+    return new Promise(() => undefined);
+  });
 }
 
 let loading: Promise<unknown> | undefined;

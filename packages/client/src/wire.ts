@@ -50,7 +50,8 @@ export type Opening = { document: number; base: number; value: NewValue; state: 
 
 /** From the worker. */
 export type Answer =
-  | { kind: "hello" }
+  /** `alive` names a lock that the worker holds as long as it runs. */
+  | { kind: "hello"; alive: string }
   | { kind: "opened"; name: string; opening: Opening }
   | { kind: "answer"; call: number; value: unknown }
   | { kind: "failure"; call: number; failure: Failure }
