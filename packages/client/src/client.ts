@@ -1,17 +1,17 @@
 /** The client as a page holds it: connecting, documents, online and offline, closing. */
 
 import { SyncDocument } from "./document.js";
-import { Driver, type DriverEvent, type TokenSource } from "./driver.js";
+import { Driver, type DriverEvent, type Frame, type TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
 import { PresenceHub } from "./presence.js";
-import { type ClientStatus, NOTHING } from "./status.js";
+import { type ClientStatus, NOTHING, type Status } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
 import type { LocalStore } from "./store/store.js";
 import { hasLocks, Tabs } from "./tabs.js";
 import { Counter, Text } from "./values.js";
-import load from "./wasm/rejoin.js";
+import load, { type Held, type OutboxEntry } from "./wasm/rejoin.js";
 
 /** What `connect` may be told. */
 export type ConnectOptions = {
@@ -82,6 +82,19 @@ async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs 
   }
 }
 
+/** A client as one that looks into it sees it: plain data. */
+export type Diagnosis = {
+  readonly url: string;
+  readonly status: ClientStatus;
+  /** This tab's number on the store; none where it is alone. */
+  readonly tab: number | undefined;
+  /** What went over this tab's connections since the client was connected. */
+  readonly traffic: { readonly in: Traffic; readonly out: Traffic };
+  readonly documents: readonly DocumentDiagnosis[];
+};
+export type Traffic = { readonly frames: number; readonly bytes: number };
+export type DocumentDiagnosis = Held & { readonly name: string; readonly status: Status; readonly outbox: readonly OutboxEntry[] };
+
 /** A client: documents on this device, and a connection to a server whenever there is one. */
 export class Client {
   readonly #driver: Driver;
@@ -90,6 +103,9 @@ export class Client {
   #presence: PresenceHub | undefined;
   readonly #documents = new Map<number, Opened>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
+  readonly #watchers = new Set<(frame: Frame) => void>();
+  readonly #traffic = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } };
+  readonly #url: string;
   readonly #page = new AbortController();
   #status = NOTHING;
   #storeFailure: string | undefined;
@@ -99,6 +115,7 @@ export class Client {
   private constructor(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined) {
     this.#storage = store.durable ? "device" : "memory";
     this.#tabs = tabs;
+    this.#url = url;
     const settings = { url, token: options.token, online: !options.offline };
     this.#driver = new Driver(settings, store, tabs, (event) => this.#handle(event));
   }
@@ -161,6 +178,23 @@ export class Client {
     return () => void this.#subscribers.delete(subscriber);
   }
 
+  /** Everything that an inspector shows, as it is now. */
+  async inspect(): Promise<Diagnosis> {
+    const documents = [...this.#documents].flatMap(([id, { document, ready }]) => {
+      const held = ready ? this.#driver.peek((engine) => engine.holds(id)) : undefined;
+      return held ? [{ ...held, name: document.name, status: document.status, outbox: document.outbox }] : [];
+    });
+    const traffic = { in: { ...this.#traffic.in }, out: { ...this.#traffic.out } };
+    return { url: this.#url, status: this.status, tab: this.#tabs?.number, traffic, documents };
+  }
+
+  /** Calls `listener` with each message that goes over this tab's connection. Gives what ends it. */
+  watchFrames(listener: (frame: Frame) => void): () => void {
+    const watcher = (frame: Frame) => listener(frame);
+    this.#watchers.add(watcher);
+    return () => void this.#watchers.delete(watcher);
+  }
+
   /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
   goOffline(): void {
     this.#driver.turn((engine, now) => engine.setOnline(now, false));
@@ -202,6 +236,7 @@ export class Client {
   }
 
   #handle(event: DriverEvent): void {
+    if (event.kind === "frame") return this.#passed(event.frame);
     if (event.kind === "storage-failed") this.#storeFailure = event.reason;
     if (event.kind === "saved") this.#persist();
     if (event.kind === "emitted") return this.#presence?.heard(event.document, event.from, event.payload);
@@ -217,6 +252,13 @@ export class Client {
       for (const { document, ready } of this.#documents.values()) if (ready) document.announce();
     }
     this.#announce();
+  }
+
+  #passed(frame: Frame): void {
+    const traffic = this.#traffic[frame.direction];
+    traffic.frames += 1;
+    traffic.bytes += frame.bytes;
+    callAll(this.#watchers, frame);
   }
 
   /** Once there is something to keep, the browser is asked not to drop it when it needs room. */
