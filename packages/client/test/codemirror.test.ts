@@ -67,7 +67,7 @@ test("undo and redo are the document's", async () => {
   await shows(ann, "mine and his");
   await ann.keyboard.press("Control+z");
   await shows(bob, " and his");
-  await ann.keyboard.press("Control+Shift+z");
+  await ann.keyboard.press("Control+Shift+Z");
   await shows(bob, "mine and his");
   await bob.keyboard.press("Control+z");
   await shows(ann, "mine");

@@ -142,8 +142,8 @@ test("carets and names of others are drawn where they stand, and go when they le
   const [ann, bob] = [await writer("Ann", "textarea/carets"), await writer("Bob", "textarea/carets")];
   await ann.keyboard.type("hello world");
   await shows(bob, "hello world");
-  const caret = bob.locator("rejoin-carets .caret");
-  await caret.getByText("Ann").waitFor();
+  const caret = bob.locator("rejoin-carets .caret").getByText("Ann");
+  await caret.waitFor();
   const left = async () => (await caret.boundingBox())?.x ?? 0;
   const at = (units: number) => bob.evaluate((units) => {
     const { left } = globalThis.field.getBoundingClientRect();
