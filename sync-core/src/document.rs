@@ -5,7 +5,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ObjType, Patch, PatchLog, ROOT, ScalarValue, TextEncoding};
+use automerge::{
+    Automerge, AutomergeError, LoadOptions, ObjType, Patch, PatchLog, ROOT, ScalarValue, TextEncoding,
+};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -76,6 +78,51 @@ impl Document {
         Ok(document)
     }
 
+    /// Loads a saved document, proving its heads. Only for bytes of one's own store or of a trusted server: what a hostile writer saves can
+    /// inflate to any size.
+    pub fn load(saved: &[u8]) -> Result<Self, DocumentError> {
+        let load = || {
+            let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+            Automerge::load_with_options(saved, options)
+        };
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(held)) => Ok(Self { held, waiting: Vec::new(), log: None }),
+            Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
+            Err(_) => Err(DocumentError::Panicked),
+        }
+    }
+
+    /// The document as automerge saves it.
+    pub fn save(&self) -> Result<Vec<u8>, DocumentError> {
+        if !self.waiting.is_empty() {
+            return self.whole()?.save();
+        }
+        catch_unwind(AssertUnwindSafe(|| self.held.save())).map_err(|_| DocumentError::Panicked)
+    }
+
+    /// The hashes of all changes, seq 1 first, of each actor, sorted by their bytes.
+    pub fn hashes(&self) -> Result<Vec<(ActorId, Vec<ChangeHash>)>, DocumentError> {
+        if !self.waiting.is_empty() {
+            return self.whole()?.hashes();
+        }
+        let all = catch_unwind(AssertUnwindSafe(|| self.held.get_changes_meta(&[])));
+        let mut out: Vec<(ActorId, Vec<ChangeHash>)> = Vec::new();
+        // In causal order, in which an actor's changes come by their seq.
+        for change in all.map_err(|_| DocumentError::Panicked)? {
+            let found = out.binary_search_by(|(actor, _)| actor.cmp(&change.actor));
+            let at = found.unwrap_or_else(|at| {
+                out.insert(at, (change.actor.into_owned(), Vec::new()));
+                at
+            });
+            let (_, hashes) = &mut out[at];
+            hashes.push(change.hash);
+            if hashes.len() as u64 != change.seq {
+                return Err(DocumentError::Automerge("an actor's changes are out of order".into()));
+            }
+        }
+        Ok(out)
+    }
+
     /// Applies changes as one batch, with those that wait. All deps must be in the document or in the batch. After
     /// [`DocumentError::Panicked`] rebuild it.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
@@ -94,6 +141,13 @@ impl Document {
     /// Takes changes that are applied with the next ones, or when somebody asks for it. Edits are made without them meanwhile.
     pub fn hold(&mut self, changes: Vec<Change>) {
         self.waiting.extend(changes);
+    }
+
+    /// A copy in which nothing waits.
+    fn whole(&self) -> Result<Self, DocumentError> {
+        let mut whole = self.clone();
+        whole.apply(Vec::new())?;
+        Ok(whole)
     }
 
     /// How many changes wait.
@@ -125,9 +179,7 @@ impl Document {
     /// Changes that are none of these and none that they stand on, in causal order.
     pub fn changes_since(&self, held: impl IntoIterator<Item = ChangeHash>) -> Result<Vec<Change>, DocumentError> {
         if !self.waiting.is_empty() {
-            let mut whole = self.clone();
-            whole.apply(Vec::new())?;
-            return whole.changes_since(held);
+            return self.whole()?.changes_since(held);
         }
         let held: Vec<_> = held.into_iter().collect();
         let new =

@@ -4,9 +4,12 @@
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
 mod branch;
+mod conflicts;
 mod connection;
 mod conversation;
+mod kept;
 mod local;
+mod newcomer;
 mod outbox;
 mod position;
 mod quiet;
@@ -28,8 +31,9 @@ use automerge::AutomergeError;
 use automerge::transaction::Transaction;
 use bytes::Bytes;
 
+use crate::clock::VectorClock;
 use crate::document::{InitValue, init_change};
-use crate::id::{ChangeHash, ClientId, DocumentName, TaskId};
+use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, TaskId};
 use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
@@ -281,6 +285,12 @@ impl Replica {
         let local = self.local_mut(id)?;
         let patches = local.document.patches()?;
         Some(read(local.document.automerge(), patches))
+    }
+
+    /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
+    /// is ready; no position before the server was first heard.
+    pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
+        self.local(id).map(|local| (local.cursor.map(|cursor| cursor.seq), local.all.clock()))
     }
 
     /// Sends presence (with a lifetime) or a message (without) to whoever has the document open. The last presence is sent again after a

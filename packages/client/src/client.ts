@@ -2,12 +2,13 @@
 
 import { Channel, type News } from "./channel.js";
 import { SyncDocument } from "./document.js";
-import type { TokenSource } from "./driver.js";
+import type { Frame, TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
-import { type ClientStatus, withEdits } from "./status.js";
+import { type ClientStatus, type Status, withEdits } from "./status.js";
 import { Counter, Text } from "./values.js";
-import { errorOf, type InitKey } from "./wire.js";
+import { errorOf, type InitKey, type Inspected, type Traffic } from "./wire.js";
+import type { Held, OutboxEntry } from "./wasm/rejoin.js";
 
 /** What `connect` may be told. */
 export type ConnectOptions = {
@@ -49,6 +50,18 @@ function checkUrl(url: string): void {
   }
 }
 
+/** A client as one that looks into it sees it: plain data. */
+export type Diagnosis = {
+  readonly url: string;
+  readonly status: ClientStatus;
+  /** This tab's number on the store; none where it is alone. */
+  readonly tab: number | undefined;
+  /** What went over this tab's connections since the client was connected. */
+  readonly traffic: { readonly in: Traffic; readonly out: Traffic };
+  readonly documents: readonly DocumentDiagnosis[];
+};
+export type DocumentDiagnosis = Held & { readonly name: string; readonly status: Status; readonly outbox: readonly OutboxEntry[] };
+
 /** A client: documents on this device, and a connection to a server whenever there is one. */
 export class Client {
   readonly #channel: Channel;
@@ -57,13 +70,16 @@ export class Client {
   readonly #opened = new Map<string, Promise<SyncDocument<never>>>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
+  readonly #watchers = new Set<(frame: Frame) => void>();
+  readonly #url: string;
   readonly #page = new AbortController();
   #status: ClientStatus;
   #failure: Error | undefined;
   #persisting = false;
   #announced = false;
 
-  private constructor(channel: Channel, token: TokenSource | undefined, status: ClientStatus) {
+  private constructor(url: string, channel: Channel, token: TokenSource | undefined, status: ClientStatus) {
+    this.#url = url;
     this.#channel = channel;
     this.#token = token;
     this.#status = status;
@@ -89,7 +105,7 @@ export class Client {
     const early: News[] = [];
     channel.listen((news) => void early.push(news));
     const status = await channel.call<ClientStatus>({ do: "start", settings });
-    const client = new Client(channel, token, status);
+    const client = new Client(url, channel, token, status);
     for (const news of early) client.#handle(news);
     return client;
   }
@@ -135,6 +151,28 @@ export class Client {
     subscriber(this.status);
     this.#subscribers.add(subscriber);
     return () => void this.#subscribers.delete(subscriber);
+  }
+
+  /** Everything that an inspector shows, as it is now. */
+  async inspect(): Promise<Diagnosis> {
+    this.#check();
+    const { tab, traffic, held } = await this.#channel.call<Inspected>({ do: "inspect" });
+    const documents = held.flatMap(([id, held]) => {
+      const document = this.#documents.get(id);
+      return document ? [{ ...held, name: document.name, status: document.status, outbox: document.outbox }] : [];
+    });
+    return { url: this.#url, status: this.status, tab, traffic, documents };
+  }
+
+  /** Calls `listener` with each message that goes over this tab's connection. Gives what ends it. */
+  watchFrames(listener: (frame: Frame) => void): () => void {
+    const watcher = (frame: Frame) => listener(frame);
+    this.#watchers.add(watcher);
+    this.#channel.send({ kind: "watch", frames: true });
+    return () => {
+      this.#watchers.delete(watcher);
+      if (this.#watchers.size === 0) this.#channel.send({ kind: "watch", frames: false });
+    };
   }
 
   /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
@@ -208,6 +246,9 @@ export class Client {
         this.#status = news.status;
         if (news.persist) this.#persist();
         break;
+      case "frame":
+        callAll(this.#watchers, news.frame);
+        return;
       case "token":
         void this.#answerToken(news.call);
         return;

@@ -22,8 +22,18 @@ export type TokenSource = string | (() => string | Promise<string>);
 
 export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean; views: { clear(): Promise<void> } | undefined };
 
+/** A message on the connection, for whoever looks into it. */
+export type Frame = {
+  readonly direction: "in" | "out";
+  readonly bytes: number;
+  /** The number of its first message's kind in the protocol; none if it is no message. */
+  readonly kind: number | undefined;
+  /** When it came or went, in milliseconds since 1970. */
+  readonly at: number;
+};
+
 /** What the page is told. */
-export type DriverEvent = EngineEvent | { kind: "connection" } | { kind: "engine-failed" };
+export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "engine-failed" };
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -237,6 +247,7 @@ export class Driver {
         return;
       case "send":
         this.#socket?.send(output.frame);
+        if (this.#connected) this.#passed("out", output.frame);
         return;
       case "disconnect":
         this.#dropSocket();
@@ -313,9 +324,19 @@ export class Driver {
         this.#setConnected(true);
         this.turn((engine, now) => engine.handleConnected(now));
       },
-      frame: (frame) => this.turn((engine, now) => engine.handleFrame(now, frame)),
+      frame: (frame) => {
+        this.#passed("in", frame);
+        this.turn((engine, now) => engine.handleFrame(now, frame));
+      },
       ended,
     });
+  }
+
+  /** A message is an array of two in CBOR, of which the first is a small number. */
+  #passed(direction: "in" | "out", frame: Uint8Array): void {
+    const [array, first = 24] = frame;
+    const kind = array === 0x82 && first < 24 ? first : undefined;
+    this.#tell({ kind: "frame", frame: { direction, bytes: frame.length, kind, at: Date.now() } });
   }
 
   #dropSocket(): void {

@@ -4,7 +4,7 @@
  * Owns the order in which things start: a document is shown as it was seen last before the engine is there. Decides nothing of documents.
  */
 
-import { Driver, type DriverEvent } from "./driver.js";
+import { Driver, type DriverEvent, type Frame } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { Hosted } from "./hosted.js";
 import { PresenceHub } from "./hub.js";
@@ -14,8 +14,8 @@ import { MemoryStore } from "./store/memory.js";
 import type { LocalStore } from "./store/store.js";
 import { hasLocks, Tabs } from "./tabs.js";
 import { Views } from "./views.js";
-import { type Answer, type Ask, failureOf, type Opening, type Request, type Settings } from "./wire.js";
-import load from "./wasm/rejoin.js";
+import { type Answer, type Ask, failureOf, type Inspected, type Opening, type Request, type Settings } from "./wire.js";
+import load, { type Held } from "./wasm/rejoin.js";
 
 /** An end of a channel. */
 export type End = { postMessage(message: unknown): void; onmessage: ((event: MessageEvent<Request>) => void) | null };
@@ -59,6 +59,8 @@ class Host {
   #storeFailure: string | undefined;
   #persist = false;
   #announced = false;
+  readonly #traffic = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } };
+  #watched = false;
   #count = 0;
 
   constructor(post: (answer: Answer) => void) {
@@ -87,6 +89,9 @@ class Host {
         return;
       case "online":
         this.#later((driver) => driver.turn((engine, now) => engine.setOnline(now, request.online)));
+        return;
+      case "watch":
+        this.#watched = request.frames;
         return;
       case "network":
         this.#running?.networkChanged();
@@ -122,6 +127,7 @@ class Host {
   async #do(ask: Exclude<Ask, { do: "open" }>): Promise<unknown> {
     if (ask.do === "start") return this.#start(ask.settings);
     if (ask.do === "close") return this.#close();
+    if (ask.do === "inspect") return this.#inspect();
     const document = this.#documents.get(ask.document);
     if (!document) throw new RejoinError("closed", "the document is closed");
     await document.loaded;
@@ -253,7 +259,24 @@ class Host {
     this.#documents.clear();
   }
 
+  async #inspect(): Promise<Inspected> {
+    const driver = await (this.#driver as Promise<Driver>);
+    const held = [...this.#byEngine].flatMap(([engineId, { id }]): [number, Held][] => {
+      const held = this.#documents.has(id) ? driver.peek((replica) => replica.holds(engineId)) : undefined;
+      return held ? [[id, held]] : [];
+    });
+    return { tab: this.#tabs?.number, traffic: this.#traffic, held };
+  }
+
+  #passed(frame: Frame): void {
+    const traffic = this.#traffic[frame.direction];
+    traffic.frames += 1;
+    traffic.bytes += frame.bytes;
+    if (this.#watched) this.#post({ kind: "frame", frame });
+  }
+
   #handle(event: DriverEvent): void {
+    if (event.kind === "frame") return this.#passed(event.frame);
     if (event.kind === "engine-failed") {
       this.#post({ kind: "failed", failure: { code: "engine-failed", message: "the engine has stopped: reload the page" } });
     }

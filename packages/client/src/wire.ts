@@ -1,9 +1,10 @@
 /** What the page and the worker that has the documents say to each other. Plain data only, in order, nothing lost. */
 
+import type { Frame } from "./driver.js";
 import { type ErrorCode, RejoinError } from "./errors.js";
 import type { Peer } from "./presence.js";
 import type { ClientStatus, Status } from "./status.js";
-import type { Edit, NewValue, OutboxEntry, Path } from "./wasm/rejoin.js";
+import type { Edit, Held, NewValue, OutboxEntry, Path } from "./wasm/rejoin.js";
 
 /** How a client is started. `asksToken`: the page is asked for a token before each connection. */
 export type Settings = { url: string; store: string; online: boolean; token: string | undefined; asksToken: boolean };
@@ -20,7 +21,8 @@ export type Ask =
   | { do: "position"; document: number; cursor: string }
   | { do: "history" | "undo" | "redo" | "export" | "close-document"; document: number }
   | { do: "at" | "retry" | "discard"; document: number; change: string }
-  | { do: "close" };
+  | { do: "close" }
+  | { do: "inspect" };
 
 /** From the page. `base` is how many batches that came from elsewhere it had seen. */
 export type Request =
@@ -30,6 +32,8 @@ export type Request =
   | { kind: "presence"; document: number; value: unknown; ttl: number }
   | { kind: "token"; call: number; token: string | undefined }
   | { kind: "online"; online: boolean }
+  /** Whether each message on the connection is to be told. */
+  | { kind: "watch"; frames: boolean }
   | { kind: "network" | "hidden" | "leave" | "crash" };
 
 /** An error on its way. */
@@ -48,6 +52,12 @@ export type DocumentState = {
 /** A document as it is when it is opened. */
 export type Opening = { document: number; base: number; value: NewValue; state: DocumentState; peers: readonly Peer[] };
 
+/** Messages that went over a connection. */
+export type Traffic = { readonly frames: number; readonly bytes: number };
+
+/** What an inspector is told: of each document, by its number, what the engine holds. */
+export type Inspected = { tab: number | undefined; traffic: Record<Frame["direction"], Traffic>; held: [number, Held][] };
+
 /** From the worker. */
 export type Answer =
   /** `alive` names a lock that the worker holds as long as it runs. */
@@ -63,6 +73,7 @@ export type Answer =
   | { kind: "peers"; document: number; peers: readonly Peer[] }
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
+  | { kind: "frame"; frame: Frame }
   | { kind: "failed"; failure: Failure };
 
 export function failureOf(error: unknown): Failure {
