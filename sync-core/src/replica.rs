@@ -265,6 +265,29 @@ impl Replica {
         self.local(id).map(|local| read(local.document.automerge()))
     }
 
+    /// Applies received changes that wait, if the configuration has them wait. What is read then has them.
+    pub fn apply_waiting(&mut self, now: Instant, id: DocumentId) {
+        let Some(local) = self.local_mut(id) else { return };
+        if local.apply_waiting().is_err() {
+            self.resync_from_store(now, id);
+        }
+    }
+
+    /// From now on what received changes do to the value is kept for [`Replica::patches`].
+    pub fn watch(&mut self, id: DocumentId) {
+        if let Some(local) = self.local_mut(id) {
+            local.document.watch();
+        }
+    }
+
+    /// What all but edits has done to the value since this was asked last, given to `read` with the document. `None` if that is not known:
+    /// nobody has watched, or the document was built anew.
+    pub fn patches<R>(&mut self, id: DocumentId, read: impl FnOnce(&automerge::Automerge, Vec<automerge::Patch>) -> R) -> Option<R> {
+        let local = self.local_mut(id)?;
+        let patches = local.document.patches()?;
+        Some(read(local.document.automerge(), patches))
+    }
+
     /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
     /// is ready; no position before the server was first heard.
     pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
@@ -401,6 +424,7 @@ impl Replica {
         match result.and_then(|tables| Local::load(doc.name.clone(), tab, actor, &tables)) {
             Ok((mut local, writes)) => {
                 local.planted = self.config.planted;
+                local.holds = self.config.holds;
                 doc.phase = DocPhase::Ready(Box::new(local));
                 if !self.tabs.follows() {
                     self.save_writes(now, id, writes, Vec::new());
