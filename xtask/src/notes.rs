@@ -23,7 +23,7 @@ pub(crate) fn notes() -> Result<(), Failure> {
     let mut sync = Command::new(server);
     sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}"), "--data"]).arg(&data);
     let mut page = Command::new("node");
-    page.current_dir(run::root()).args(["examples/offline-notes/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
+    page.current_dir(run::root()).args(["examples/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
     println!("\nOffline notes. Ctrl-C ends it; open in a browser:");
     let mut running = [Running::start(&mut sync)?, Running::start(&mut page)?];
     loop {

@@ -106,6 +106,7 @@ export class Client {
   readonly #watchers = new Set<(frame: Frame) => void>();
   readonly #traffic = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } };
   readonly #url: string;
+  #online: boolean;
   readonly #page = new AbortController();
   #status = NOTHING;
   #storeFailure: string | undefined;
@@ -116,6 +117,7 @@ export class Client {
     this.#storage = store.durable ? "device" : "memory";
     this.#tabs = tabs;
     this.#url = url;
+    this.#online = !options.offline;
     const settings = { url, token: options.token, online: !options.offline };
     this.#driver = new Driver(settings, store, tabs, (event) => this.#handle(event));
   }
@@ -195,14 +197,23 @@ export class Client {
     return () => void this.#watchers.delete(watcher);
   }
 
+  /** Whether there is to be a connection, as this tab was told last: not after `goOffline`. */
+  get online(): boolean {
+    return this.#online;
+  }
+
   /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
   goOffline(): void {
+    this.#online = false;
     this.#driver.turn((engine, now) => engine.setOnline(now, false));
+    this.#announce();
   }
 
   /** Connects now, and again whenever the connection is lost. */
   goOnline(): void {
+    this.#online = true;
     this.#driver.turn((engine, now) => engine.setOnline(now, true));
+    this.#announce();
   }
 
   /**
