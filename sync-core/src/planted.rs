@@ -78,6 +78,12 @@ pub enum Planted {
     NeverSilent,
     /// The replica puts messages together without their last part.
     LastPartDropped,
+    /// The room gives newcomers what it had of a log that was deleted since, and the replica takes it.
+    SnapshotOfOtherLog,
+    /// The replica that takes a snapshot lets go of what was written here before.
+    SnapshotDropsOutbox,
+    /// The replica takes a snapshot for all that the log holds by now.
+    SnapshotCursorTooFar,
     /// The replica does not say its presence again after a reconnect.
     PresenceNotSaidAgain,
     /// The room answers an opening with a head that the store has not committed.
@@ -114,11 +120,23 @@ pub enum Planted {
     SegmentWithoutOutside,
     /// A compaction packs changes in another order than the log's.
     CompactionOutOfOrder,
+    /// The replica keeps its index of conflicts when it writes its document anew.
+    ConflictsKept,
+    /// The replica lists no conflicts of several values.
+    RegisterUnlisted,
+    /// The replica lists no conflicts of objects that several have made.
+    ContainerUnlisted,
+    /// The replica lists no work that a deletion has hidden.
+    DeleteUpdateUnlisted,
+    /// The replica lists no steps of counters that were overwritten.
+    CounterUnlisted,
+    /// The replica lists no marks that others have covered.
+    MarkUnlisted,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 41] = [
+    pub const ALL: [(Planted, &'static str); 50] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -142,6 +160,9 @@ impl Planted {
         (Planted::DigestNotChained, "digest-not-chained"),
         (Planted::NeverSilent, "never-silent"),
         (Planted::LastPartDropped, "last-part-dropped"),
+        (Planted::SnapshotOfOtherLog, "snapshot-of-other-log"),
+        (Planted::SnapshotDropsOutbox, "snapshot-drops-outbox"),
+        (Planted::SnapshotCursorTooFar, "snapshot-cursor-too-far"),
         (Planted::PresenceNotSaidAgain, "presence-not-said-again"),
         (Planted::OpenTellsStaged, "open-tells-staged"),
         (Planted::HeldBeforeDurable, "held-before-durable"),
@@ -160,5 +181,11 @@ impl Planted {
         (Planted::HistoryNotLookedUp, "history-not-looked-up"),
         (Planted::SegmentWithoutOutside, "segment-without-outside"),
         (Planted::CompactionOutOfOrder, "compaction-out-of-order"),
+        (Planted::ConflictsKept, "conflicts-kept"),
+        (Planted::RegisterUnlisted, "register-unlisted"),
+        (Planted::ContainerUnlisted, "container-unlisted"),
+        (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),
+        (Planted::CounterUnlisted, "counter-unlisted"),
+        (Planted::MarkUnlisted, "mark-unlisted"),
     ];
 }

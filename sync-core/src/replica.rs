@@ -4,9 +4,12 @@
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
 mod branch;
+mod conflicts;
 mod connection;
 mod conversation;
+mod kept;
 mod local;
+mod newcomer;
 mod outbox;
 mod position;
 mod quiet;

@@ -45,6 +45,8 @@ export type EngineEvent =
   | { kind: "acknowledged"; document: number; change: number }
   | { kind: "rejected"; document: number; change: string; code: RejectCode; reason: string }
   | { kind: "status"; document: number }
+  | { kind: "view"; document: number; view: Uint8Array }
+  | { kind: "progress"; document: number; done: number; total: number }
   | { kind: "emitted"; document: number; from: string; payload: Uint8Array }
   | { kind: "storage-failed"; full: boolean; reason: string };
 /** Why the server will not have a change. */
@@ -128,6 +130,8 @@ fn event(event: Event) -> Option<Object> {
             with(with(rejected, "code", reject_word(code)), "reason", reason)
         }
         Event::Status(document) => of("status", document),
+        Event::View { document, view } => with(of("view", document), "view", js::bytes(&view)),
+        Event::Progress { document, done, total } => with(with(of("progress", document), "done", done), "total", total),
         Event::Emitted { document, from, payload, presence: true } => {
             with(with(of("emitted", document), "from", from.0.to_string()), "payload", js::bytes(&payload))
         }

@@ -7,6 +7,7 @@ use automerge::hydrate::Value;
 use automerge::transaction::{Transactable as _, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
+use sync_core::view::View;
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
@@ -37,6 +38,38 @@ pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue
             for (index, item) in list.iter().enumerate() {
                 mark(&item.value, &array, &js::number(index as u64).into(), special)?;
                 array.push(&show(&item.value, special)?);
+            }
+            Object::freeze(&array).into()
+        }
+    })
+}
+
+/// As [`show`], of a view.
+pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsValue> {
+    let mark = |value: &View, container: &Object, key: &JsValue| {
+        let kind = match value {
+            View::Text(_) => "text",
+            View::Scalar(ScalarValue::Counter(_)) => "counter",
+            _ => return Ok(()),
+        };
+        special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
+    };
+    Ok(match view {
+        View::Scalar(scalar) => show_scalar(scalar),
+        View::Text(text) => JsValue::from(text.as_str()),
+        View::Map(map) => {
+            let object = Object::new();
+            for (key, value) in map {
+                mark(value, &object, &key.into())?;
+                define(&object, key, &show_view(value, special)?)?;
+            }
+            Object::freeze(&object).into()
+        }
+        View::List(list) => {
+            let array = Array::new();
+            for (index, item) in list.iter().enumerate() {
+                mark(item, &array, &js::number(index as u64).into())?;
+                array.push(&show_view(item, special)?);
             }
             Object::freeze(&array).into()
         }

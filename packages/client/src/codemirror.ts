@@ -25,8 +25,8 @@ export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D
     const bound = new BoundEditor(view, document, path, options, (there) => (isThere = there));
     return bound;
   });
-  const step = (done: () => boolean) => () => {
-    done();
+  const step = (done: () => Promise<boolean>) => () => {
+    void done();
     return true;
   };
   const [undo, redo] = [step(() => document.undo()), step(() => document.redo())];

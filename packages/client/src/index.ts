@@ -1,6 +1,6 @@
 /** Offline-first documents: edited on this device with or without a network, and kept in sync with a Rejoin server. */
 
-export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiagnosis, type Init, type OpenOptions, type Traffic } from "./client.js";
+export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiagnosis, type Init, type OpenOptions } from "./client.js";
 export type { Patch } from "./diff.js";
 export { type ChangeId, type Cursor, type Snapshot, SyncDocument } from "./document.js";
 export type { Frame, TokenSource } from "./driver.js";
@@ -9,3 +9,4 @@ export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, Text, type Value } from "./values.js";
 export type { OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export type { Traffic } from "./wire.js";

@@ -93,7 +93,9 @@ class BoundField<D extends AnyDocument> {
     if (this.#composing) return;
     this.#follows = true;
     const done = undo ? this.#place.document.undo() : this.#place.document.redo();
-    if (!done) this.#follows = false;
+    void done.then((done) => {
+      if (!done) this.#follows = false;
+    });
   }
 
   #typed(): void {
