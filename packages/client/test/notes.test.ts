@@ -172,6 +172,21 @@ test("a full device says so, keeps what is in memory, and saves it when there is
   await says(ann, "Saved on this device · ");
 });
 
+test("what the server will not have stays, is told of, and goes only by its reader's word", async () => {
+  const { page, ann } = await both();
+  await add(ann, "Before");
+  await says(ann, "Saved on the server");
+  await ann.getByRole("switch").click();
+  await add(ann, "Written while it was deleted");
+  const name = await page.evaluate(() => localStorage.getItem("document") as string);
+  const gone = await fetch(`${demo.server.url.replace("ws", "http").replace("/sync", "")}/v1/documents/${encodeURIComponent(name)}`, { method: "DELETE" });
+  assert.ok(gone.ok, `${gone.status}`);
+  await ann.getByRole("switch").click();
+  await says(ann, "The server refused");
+  await demo.pictures(page, "refused");
+  assert.deepEqual(await notes(ann, 1), ["Written while it was deleted"]);
+});
+
 test("without storage the page works, and says that it keeps nothing", async () => {
   const page = await demo.page("/notes/", () => {
     Object.defineProperty(globalThis, "indexedDB", { value: undefined });
