@@ -55,8 +55,10 @@ function kept() {
   const paths = ["/shared/icons.js", "/shared/fonts/figtree-latin-wght-normal.woff2"];
   for (const [prefix, folder] of PLACES) {
     if (prefix === "/shared/fonts/") continue;
-    const names = readdirSync(folder, { recursive: true }).map(String).filter((name) => !/^sw\.js$|\.(?:mjs|ts|md)$/.test(name));
-    paths.push(...names.filter((name) => TYPES[name.split(".").pop()]).map((name) => prefix + name.replace(/(?:^|(?<=\/))index\.html$/, (found) => (name === found ? "" : found))));
+    const names = readdirSync(folder, { recursive: true }).map(String);
+    const pages = names.filter((name) => name !== "sw.js" && /\.\w+$/.test(name) && TYPES[name.split(".").pop()]);
+    // A folder's address is that of its page.
+    paths.push(...pages.map((name) => prefix + name.replace(/^index\.html$/, "")));
   }
   return paths.sort();
 }

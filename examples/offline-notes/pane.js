@@ -118,7 +118,7 @@ export class Pane {
   #showNotes(notes, patches) {
     const list = this.#find(".notes");
     const gone = new Set(this.#notes.keys());
-    const touched = new Set(patches.map(({ path, index }) => (path[0] === "notes" ? (path[1] ?? index) : undefined)));
+    const touched = new Set(patches.flatMap(touchedBy));
     notes.forEach((note, index) => {
       gone.delete(note.id);
       const row = this.#notes.get(note.id) ?? new Note(this.#document, note.id, { name: this.#device.person });
@@ -158,4 +158,10 @@ export class Pane {
     const line = this.#find(".state-words");
     if (line.textContent !== words) line.textContent = words;
   }
+}
+
+/** Which notes a patch touches, by where they stand. */
+function touchedBy({ path, index, inserted }) {
+  if (path[0] !== "notes") return [];
+  return path.length > 1 ? [path[1]] : [...(inserted ?? [])].map((_, offset) => index + offset);
 }

@@ -189,6 +189,8 @@ test("what the server will not have stays, is told of, and goes only by its read
 
 test("without storage the page works, and says that it keeps nothing", async () => {
   const page = await demo.page("/notes/", () => {
+    // A worker has a global of its own, which this does not reach: the engine runs in the page.
+    Object.defineProperty(globalThis, "Worker", { value: undefined });
     Object.defineProperty(globalThis, "indexedDB", { value: undefined });
   });
   const ann = device(page, "Ann’s laptop");
