@@ -13,6 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::run::{self, Failure};
+use crate::setup::node;
 use crate::{server, setup, wasm};
 
 /// What a browser may have to load, module and scripts, compressed.
@@ -21,6 +22,9 @@ const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The package's folder, from the root.
 pub(crate) const FOLDER: &str = "packages/client";
+
+/// The folder of what writes its reference.
+pub(crate) const REFERENCE: &str = "packages/client/reference";
 
 fn folder() -> PathBuf {
     run::root().join(FOLDER)
@@ -134,6 +138,28 @@ pub(crate) fn dist() -> Result<(), Failure> {
     pack.current_dir(folder()).args(["pack", "--silent", "--pack-destination"]).arg(&out);
     println!("packed into {}:", out.display());
     run::shown(&mut pack)
+}
+
+/// Writes the package's reference from its types, and says where it is.
+pub(crate) fn docs() -> Result<(), Failure> {
+    setup::for_browser()?;
+    node::ready(&[REFERENCE])?;
+    build()?;
+    reference()?;
+    println!("written: {}", run::target_dir().join("reference/index.html").display());
+    Ok(())
+}
+
+/// Warnings count as errors: a link that leads nowhere is a mistake.
+pub(crate) fn reference() -> Result<(), Failure> {
+    let mut typedoc = Command::new("node");
+    typedoc.current_dir(run::root().join(REFERENCE)).args([
+        "node_modules/typedoc/bin/typedoc",
+        "--options",
+        "typedoc.json",
+    ]);
+    typedoc.args(["--treatWarningsAsErrors", "--out"]).arg(run::target_dir().join("reference"));
+    run::quietly("typedoc", &mut typedoc, COMPILE_LIMIT)
 }
 
 /// Says what a browser has to load for `index.js`, and fails beyond the bound; what the other entry points add is told apart.
