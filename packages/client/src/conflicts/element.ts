@@ -1,5 +1,5 @@
 /**
- * `<rejoin-conflicts>`: a badge with the number of a document's open conflicts, and an inbox in which to settle them.
+ * `<rejoin-conflicts>`: a badge with the number of open conflicts of one document or several, and an inbox in which to settle them.
  *
  * Owns its elements, the keys, and what an answer calls on the document. Importing this file defines the element.
  */
@@ -34,7 +34,7 @@ const ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 4v5a5 5 0 
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /**
- * `document`: whose conflicts. `people`, `places`: better names than the device's and the path's. The attribute `open` shows the inbox;
+ * `document`, or `documents`: whose conflicts. `people`, `places`: better names than the device's and the path's. The attribute `open` shows the inbox;
  * with `inline` it is always shown, without a button. `edit`: what opens a refused value to be edited; without it there is no such button.
  */
 export class RejoinConflicts extends Base {
@@ -49,12 +49,12 @@ export class RejoinConflicts extends Base {
   readonly #done = make("details", {}, this.#doneWords, this.#doneList);
   readonly #cards = new Map<string, Card>();
   readonly #answered: string[] = [];
-  #document: ConflictDocument | undefined;
+  #documents: readonly ConflictDocument[] = [];
   #people: People | undefined;
   #places: Places | undefined;
   #edit: ((conflict: Conflict) => void) | undefined;
   #listed: readonly Conflict[] = [];
-  #stop: (() => void) | undefined;
+  #stops: (() => void)[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor() {
@@ -71,12 +71,19 @@ export class RejoinConflicts extends Base {
   }
 
   get document(): ConflictDocument | undefined {
-    return this.#document;
+    return this.#documents[0];
   }
 
   set document(document: ConflictDocument | undefined) {
-    if (document === this.#document) return;
-    this.#document = document;
+    this.documents = document ? [document] : [];
+  }
+
+  get documents(): readonly ConflictDocument[] {
+    return this.#documents;
+  }
+
+  set documents(documents: readonly ConflictDocument[]) {
+    this.#documents = [...documents];
     this.#listen();
   }
 
@@ -114,8 +121,7 @@ export class RejoinConflicts extends Base {
 
   disconnectedCallback(): void {
     clearInterval(this.#timer);
-    this.#stop?.();
-    this.#stop = undefined;
+    this.#leave();
   }
 
   attributeChangedCallback(): void {
@@ -128,11 +134,21 @@ export class RejoinConflicts extends Base {
   }
 
   #listen(): void {
-    this.#stop?.();
-    this.#stop = undefined;
+    this.#leave();
     if (!this.isConnected) return;
-    this.#list([]);
-    this.#stop = this.#document?.conflicts.subscribe((conflicts) => this.#list(conflicts));
+    const lists = new Map<ConflictDocument, readonly Conflict[]>();
+    this.#stops = this.#documents.map((document) =>
+      document.conflicts.subscribe((conflicts) => {
+        lists.set(document, conflicts);
+        this.#list([...lists.values()].flat());
+      }),
+    );
+    if (this.#documents.length === 0) this.#list([]);
+  }
+
+  #leave(): void {
+    for (const stop of this.#stops) stop();
+    this.#stops = [];
   }
 
   #options(): CardOptions {
@@ -228,7 +244,7 @@ export class RejoinConflicts extends Base {
 
   async #grant(id: string, wish: Wish): Promise<void> {
     const card = this.#cards.get(id);
-    const document = this.#document;
+    const document = this.#documents.find(({ name }) => name === card?.conflict.document);
     if (!card || !document) return;
     const { conflict } = card;
     const change = conflict.candidates[0]?.change ?? "";

@@ -11,6 +11,7 @@ import { callAll } from "../listeners.js";
 import { encode } from "../values.js";
 import type { NewValue } from "../wasm/rejoin.js";
 import { type Policy, policyAt } from "./policy.js";
+import { project } from "./project.js";
 import { type RuleFault, RuleRunner, type Spawn } from "./rules.js";
 import { type Answer, type AnswerOptions, type Conflict, type ConflictFilter, matches } from "./types.js";
 
@@ -50,6 +51,11 @@ export class Conflicts {
   /** The conflicts that a filter asks for, or all of them: settled ones too, which are listed as long as the document has them. */
   list(filter: ConflictFilter = {}): readonly Conflict[] {
     return this.#all().filter((conflict) => matches(conflict, filter));
+  }
+
+  /** A value of the document with what rules answer in the places of their conflicts. The document itself is not changed. */
+  project<T>(value: T): T {
+    return project(value, this.#all());
   }
 
   /** How many somebody has to look at. */

@@ -15,7 +15,7 @@ export const STYLE = `
   --danger: var(--rejoin-danger, light-dark(#a5352a, #f0958a));
   --danger-soft: var(--rejoin-danger-soft, light-dark(#f8e1dc, #3e2724));
   --round: var(--rejoin-round, 0.7rem);
-  display: block; color: var(--ink); font: inherit; container-type: inline-size; text-align: start;
+  display: block; color: var(--ink); font: inherit; text-align: start;
 }
 :host([hidden]) { display: none; }
 * { box-sizing: border-box; }
@@ -30,7 +30,7 @@ button { font: inherit; color: inherit; cursor: pointer; }
 }
 .badge[data-open="true"] { border-color: transparent; background: var(--warn-soft); color: var(--warn); font-weight: 600; }
 .badge svg { width: 1rem; height: 1rem; fill: none; stroke: currentcolor; stroke-width: 2; stroke-linecap: round; stroke-linejoin: round; }
-.inbox { margin-top: 0.75rem; }
+.inbox { margin-top: 0.75rem; container-type: inline-size; }
 .inbox[hidden] { display: none; }
 .said { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
 
