@@ -10,6 +10,7 @@ mod error;
 mod js;
 mod output;
 mod replica;
+mod touched;
 mod value;
 
 use wasm_bindgen::prelude::wasm_bindgen;

@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::cursor::{self, Unit};
 use crate::edit::{self, Edit};
 use crate::error::EngineError;
-use crate::{js, output, value};
+use crate::{js, output, touched, value};
 
 /// The client's machine.
 #[wasm_bindgen]
@@ -315,6 +315,14 @@ impl Replica {
     #[wasm_bindgen(unchecked_return_type = "OutboxEntry[]")]
     pub fn outbox(&self, document: u32) -> Array {
         self.0.outbox(DocumentId(document)).into_iter().map(output::outbox_entry).collect()
+    }
+
+    /// Where the changes of the outbox write that were not rejected, as the document is now.
+    #[wasm_bindgen(js_name = pendingPaths, unchecked_return_type = "Path[]")]
+    pub fn pending_paths(&self, document: u32) -> Array {
+        let pending = self.0.pending(DocumentId(document)).map(sync_core::change::Change::automerge);
+        let read = |automerge: &Automerge| touched::paths(automerge, pending);
+        touched::to_js(self.0.read(DocumentId(document), read).unwrap_or_default())
     }
 
     /// The outbox as automerge's change chunks, one behind the other.

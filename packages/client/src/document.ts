@@ -1,5 +1,8 @@
 /** An open document as a page holds it: read, change, wait, watch, and settle what the server would not have. */
 
+import { Conflicts } from "./conflicts/list.js";
+import { lookUp } from "./conflicts/project.js";
+import { type Conflict, isWithin } from "./conflicts/types.js";
 import { diff, type Patch, type Shown } from "./diff.js";
 import { type Kinds, record } from "./draft.js";
 import type { Driver } from "./driver.js";
@@ -25,12 +28,24 @@ export type Snapshot<T> = {
   readonly patches: readonly Patch[];
 };
 
+/** What is known of one place in a document. */
+export type Inspection = {
+  /** What stands there, or what a rule answers in its place; `undefined` if nothing is to. */
+  readonly value: unknown;
+  /** The unsettled conflict that stands there or around it, if there is one. */
+  readonly conflict: Conflict | undefined;
+  /** Whether a change of it, or of what is in it, is not known to be on the server. */
+  readonly pending: boolean;
+};
+
 /** A document of type `T`, in which presence is of type `P`. */
 export class SyncDocument<T extends object = Record<string, unknown>, P = unknown> {
   /** The document's name. */
   readonly name: string;
   /** Who else has the document open, and what they say of themselves. */
   readonly presence: Presence<P>;
+  /** What merging has hidden, and what the server refused. */
+  readonly conflicts: Conflicts;
   readonly #driver: Driver;
   readonly #id: number;
   readonly #hub: PresenceHub;
@@ -41,6 +56,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   #shown: Shown | undefined;
   #stale = true;
   #status = NOTHING;
+  /** Where changes were made that the server is not known to have; found when somebody asks. */
+  #pendingPaths: readonly Path[] | undefined;
   #announced = false;
   #saved = 0;
   #acknowledged = 0;
@@ -54,6 +71,16 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.name = name;
     this.presence = new Presence(hub, name);
     this.#onClose = onClose;
+    this.conflicts = new Conflicts({
+      list: () => (driver.failed ? [] : driver.peek((engine) => engine.conflicts(id))),
+      resolve: (conflict, version, answer, note) => {
+        driver.turn((engine, now) => engine.resolveConflict(now, Date.now(), id, conflict, version, answer, note));
+        // What a settlement wrote is nobody's typing.
+        this.#undo.otherChanged();
+      },
+      reopen: (conflict) => void driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict)),
+      setPolicies: (policies) => driver.turn((engine) => engine.setPolicies(id, policies)),
+    });
     this.#undo = new Undo({
       shown: () => this.#read(),
       cursor: (path, index) => driver.peek((engine) => engine.cursor(id, path, index, false)),
@@ -132,6 +159,15 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   position(cursor: Cursor): number | undefined {
     this.#check();
     return this.#driver.peek((engine) => engine.position(this.#id, cursor));
+  }
+
+  /** What stands at `path`, with the answers of rules; whether there is a conflict; and whether the server has it. */
+  inspect(path: Path): Inspection {
+    this.#check();
+    const conflict = this.conflicts.list().find(({ path: place, state }) => isWithin(path, place) && (state === "open" || state === "projected"));
+    this.#pendingPaths ??= this.#driver.peek((engine) => engine.pendingPaths(this.#id));
+    const pending = this.#pendingPaths.some((place) => isWithin(place, path) || isWithin(path, place));
+    return { value: lookUp(this.conflicts.project(this.value), path), conflict, pending };
   }
 
   /** All changes that this device has, each after those that its author had seen. */
@@ -217,6 +253,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
       this.#stale = true;
       if (!event.local) this.#undo.otherChanged();
     }
+    this.#pendingPaths = undefined;
+    this.conflicts.changed();
     this.#settle();
     this.announce();
   }
@@ -237,6 +275,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   ended(): void {
     this.#closed = true;
     this.#subscribers.clear();
+    this.conflicts.ended();
     this.#settle();
   }
 
