@@ -33,11 +33,46 @@ pub(crate) fn build() -> Result<(), Failure> {
     tsc("tsconfig.json")?;
     let beside = dist.join("wasm");
     fs::create_dir_all(&beside).map_err(|error| failed(&beside, &error))?;
-    // The module is not run through wasm-opt: measured, what that takes away it takes from compression, which ends up larger.
-    for name in ["{}.js", "{}.d.ts", "{}_bg.wasm"].map(|name| name.replace("{}", wasm::NAME)) {
+    for name in ["{}.js", "{}.d.ts"].map(|name| name.replace("{}", wasm::NAME)) {
         fs::copy(generated.join(&name), beside.join(&name)).map_err(|error| failed(&beside.join(&name), &error))?;
     }
+    let module = format!("{}_bg.wasm", wasm::NAME);
+    settle(&generated.join(&module), &beside.join(&module))?;
     measure(&dist)
+}
+
+/// Puts functions that are alike together, takes out those that are there twice, and drops the names, which tell a page's user nothing.
+///
+/// That takes a sixteenth off what is loaded, since compression looks back 32 KB only. Measured, `-Oz` adds a sixteenth instead:
+/// what it folds together compressed better apart.
+fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
+    const PASSES: [&[&str]; 2] = [
+        &[
+            "-g",
+            "--duplicate-function-elimination",
+            "--remove-unused-brs",
+            "--vacuum",
+            "--duplicate-function-elimination",
+        ],
+        &["--reorder-functions-by-name", "--strip-debug"],
+    ];
+    // What Rust's compiler uses for this target, and nothing newer.
+    const FEATURES: [&str; 6] = [
+        "--enable-bulk-memory",
+        "--enable-multivalue",
+        "--enable-mutable-globals",
+        "--enable-nontrapping-float-to-int",
+        "--enable-reference-types",
+        "--enable-sign-ext",
+    ];
+    let between = out.with_extension("named");
+    for (passes, from, to) in [(PASSES[0], module, &*between), (PASSES[1], &*between, out)] {
+        let mut command = Command::new("node");
+        command.current_dir(folder()).arg("node_modules/binaryen/bin/wasm-opt").args(FEATURES);
+        command.arg(from).arg("-o").arg(to).args(passes);
+        run::quietly("wasm-opt", &mut command, COMPILE_LIMIT)?;
+    }
+    fs::remove_file(&between).map_err(|error| failed(&between, &error))
 }
 
 /// What runs the package's tests, against the package as it was built last and the server program.

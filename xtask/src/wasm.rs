@@ -104,8 +104,8 @@ fn link(built: &Path, folder: &Path) -> Result<(usize, usize), Failure> {
     let failure = |error: String| Failure::new(format!("{}: {error}", built.display()));
     let mut bindgen = Bindgen::new();
     bindgen.input_path(built).out_name(NAME).web(true).map_err(|error| failure(error.to_string()))?;
-    // The functions' names are a tenth of the module, and tell a page's user nothing.
-    bindgen.typescript(true).remove_name_section(true).remove_producers_section(true);
+    // The functions keep their names until the package is made: by them alike ones are put together.
+    bindgen.typescript(true).remove_producers_section(true);
     // The glue finds the module beside itself, with or without a bundler.
     bindgen.omit_default_module_path(false);
     let mut output = bindgen.generate_output().map_err(|error| failure(format!("{error:#}")))?;

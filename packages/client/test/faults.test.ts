@@ -1,9 +1,10 @@
-/** A server that has forgotten, and clocks that are wrong. */
+/** A server that has forgotten, clocks that are wrong, and a bad line. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { joinDocument, open, synced, titles, write } from "./support/browser.js";
+import { joinDocument, open, synced, titles, value, write } from "./support/browser.js";
+import { Line } from "./support/line.js";
 import { Stage } from "./support/stage.js";
 
 const stage = new Stage();
@@ -61,5 +62,36 @@ test("devices whose clocks are an hour off, one ahead and one behind, sync and h
   for (const page of pages) {
     await titles(page, "ahead", "ahead, offline", "behind, offline");
     await synced(page);
+  }
+});
+
+test("over a slow line that is cut again and again nothing is lost, nothing comes twice, and all is there once it is good", async () => {
+  const name = "notes/line";
+  // Too little for one opening and its answers at times, so that messages are cut in the middle.
+  const line = await Line.open(stage.server.url, { latenessMs: 40, bytesPerS: 40_000, cutAfter: [300, 3_000] }, 7);
+  try {
+    const ann = await open(await stage.chromium.context(), stage.site.origin);
+    const bob = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(ann, line.url, { name });
+    await joinDocument(bob, line.url, { name });
+    const written: string[] = [];
+    for (let n = 0; line.cuts < 12; n += 1) {
+      assert.ok(n < 600, `cut ${line.cuts} times only`);
+      for (const [page, who] of [[ann, "ann"], [bob, "bob"]] as const) {
+        written.push(`${who} ${n}`);
+        await write(page, `${who} ${n}`);
+      }
+    }
+    line.heal();
+    for (const page of [ann, bob]) {
+      await titles(page, ...written);
+      await synced(page);
+    }
+    const witness = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(witness, stage.server.url, { name });
+    await titles(witness, ...written);
+    assert.deepEqual(await value(ann), await value(bob));
+  } finally {
+    await line.close();
   }
 });

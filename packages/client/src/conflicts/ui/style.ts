@@ -77,7 +77,7 @@ del { color: var(--danger); background: var(--danger-soft); border-radius: 0.2re
 .answers { display: flex; flex-wrap: wrap; gap: 0.5rem; margin-top: 0.6rem; }
 .card button {
   display: inline-flex; align-items: center; justify-content: center; gap: 0.5rem; min-height: 2.25rem; padding: 0.3rem 0.8rem;
-  border: 1px solid var(--line); border-radius: 0.55rem; background: var(--card); font-size: 0.9rem;
+  border: 1px solid var(--line); border-radius: 0.55rem; background: var(--card); font-size: 0.9rem; white-space: nowrap;
 }
 .card button:hover { border-color: var(--accent); }
 .card button.pick { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
