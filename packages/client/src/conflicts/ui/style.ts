@@ -54,8 +54,8 @@ h3 { font-size: 1rem; font-weight: 650; overflow-wrap: anywhere; }
 .base { display: flex; gap: 0.6rem; align-items: baseline; margin-top: 0.6rem; font-size: 0.92rem; }
 .quiet, .base .quiet { color: var(--quiet); }
 .sides { display: grid; gap: 0.5rem; margin-top: 0.5rem; grid-template-columns: 1fr; }
-@container (min-width: 19rem) { .sides { grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); } }
-.side { display: flex; flex-direction: column; gap: 0.4rem; padding: 0.65rem; border-radius: 0.55rem; background: var(--field); min-width: 0; }
+@container (min-width: 17rem) { .sides { grid-template-columns: repeat(auto-fit, minmax(7.75rem, 1fr)); } }
+.side { display: flex; flex-direction: column; gap: 0.4rem; padding: 0.6rem; border-radius: 0.55rem; background: var(--field); min-width: 0; }
 .who { display: flex; flex-wrap: wrap; gap: 0.15rem 0.45rem; align-items: baseline; font-size: 0.9rem; }
 .who time { color: var(--quiet); font-size: 0.8rem; }
 .tag { padding: 0 0.4rem; border-radius: 1rem; background: var(--accent-soft); color: var(--accent); font-size: 0.75rem; font-weight: 600; }
