@@ -48,18 +48,30 @@ export class Person {
     else this.#client.goOffline();
   }
 
-  /** Waits until this device has what the server has. */
-  async together() {
-    const late = setTimeout(() => this.#late?.(), TOGETHER_MS_MAX);
-    await new Promise((resolve, reject) => {
-      this.#late = () => reject(new Error("The server can’t be reached."));
-      const stop = this.#shop.subscribe(({ status }) => {
-        if (status.state === "synced") resolve(queueMicrotask(() => stop()));
-      });
-    });
-    clearTimeout(late);
+  /** What the shop holds, to be compared. */
+  get shown() {
+    return JSON.stringify(this.#shop.value);
   }
-  #late;
+
+  /** Puts back what a scene needs, where somebody has removed it. */
+  restock() {
+    this.#shop.change(fill);
+  }
+
+  /** Waits until the server has everything of this device, and `reached` holds. */
+  async together(reached = () => true) {
+    let stop;
+    let late;
+    await new Promise((resolve, reject) => {
+      late = setTimeout(() => reject(new Error("The server can’t be reached.")), TOGETHER_MS_MAX);
+      stop = this.#shop.subscribe(({ status }) => {
+        if (status.state === "synced" && reached()) resolve();
+      });
+    }).finally(() => {
+      clearTimeout(late);
+      stop();
+    });
+  }
 
   setQuantity(key, quantity) {
     this.#edit(({ stock }) => void (stock[key].quantity = quantity));
@@ -102,12 +114,8 @@ export class Person {
     this.#archive.change((draft) => void (draft.note = note));
   }
 
-  /** Both tables must have what is edited: a scene may come after somebody has removed it. */
   #edit(write) {
-    this.#shop.change((draft) => {
-      fill(draft);
-      write(draft);
-    });
+    this.#shop.change(write);
   }
 
   #listen() {
@@ -179,8 +187,8 @@ export class Person {
 
 /** What a shop begins with, where it is not there. */
 function fill({ stock, orders }) {
-  stock.apples ??= { name: "Apples", quantity: 10, sold: new Counter() };
-  stock.pears ??= { name: "Pears", quantity: 6, sold: new Counter() };
+  stock.apples ??= { name: "Apples", quantity: 10, sold: new Counter(5) };
+  stock.pears ??= { name: "Pears", quantity: 6, sold: new Counter(2) };
   orders.dee ??= { who: "Dee", pieces: 2, status: "draft" };
   orders.eli ??= { who: "Eli", pieces: 5, status: "draft" };
 }

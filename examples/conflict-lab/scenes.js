@@ -83,7 +83,10 @@ export function showScenes(place, story, people) {
       for (const each of buttons) each.disabled = true;
       try {
         for (const person of people) person.setOnline(true);
-        await Promise.all(people.map((person) => person.together()));
+        await ann.together();
+        ann.restock();
+        await ann.together();
+        for (const person of people) await person.together(() => person.shown === ann.shown);
         await play({ ann, bo, apart, tell });
         for (const person of people) person.setOnline(true);
         story.textContent = end;

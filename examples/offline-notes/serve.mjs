@@ -1,5 +1,6 @@
 /**
- * Serves the Offline notes page and the client package that it uses: `node serve.mjs PORT SYNC_URL`. Says where, once it listens.
+ * Serves the Offline notes page, the Conflict lab at `/conflicts/`, and the client package that both use: `node serve.mjs PORT SYNC_URL`. Says
+ * where, once it listens.
  *
  * Owns the files' addresses. The page learns the sync server's address from `/config.json`.
  */
@@ -7,8 +8,11 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
-const HERE = new URL("./", import.meta.url);
-const CLIENT = new URL("../../packages/client/dist/", import.meta.url);
+const FOLDERS = {
+  "": new URL("./", import.meta.url),
+  "conflicts/": new URL("../conflict-lab/", import.meta.url),
+  "client/": new URL("../../packages/client/dist/", import.meta.url),
+};
 const TYPES = {
   css: "text/css",
   html: "text/html; charset=utf-8",
@@ -23,15 +27,16 @@ const [port = "0", sync = "ws://127.0.0.1:8787/sync"] = process.argv.slice(2);
 
 const server = createServer(async (request, response) => {
   const path = new URL(request.url ?? "/", "http://page").pathname;
-  const [, client, file] = /^\/(client\/)?((?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)+)?$/.exec(path) ?? [];
-  const name = file ?? (path === "/" ? "index.html" : "");
+  if (path === "/conflicts") return response.writeHead(301, { location: "/conflicts/" }).end();
+  const [, folder = "", file] = /^\/(client\/|conflicts\/)?((?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)+)?$/.exec(path) ?? [];
+  const name = file ?? (path === "/" || path === "/conflicts/" ? "index.html" : "");
   const type = TYPES[name.split(".").pop() ?? ""];
   response.setHeader("cache-control", "no-cache");
   if (path === "/config.json") {
     response.setHeader("content-type", TYPES.json).end(JSON.stringify({ sync }));
     return;
   }
-  const bytes = type && (await readFile(new URL(name, client ? CLIENT : HERE)).catch(() => undefined));
+  const bytes = type && (await readFile(new URL(name, FOLDERS[folder])).catch(() => undefined));
   if (bytes) response.setHeader("content-type", type).end(bytes);
   else response.writeHead(404).end();
 });

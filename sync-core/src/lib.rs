@@ -7,6 +7,7 @@
 pub mod change;
 pub mod clock;
 pub mod compact;
+pub mod conflict;
 pub mod document;
 pub mod id;
 pub mod limits;
@@ -24,6 +25,7 @@ pub mod rng;
 pub mod room;
 pub mod scope;
 pub mod session;
+pub mod settlement;
 pub mod snapshot;
 pub mod storage;
 pub mod table;

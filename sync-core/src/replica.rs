@@ -4,6 +4,7 @@
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
 mod branch;
+mod conflicts;
 mod connection;
 mod conversation;
 mod local;
@@ -16,6 +17,7 @@ mod save;
 pub mod tabs;
 mod types;
 
+pub use conflicts::{Listed, ResolveError};
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,

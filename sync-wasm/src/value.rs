@@ -3,10 +3,11 @@
 //! Owns how types map: maps and lists are frozen objects and arrays, text is a string, a counter a number, a timestamp a `Date`, bytes
 //! a `Uint8Array`. A string can't say that it is a text that several people edit, so a callback is told of each text and counter.
 
-use automerge::hydrate::Value;
+use automerge::hydrate::{Map, Value};
 use automerge::transaction::{Transactable as _, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
+use sync_core::settlement;
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
@@ -15,23 +16,20 @@ use crate::js;
 /// Deepest nesting of a value on its way in. The validator allows 100 objects below the root.
 const DEPTH_MAX: usize = 100;
 
+/// Shows a document's value without what is the engine's own, as `show` does.
+pub(crate) fn show_document(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
+    match value {
+        Value::Map(map) => show_map(map, special, |key| key != settlement::ROOT_KEY),
+        _ => show(value, special),
+    }
+}
+
 /// Shows a value to JavaScript. `special(container, key, kind)` is called for each text and counter in it.
 pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
     Ok(match value {
         Value::Scalar(scalar) => show_scalar(scalar),
         Value::Text(text) => JsValue::from(text.to_string()),
-        Value::Map(map) => {
-            let object = Object::new();
-            // Sorted, so that the same value is the same object, key by key, on every replica.
-            let mut keys: Vec<&String> = map.iter().map(|(key, _)| key).collect();
-            keys.sort_unstable();
-            for key in keys {
-                let Some(value) = map.get(key) else { continue };
-                mark(value, &object, &key.into(), special)?;
-                define(&object, key, &show(value, special)?)?;
-            }
-            Object::freeze(&object).into()
-        }
+        Value::Map(map) => show_map(map, special, |_| true)?,
         Value::List(list) => {
             let array = Array::new();
             for (index, item) in list.iter().enumerate() {
@@ -43,16 +41,29 @@ pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue
     })
 }
 
+fn show_map(map: &Map, special: &Function, shows: impl Fn(&str) -> bool) -> Result<JsValue, JsValue> {
+    let object = Object::new();
+    // Sorted, so that the same value is the same object, key by key, on every replica.
+    let mut keys: Vec<&String> = map.iter().map(|(key, _)| key).filter(|key| shows(key)).collect();
+    keys.sort_unstable();
+    for key in keys {
+        let Some(value) = map.get(key) else { continue };
+        mark(value, &object, &key.into(), special)?;
+        define(&object, key, &show(value, special)?);
+    }
+    Ok(Object::freeze(&object).into())
+}
+
 /// `__proto__` is a key like any other to a document, but to a plain assignment it is not.
-fn define(object: &Object, key: &str, value: &JsValue) -> Result<(), JsValue> {
+pub(crate) fn define(object: &Object, key: &str, value: &JsValue) {
     if key != "__proto__" {
-        js::set(object, key, value);
-        return Ok(());
+        return js::set(object, key, value);
     }
     let descriptor = Object::new();
     js::set(&descriptor, "value", value);
     js::set(&descriptor, "enumerable", true);
-    Reflect::define_property(object, &key.into(), &descriptor).map(drop)
+    let defined = Reflect::define_property(object, &key.into(), &descriptor);
+    assert!(defined.is_ok(), "an object of our own takes every property");
 }
 
 fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) -> Result<(), JsValue> {
@@ -64,7 +75,7 @@ fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) ->
     special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
 }
 
-fn show_scalar(scalar: &ScalarValue) -> JsValue {
+pub(crate) fn show_scalar(scalar: &ScalarValue) -> JsValue {
     match scalar {
         ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. } => js::bytes(bytes),
         ScalarValue::Str(text) => JsValue::from(text.as_str()),

@@ -79,7 +79,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
         this.#undo.otherChanged();
       },
       reopen: (conflict) => void driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict)),
-      setPolicies: (policies) => driver.turn((engine) => engine.setPolicies(id, policies)),
+      setPolicies: () => {},
     });
     this.#undo = new Undo({
       shown: () => this.#read(),

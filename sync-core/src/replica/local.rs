@@ -4,6 +4,7 @@
 
 use crate::change::Change;
 use crate::clock::VectorClock;
+use crate::conflict::ConflictIndex;
 use crate::document::{Document, EditFailure};
 use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
@@ -74,12 +75,14 @@ pub(super) struct Local {
     pub(super) actor: ActorId,
     tab: TabId,
     /// Actors that are this document's own and go into its row.
-    own_actors: OwnActors,
+    pub(super) own_actors: OwnActors,
     /// What is known to be in the log.
     pub(super) acked: ChangeTable,
     /// All that makes the value: `acked` and `outbox`.
     pub(super) all: ChangeTable,
     pub(super) index: OpIndex,
+    /// Where conflicts may be among `all`.
+    pub(super) conflicts: ConflictIndex,
     pub(super) outbox: Vec<Pending>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) cursor: Option<Cursor>,
@@ -125,6 +128,7 @@ impl Local {
             acked: ChangeTable::new(),
             all: ChangeTable::new(),
             index: OpIndex::new(),
+            conflicts: ConflictIndex::new(),
             outbox: Vec::new(),
             rejected: Vec::new(),
             cursor: None,
@@ -225,6 +229,7 @@ impl Local {
     pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
         validator::admit(change, &self.all, &mut self.index, limits)?;
         self.all.insert(change)?;
+        self.conflicts.admit(change, &self.all, &self.index);
         Ok(())
     }
 
