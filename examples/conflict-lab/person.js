@@ -159,7 +159,9 @@ export class Person {
       row.field(".number", order.pieces, "pieces");
       row.field("select", order.status, "status");
     });
+    const known = authors.size;
     for (const { candidates } of listed) for (const side of candidates) if (side.mine) authors.set(side.actor, this.name);
+    if (authors.size > known) for (const inbox of document.querySelectorAll("rejoin-conflicts")) inbox.refresh();
   }
 
   #showInbox() {
