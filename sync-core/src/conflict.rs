@@ -6,6 +6,7 @@
 
 mod index;
 mod list;
+mod marks;
 mod read;
 
 use std::collections::BTreeMap;

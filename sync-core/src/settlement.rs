@@ -7,7 +7,7 @@ use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
 use minicbor::{Decode, Encode};
 
-use crate::conflict::{Conflict, ConflictId, ConflictKind, PathPart, Value, value_at};
+use crate::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
 use crate::id::ChangeHash;
 
 /// The root key under which answers stand; no part of the value that people see.
@@ -95,12 +95,19 @@ pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
     }
 }
 
-/// The conflict that an entry is about, if a conflict is one of entries: two have answered it differently.
-pub fn disputed(conflict: &Conflict) -> Option<&str> {
-    match &conflict.path[..] {
-        [PathPart::Key(root), PathPart::Key(id)] if root == ROOT_KEY => Some(id),
+/// Whether a conflict is one of answers, and so about another one.
+pub fn is_of_answers(conflict: &Conflict) -> bool {
+    matches!(conflict.path.first(), Some(PathPart::Key(root)) if root == ROOT_KEY)
+}
+
+/// Conflicts that two have answered without knowing of each other.
+pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
+    let open = conflicts.iter().filter(|conflict| is_of_answers(conflict) && conflict.state == ConflictState::Open);
+    let about = open.filter_map(|conflict| match conflict.path.get(1) {
+        Some(PathPart::Key(id)) => id.parse().ok(),
         _ => None,
-    }
+    });
+    about.collect()
 }
 
 fn read<D: ReadDoc>(document: &D, id: &ConflictId) -> Option<(Entry, ObjId)> {
@@ -129,6 +136,8 @@ pub struct Plan {
     note: Option<String>,
     path: Vec<PathPart>,
     effect: Effect,
+    /// Conflicts at the same place with two answers, of which this makes one.
+    also: Vec<ConflictId>,
 }
 
 #[derive(Clone, Debug)]
@@ -144,8 +153,14 @@ enum Effect {
     Insert { values: Vec<Value>, after: usize },
 }
 
-/// Checks an answer to `conflict`, of which `version` was looked at.
-pub fn plan(conflict: &Conflict, version: u64, answer: &Answer, note: Option<String>) -> Result<Plan, AnswerError> {
+/// Checks an answer to `conflict`, of which `version` was looked at. `conflicts` are all of the document.
+pub fn plan(
+    conflict: &Conflict,
+    version: u64,
+    answer: &Answer,
+    note: Option<String>,
+    conflicts: &[Conflict],
+) -> Result<Plan, AnswerError> {
     if conflict.version != version {
         return Err(AnswerError::Changed(conflict.version));
     }
@@ -165,7 +180,10 @@ pub fn plan(conflict: &Conflict, version: u64, answer: &Answer, note: Option<Str
     if conflict.kind == ConflictKind::Rejected {
         return Err(AnswerError::Unfit("what the server refused is tried again or let go"));
     }
-    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect })
+    let disputes = disputes(conflicts);
+    let also = conflicts.iter().filter(|other| other.path == conflict.path && disputes.contains(&other.id));
+    let also = also.map(|other| other.id).filter(|id| *id != conflict.id).collect();
+    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, also })
 }
 
 /// What makes a value stand at the place.
@@ -234,6 +252,11 @@ impl Plan {
             _ => {}
         }
         let entry = Entry { version: self.version, policy: "human@1".into(), note: self.note, reopened: false, counted: steps };
+        for id in &self.also {
+            if let Some((entry, _)) = read(tx, id) {
+                write(tx, id, &entry)?;
+            }
+        }
         write(tx, &self.id, &entry)
     }
 }

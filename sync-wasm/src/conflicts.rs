@@ -6,7 +6,7 @@ use js_sys::{Array, Object};
 use sync_core::conflict::{Candidate, ConflictId, ConflictKind, ConflictState, PathPart, Value};
 use sync_core::id::ChangeHash;
 use sync_core::replica::{Listed, OutboxEntry, OutboxState, ResolveError};
-use sync_core::settlement::{Answer, AnswerError, Standing};
+use sync_core::settlement::{Answer, AnswerError};
 use wasm_bindgen::JsValue;
 
 use crate::error::{EngineError, ErrorCode};
@@ -15,7 +15,7 @@ use crate::value::{self, NewValue};
 
 /// A conflict of the document `name`; `outbox` says why the server refused what it did.
 pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Object {
-    let Listed { conflict, standing, settled_by, answer } = listed;
+    let Listed { conflict, settled, settled_by, answer } = listed;
     let object = Object::new();
     set(&object, "id", conflict.id.to_string());
     set(&object, "version", number(conflict.version));
@@ -27,13 +27,13 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
     }
     set(&object, "candidates", conflict.candidates.iter().map(candidate).collect::<Array>());
     set(&object, "policy", "human@1");
-    let state = match (&standing, conflict.state) {
-        (Standing::Settled(_), _) => "settled",
+    let state = match (&settled, conflict.state) {
+        (Some(_), _) => "settled",
         (_, ConflictState::Superseded) => "superseded",
         _ => "open",
     };
     set(&object, "state", state);
-    if let Standing::Settled(settled) = standing {
+    if let Some(settled) = settled {
         set(&object, "answer", answer.as_ref().map_or(JsValue::UNDEFINED, show));
         let by = Object::new();
         set(&by, "change", settled_by.map(|change| change.to_string()));

@@ -319,10 +319,10 @@ impl Replica {
 
     /// All conflicts of a document; those of what the server refused last.
     #[wasm_bindgen(unchecked_return_type = "import(\"../conflicts/types.js\").Conflict[]")]
-    pub fn conflicts(&self, document: u32) -> Array {
+    pub fn conflicts(&mut self, document: u32) -> Array {
         let Some(name) = self.document_name(document) else { return Array::new() };
         let outbox = self.0.outbox(DocumentId(document));
-        let listed = self.0.conflicts(DocumentId(document)).into_iter();
+        let listed = self.0.conflicts_and_answers(DocumentId(document)).unwrap_or_default().into_iter();
         listed.map(|conflict| conflicts::conflict(&name, &outbox, conflict)).collect()
     }
 

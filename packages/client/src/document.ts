@@ -79,7 +79,6 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
         this.#undo.otherChanged();
       },
       reopen: (conflict) => void driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict)),
-      setPolicies: () => {},
     });
     this.#undo = new Undo({
       shown: () => this.#read(),

@@ -4,7 +4,9 @@ import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
 import { Conflicts } from "#dist/conflicts/list.js";
-import { customRule, holdsAt, max, order, policy, sumDeltas } from "#dist/conflicts/policy.js";
+import {
+  concat, customRule, first, holdsAt, human, latest, max, mergeMaps, min, order, policy, prefer, reject, type Rule, sumDeltas, text3way, union,
+} from "#dist/conflicts/policy.js";
 import { project } from "#dist/conflicts/project.js";
 import type { RuleReply, RuleRequest, RuleWorker } from "#dist/conflicts/rules.js";
 import type { Conflict } from "#dist/conflicts/types.js";
@@ -123,11 +125,68 @@ test("a subscriber is told once for each list that is another, and not for one t
 test("projected answers stand in the value, which is itself not changed", () => {
   const value = Object.freeze({ stock: Object.freeze({ a: 1, b: Object.freeze([1, 2]) }), other: Object.freeze({}) });
   const answered = (path: Conflict["path"], answer: unknown, state: Conflict["state"] = "projected") => conflict("1", path, { state, answer });
-  const projected = project(value, [answered(["stock", "b", 1], 5), answered(["stock", "c"], { x: 1 }), answered(["stock", "a"], 9, "open"), answered(["gone", "d"], 1)]);
+  const projected = project(value, [answered(["stock", "b", 1], 5), answered(["stock", "c"], { x: 1 }), answered(["stock", "a"], 9, "settled"), answered(["gone", "d"], 1)]);
   assert.deepEqual(projected, { stock: { a: 1, b: [1, 5], c: { x: 1 } }, other: {} });
   assert.equal(projected.other, value.other);
   assert.deepEqual(project(value, [answered(["stock", "a"], undefined)]), { stock: { b: [1, 2] }, other: {} });
   assert.deepEqual(value, { stock: { a: 1, b: [1, 2] }, other: {} });
+});
+
+/** What a rule answers for sides written in this order, or why it does not; the same in any order, asked any number of times, and of its answer. */
+function answer(rule: Rule, base: unknown, ...values: unknown[]): unknown {
+  const sides = values.map((value, index) => candidate(`${"abcdef"[index]}0`, value, { at: 1_000 + index, author: `author ${index}` }));
+  const ask = (candidates: Conflict["candidates"]) => {
+    const conflicts = new Conflicts(new Ground([conflict("1", ["a"], { base, candidates })]));
+    conflicts.setPolicies([policy("a", rule)]);
+    const [asked] = conflicts.list();
+    return asked?.state === "projected" ? asked.answer : asked?.fault;
+  };
+  const given = ask(sides);
+  assert.deepEqual(ask(sides.toReversed()), given);
+  assert.deepEqual(ask([...sides, ...sides].filter((side, index, all) => all.indexOf(side) === index)), given);
+  return given;
+}
+
+test("built-in rules answer the same for candidates in any order, or leave the conflict to people", () => {
+  const answered: [Rule, unknown, unknown[], unknown][] = [
+    [latest(), 1, [7, 12, 9], 9],
+    [first(), 1, [7, 12, 9], 7],
+    [max(), 1, [7, 12, 9], 12],
+    [min(), 1, [7, 12, 9], 7],
+    [max(), "", ["b", "c", "a"], "c"],
+    [max(), 1, [7, "x"], /max@1 can't answer/],
+    [max(), 1, [undefined, 3], /max@1 can't answer/],
+    [sumDeltas(), 10, [7, 12], 9],
+    [sumDeltas(), 5, [0, 8], 3],
+    [sumDeltas(), undefined, [2, 3], 5],
+    [order("draft", "paid", "shipped"), "draft", ["shipped", "paid"], "shipped"],
+    [order("draft", "paid"), "draft", ["shipped", "paid"], /not in its order/],
+    [union(), [1], [[1, 2], [1, 3]], [1, 2, 3]],
+    [union(), {}, [{ a: 1 }, { b: 2 }], { a: 1, b: 2 }],
+    [concat({ separator: ", " }), "", ["red", "sweet"], "red, sweet"],
+    [text3way(), "red apples from here", ["ripe red apples from here", "red apples from there"], "ripe red apples from there"],
+    [text3way(), "red apples", ["green apples", "yellow apples"], /changed the same words/],
+    [mergeMaps(), { a: 1, b: 1, c: 1 }, [{ a: 2, b: 1, c: 1 }, { a: 1, b: 1, d: 4 }], { a: 2, b: 1, d: 4 }],
+    [mergeMaps(), { a: 1 }, [{ a: 2 }, { a: 3 }], /differ in a/],
+    [prefer({ author: "author 1" }), 1, [7, 12], 12],
+    [prefer({ author: "nobody" }), 1, [7, 12], /none of the sides/],
+    [reject(), 10, [7, 12], 10],
+  ];
+  for (const [rule, base, values, wanted] of answered) {
+    const given = answer(rule, base, ...values);
+    if (wanted instanceof RegExp) assert.match(String(given), wanted);
+    else assert.deepEqual(given, wanted, `${rule.rule} of ${JSON.stringify(values)}`);
+  }
+});
+
+test("until people decide, the value shows what was there before or what this device wrote, if it is told to", () => {
+  const conflicts = new Conflicts(new Ground([conflict("1", ["a"])]));
+  const shown = (rule: Rule) => {
+    conflicts.setPolicies([policy("a", rule)]);
+    assert.equal(conflicts.open, 1);
+    return conflicts.project({ a: 12 }).a;
+  };
+  assert.deepEqual([human(), human({ show: "winner" }), human({ show: "base" }), human({ show: "mine" })].map(shown), [12, 12, 10, 7]);
 });
 
 test("a rule of the application's own answers in its worker, once for each version of a conflict", async () => {
@@ -135,7 +194,6 @@ test("a rule of the application's own answers in its worker, once for each versi
   const ground = new Ground([conflict("1", ["stock", "apples", "quantity"])]);
   const conflicts = new Conflicts(ground, spawn);
   conflicts.setPolicies([policy("stock/*/quantity", RULE), policy("**", sumDeltas())]);
-  assert.deepEqual(ground.policies.map(({ rule, custom }) => [rule, custom]), [["closest", true], ["sumDeltas", false]]);
   const projected = await reaches(conflicts, ({ state }) => state === "projected");
   assert.deepEqual([projected.policy, projected.answer], ["closest@2", 11]);
   conflicts.changed();

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use automerge::{Automerge, ChangeHash, ObjId, ReadDoc as _, ScalarValue};
 use sha2::{Digest as _, Sha256};
 
-use super::index::{At, ConflictIndex, History, Slot, SlotId};
+use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
+use super::marks::overlaps;
 use super::read::{self, Reader};
 use super::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value};
 use crate::id::DocumentName;
@@ -35,6 +36,8 @@ struct Lister<'a> {
 struct Draft {
     kind: ConflictKind,
     slot: SlotId,
+    /// The object or counter that was taken away.
+    lost: Option<OpId>,
     hiding: OpId,
     version: u64,
     base: Option<Value>,
@@ -54,6 +57,7 @@ impl Lister<'_> {
         }
         self.index.suspects.iter().for_each(|object| drafts.extend(self.lost_work(*object)));
         drafts.extend(self.index.lost_steps.iter().filter_map(|counter| self.lost_steps(*counter)));
+        self.index.marks.iter().for_each(|((text, _), marks)| drafts.extend(self.marks(*text, marks)));
         let mut conflicts: Vec<Conflict> = drafts.into_iter().filter_map(|draft| self.finish(draft)).collect();
         conflicts.sort_by_key(|conflict| conflict.id);
         conflicts
@@ -114,7 +118,7 @@ impl Lister<'_> {
         };
         let places: Vec<Place> = sides.iter().map(|op| self.history.place(*op)).collect();
         let base = self.base(id, &places);
-        Some(Draft { kind, slot: id, hiding: shown, version, base, candidates, state })
+        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, state })
     }
 
     /// What a value says; a counter with its steps.
@@ -208,7 +212,7 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        Some(Draft { kind, slot: (slot.0, At::Element(maker)), hiding, version, base, candidates, state })
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, state })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -237,7 +241,36 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = self.base(slot, &all);
         let state = self.state(slot, hiding, &places);
-        Some(Draft { kind, slot, hiding, version: lost.len() as u64, base, candidates, state })
+        let version = lost.len() as u64;
+        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, state })
+    }
+
+    /// Marks of one name in a text.
+    fn marks(&self, text: u32, marks: &[Mark]) -> Vec<Draft> {
+        let Some((id, _)) = self.reader.object(self.maker(text)).filter(|_| marks.len() > 1 && self.is_shown(text))
+        else {
+            return Vec::new();
+        };
+        let told = overlaps(&self.reader, &id, marks).into_iter().filter_map(|overlap| {
+            let (shown, hidden) = (self.reader.said(overlap.shown)?, self.reader.said(overlap.hidden)?);
+            if shown == hidden {
+                return None;
+            }
+            // What takes a mark away says nothing.
+            let value = |value: Value| Some(value).filter(|value| *value != Value::Scalar(ScalarValue::Null));
+            let candidates = vec![
+                self.candidate(overlap.shown, value(shown), true),
+                self.candidate(overlap.hidden, value(hidden), false),
+            ];
+            let both = [overlap.shown, overlap.hidden];
+            let later = |mark: &Mark| both.iter().all(|op| self.history.saw(self.history.place(mark.begin), *op));
+            let passed = marks.iter().any(|mark| !both.contains(&mark.begin) && later(mark));
+            let state = if passed { ConflictState::Superseded } else { ConflictState::Open };
+            let slot = (text, At::Element(overlap.hidden));
+            let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
+            Some(Draft { kind, slot, lost: None, hiding, version: 2, base: None, candidates, state })
+        });
+        told.collect()
     }
 
     /// Changes of several actors, in an order that is the same everywhere.
@@ -317,22 +350,12 @@ impl Lister<'_> {
     }
 
     fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, hiding, version, base, candidates, state } = draft;
-        // Of a lost object the path leads to where it stood.
-        let of_object = match slot.1 {
-            At::Element(maker) => self.history.ops.object_number(maker).filter(|_| self.is_lost(kind)),
-            At::Key(_) => None,
-        };
-        let stood = of_object.and_then(|object| self.index.objects.get(&object)).map_or(slot, |object| object.slot);
-        let id = self.id(kind, slot, hiding);
-        Some(Conflict { id, version, path: self.path(stood)?, kind, base, candidates, state })
+        let Draft { kind, slot, lost, hiding, version, base, candidates, state } = draft;
+        let id = self.id(kind, slot, lost, hiding);
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, state })
     }
 
-    fn is_lost(&self, kind: ConflictKind) -> bool {
-        matches!(kind, ConflictKind::DeleteUpdate | ConflictKind::EditInDeleted)
-    }
-
-    fn id(&self, kind: ConflictKind, slot: SlotId, hiding: OpId) -> ConflictId {
+    fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hasher.update((bytes.len() as u64).to_be_bytes());
@@ -349,6 +372,7 @@ impl Lister<'_> {
                 part(&op(element));
             }
         }
+        part(&lost.map(op).unwrap_or_default());
         part(&op(hiding));
         let digest = hasher.finalize();
         ConflictId(digest[..16].try_into().expect("a digest has more than 16 bytes"))

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use crate::change::Change;
-use crate::conflict::ConflictIndex;
 use crate::document::Document;
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
@@ -56,7 +55,7 @@ impl Local {
     ) -> Result<Reissued, LocalError> {
         self.all = ChangeTable::new();
         self.index = OpIndex::new();
-        self.conflicts = ConflictIndex::new();
+        self.forget_conflicts();
         let limits = ChangeLimits::stored();
         for change in &base {
             self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("held: {e}")))?;

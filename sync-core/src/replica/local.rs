@@ -75,14 +75,14 @@ pub(super) struct Local {
     pub(super) actor: ActorId,
     tab: TabId,
     /// Actors that are this document's own and go into its row.
-    pub(super) own_actors: OwnActors,
+    own_actors: OwnActors,
     /// What is known to be in the log.
     pub(super) acked: ChangeTable,
     /// All that makes the value: `acked` and `outbox`.
     pub(super) all: ChangeTable,
     pub(super) index: OpIndex,
-    /// Where conflicts may be among `all`.
-    pub(super) conflicts: ConflictIndex,
+    /// Where work may be hidden, since somebody asked for it.
+    pub(super) conflicts: Option<Box<ConflictIndex>>,
     pub(super) outbox: Vec<Pending>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) cursor: Option<Cursor>,
@@ -128,7 +128,7 @@ impl Local {
             acked: ChangeTable::new(),
             all: ChangeTable::new(),
             index: OpIndex::new(),
-            conflicts: ConflictIndex::new(),
+            conflicts: None,
             outbox: Vec::new(),
             rejected: Vec::new(),
             cursor: None,
@@ -229,7 +229,9 @@ impl Local {
     pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
         validator::admit(change, &self.all, &mut self.index, limits)?;
         self.all.insert(change)?;
-        self.conflicts.admit(change, &self.all, &self.index);
+        if let Some(conflicts) = &mut self.conflicts {
+            conflicts.admit(change, &self.all, &self.index);
+        }
         Ok(())
     }
 
@@ -284,6 +286,11 @@ impl Local {
     pub(super) fn take_actor(&mut self, fresh: &ActorId) {
         self.actor = fresh.clone();
         self.own_actors.insert(self.tab, fresh.clone());
+    }
+
+    /// Who edits this document on this device, in whichever tab.
+    pub(super) fn own_actors(&self) -> impl Iterator<Item = &ActorId> {
+        self.own_actors.values()
     }
 
     /// Changes not yet committed to the local store. They are the last ones of the outbox.

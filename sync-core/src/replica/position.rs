@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::change::Change;
 use crate::clock::{ClockEntry, VectorClock};
-use crate::conflict::ConflictIndex;
 use crate::document::Document;
 use crate::id::{ActorId, ChangeHash, Cursor, Digest, Incarnation, LogSeq, StoreId};
 use crate::limits::ChangeLimits;
@@ -318,7 +317,7 @@ impl Local {
         self.acked = ChangeTable::new();
         self.all = ChangeTable::new();
         self.index = OpIndex::new();
-        self.conflicts = ConflictIndex::new();
+        self.forget_conflicts();
         self.start(store_id, incarnation);
         delta.writes.push(self.row_write());
         delta

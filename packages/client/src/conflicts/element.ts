@@ -247,7 +247,7 @@ export class RejoinConflicts extends Base {
     const document = this.#documents.find(({ name }) => name === card?.conflict.document);
     if (!card || !document) return;
     const { conflict } = card;
-    const change = conflict.candidates[0]?.change ?? "";
+    const change = conflict.candidates.find((side) => !side.shown)?.change ?? "";
     try {
       if (wish.kind === "answer") {
         await document.conflicts.resolve(id, wish.answer, { version: conflict.version, ...(wish.note && { note: wish.note }) });

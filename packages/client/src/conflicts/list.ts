@@ -1,8 +1,8 @@
 /**
  * The conflicts of an open document: listed, watched, answered, and reopened.
  *
- * Owns what the page holds of them, and the rules of the application's own. What is a conflict, what a built-in rule answers and how an
- * answer is written is decided by the engine, of which this needs no more than `ConflictGround`.
+ * Owns what the page holds of them, and what rules answer. What is a conflict, and how an answer is written, is decided by the engine, of
+ * which this needs no more than `ConflictGround`.
  */
 
 import { same } from "../diff.js";
@@ -10,16 +10,14 @@ import { RejoinError } from "../errors.js";
 import { callAll } from "../listeners.js";
 import { encode } from "../values.js";
 import type { NewValue } from "../wasm/rejoin.js";
+import { decide } from "./builtin.js";
 import { type Policy, policyAt } from "./policy.js";
 import { project } from "./project.js";
-import { type RuleFault, RuleRunner, type Spawn } from "./rules.js";
+import { type RuleFault, RuleRunner, type Spawn, type Verdict } from "./rules.js";
 import { type Answer, type AnswerOptions, type Conflict, type ConflictFilter, matches } from "./types.js";
 
 /** An answer as the engine takes it. */
 export type EngineAnswer = { pick: string } | { value: NewValue } | { remove: true } | { keep: "both" };
-
-/** A policy as the engine takes it. */
-export type EnginePolicy = Omit<Policy, "module"> & { custom: boolean };
 
 /** What conflicts need of the engine. Wherever it runs, what goes to and fro is plain data. */
 export type ConflictGround = {
@@ -28,7 +26,6 @@ export type ConflictGround = {
   /** Writes an answer. Throws if the conflict is gone, or has another version. */
   resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): void | Promise<void>;
   reopen(id: string): void | Promise<void>;
-  setPolicies(policies: EnginePolicy[]): void;
 };
 
 export class Conflicts {
@@ -102,9 +99,6 @@ export class Conflicts {
 
   /** Puts other rules in force. They answer at once, on this device; nothing is written. */
   setPolicies(policies: readonly Policy[]): void {
-    this.#ground.setPolicies(
-      policies.map(({ pattern, rule, version, options, module }) => ({ pattern, rule, version, options, custom: module !== undefined })),
-    );
     for (const runner of this.#runners.values()) runner.stop();
     this.#runners.clear();
     this.#faults = [];
@@ -139,9 +133,9 @@ export class Conflicts {
   #ruled(conflict: Conflict): Conflict {
     if (conflict.state !== "open" || conflict.kind === "rejected") return conflict;
     const rule = policyAt(this.#policies, conflict.path);
-    if (rule?.module === undefined) return conflict;
+    if (!rule || rule.rule === "human") return Object.freeze(meanwhile(conflict, rule));
     const named = { ...conflict, policy: `${rule.rule}@${rule.version}` };
-    const verdict = this.#runner(rule).verdict(conflict);
+    const verdict = rule.module === undefined ? builtIn(rule, conflict) : this.#runner(rule).verdict(conflict);
     if (!verdict) return Object.freeze(named);
     return Object.freeze("fault" in verdict ? { ...conflict, policy: "human@1", fault: `${named.policy} ${verdict.fault}` } : { ...named, state: "projected", answer: verdict.answer });
   }
@@ -176,6 +170,22 @@ export class Conflicts {
       callAll(this.#subscribers, conflicts);
     });
   }
+}
+
+function builtIn(rule: Policy, conflict: Conflict): Verdict {
+  try {
+    return { answer: decide(rule, conflict) };
+  } catch (error) {
+    return { fault: (error as Error).message };
+  }
+}
+
+/** With what is to be shown until people have decided, where that is not what automerge picked. */
+function meanwhile(conflict: Conflict, rule: Policy | undefined): Conflict {
+  const show = rule?.options.show;
+  if (show === "base") return { ...conflict, answer: conflict.base };
+  const mine = show === "mine" ? conflict.candidates.find((side) => side.mine) : undefined;
+  return mine ? { ...conflict, answer: mine.value } : conflict;
 }
 
 function changed(conflict: Conflict): RejoinError {

@@ -1,7 +1,7 @@
 /**
  * Rules that answer conflicts, declared by place.
  *
- * Owns how rules are described and where they hold. What a built-in one answers is decided by the engine, alike on every device.
+ * Owns how rules are described and where they hold. What a built-in one answers is in `builtin`.
  */
 
 import { RejoinError } from "../errors.js";
@@ -11,12 +11,12 @@ import type { Path } from "../wasm/rejoin.js";
 const PARTS_MAX = 100;
 const PATTERN_LENGTH_MAX = 1_000;
 
-/** A rule as the engine is told of it. */
+/** A rule: its name, its version, and what it was told. */
 export type Rule = {
   readonly rule: string;
   readonly version: number;
   readonly options: RuleOptions;
-  /** Where a rule of the application's own is, which runs in this page and not in the engine. */
+  /** Where a rule of the application's own is. */
   readonly module?: string;
 };
 
@@ -123,8 +123,8 @@ export function mergeMaps(): Rule {
   return builtIn("mergeMaps");
 }
 
-/** What this author, or an author of this role, wrote. */
-export function prefer(whom: { author: string } | { role: string }): Rule {
+/** What this author wrote, as changes name their authors. */
+export function prefer(whom: { author: string }): Rule {
   return builtIn("prefer", { ...whom });
 }
 

@@ -10,10 +10,11 @@ export function lookUp(value: unknown, path: Path): unknown {
   return path.reduce<unknown>((at, step) => (isContainer(at) && Object.hasOwn(at, step) ? at[step] : undefined), value);
 }
 
-/** The value with the answers of all projected conflicts in their places. What is not touched by one is the same object. */
+/** The value with the answers of all projected conflicts in their places, and what people are to be shown until they have decided. What is not touched by one is the same object. */
 export function project<T>(value: T, conflicts: readonly Conflict[]): T {
   // From the root down, so that an answer for a whole object does not hide those for what is in it.
-  const projected = conflicts.filter(({ state }) => state === "projected").toSorted((a, b) => a.path.length - b.path.length);
+  const answered = (conflict: Conflict) => conflict.state === "projected" || (conflict.state === "open" && "answer" in conflict);
+  const projected = conflicts.filter(answered).toSorted((a, b) => a.path.length - b.path.length);
   return projected.reduce((at, { path, answer }) => put(at, path, answer) as T, value);
 }
 

@@ -51,7 +51,10 @@ export type Conflict = {
   /** The rule for this place and its version, such as `max@1`. */
   readonly policy: string;
   readonly state: ConflictState;
-  /** What a rule or a settlement answers; only if `state` is `projected` or `settled`. `undefined` if nothing is to stand there. */
+  /**
+   * What a rule or a settlement answers, if `state` is `projected` or `settled`; of an open one what is to be shown until people have decided,
+   * where that is not what the document's value shows. `undefined` if nothing is to stand there.
+   */
   readonly answer?: unknown;
   /** Why the rule for this place gives no answer. */
   readonly fault?: string;

@@ -1,6 +1,6 @@
 /** An engine's answers about conflicts, made by hand: for tests of what the page makes of them. */
 
-import type { Conflicts, ConflictGround, EngineAnswer, EnginePolicy } from "#dist/conflicts/list.js";
+import type { Conflicts, ConflictGround, EngineAnswer } from "#dist/conflicts/list.js";
 import type { Candidate, Conflict } from "#dist/conflicts/types.js";
 
 declare global {
@@ -22,7 +22,6 @@ export function conflict(id: string, path: Conflict["path"], more: Partial<Confl
 /** Answers by changing its own list, as the engine does by changing the document. */
 export class Ground implements ConflictGround {
   listed: Conflict[];
-  policies: EnginePolicy[] = [];
   answers: [string, EngineAnswer, string | undefined][] = [];
 
   constructor(listed: Conflict[]) {
@@ -42,9 +41,5 @@ export class Ground implements ConflictGround {
 
   reopen(id: string): void {
     this.listed = this.listed.map((each) => (each.id === id ? conflict(id, each.path, { kind: each.kind, candidates: each.candidates }) : each));
-  }
-
-  setPolicies(policies: EnginePolicy[]): void {
-    this.policies = policies;
   }
 }

@@ -106,6 +106,8 @@ export class Card {
     const { candidates, base, kind, state } = this.#conflict;
     const sides = make("ol", { class: "sides" });
     candidates.forEach((side, index) => {
+      // Beside what was refused stands what was there before.
+      if (kind === "rejected" && side.shown) return;
       const name = nameOf(side, people);
       const who = make("div", { class: "who" }, make("b", {}, name), side.mine && name !== "This device" ? make("span", { class: "tag" }, "you") : undefined);
       if (side.at !== undefined) who.append(make("time", { datetime: new Date(side.at).toISOString(), title: new Date(side.at).toLocaleString() }, timeWords(side.at, now)));
