@@ -5,7 +5,6 @@
 
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
-use minicbor::{Decode, Encode};
 
 use crate::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
 use crate::id::ChangeHash;
@@ -28,24 +27,40 @@ pub enum Answer {
     Both,
 }
 
-/// An answer as the document keeps it.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
+/// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps and the policy, with a space between
+/// each two, and on the lines after the first the note.
+#[derive(Clone, Debug, PartialEq)]
 struct Entry {
     /// The conflict's version that was answered.
-    #[n(0)]
     version: u64,
     /// Whose rule answered: a person is `human@1`.
-    #[n(1)]
     policy: String,
-    #[n(2)]
     note: Option<String>,
     /// The answer was taken back.
-    #[n(3)]
-    reopened: bool,
+    is_reopened: bool,
     /// Steps that answers have added to a counter, so that another answer does not add them again.
-    #[n(4)]
     counted: i64,
+}
+
+impl Entry {
+    fn encode(&self) -> String {
+        let state = if self.is_reopened { "reopened" } else { "settled" };
+        let note = self.note.iter().flat_map(|note| ["\n", note]).collect::<String>();
+        format!("1 {} {state} {} {}{note}", self.version, self.counted, self.policy)
+    }
+
+    fn decode(text: &str) -> Option<Self> {
+        let (line, note) = text.split_once('\n').map_or((text, None), |(line, note)| (line, Some(note)));
+        let mut parts = line.splitn(5, ' ');
+        let mut part = || parts.next();
+        if part() != Some("1") {
+            return None;
+        }
+        let version = part()?.parse().ok()?;
+        let is_reopened = part()? == "reopened";
+        let counted = part()?.parse().ok()?;
+        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted })
+    }
 }
 
 /// An answer that stands.
@@ -89,7 +104,7 @@ pub enum AnswerError {
 pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
     let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
     match entry {
-        Entry { reopened: true, .. } => Standing::Reopened,
+        Entry { is_reopened: true, .. } => Standing::Reopened,
         Entry { version, .. } if version < conflict.version => Standing::Unanswered,
         Entry { policy, note, .. } => Standing::Settled(Settled { policy, note, written }),
     }
@@ -113,8 +128,7 @@ pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
 fn read<D: ReadDoc>(document: &D, id: &ConflictId) -> Option<(Entry, ObjId)> {
     let (_, entries) = document.get(ROOT, ROOT_KEY).ok()??;
     let (value, written) = document.get(&entries, id.to_string()).ok()??;
-    let entry = minicbor::decode(value.as_bytes()?).ok()?;
-    Some((entry, written))
+    Some((Entry::decode(value.as_str()?)?, written))
 }
 
 fn write(tx: &mut Transaction<'_>, id: &ConflictId, entry: &Entry) -> Result<(), AutomergeError> {
@@ -122,10 +136,9 @@ fn write(tx: &mut Transaction<'_>, id: &ConflictId, entry: &Entry) -> Result<(),
         Some((automerge::Value::Object(ObjType::Map), entries)) => entries,
         _ => tx.put_object(ROOT, ROOT_KEY, ObjType::Map)?,
     };
-    let bytes = minicbor::to_vec(entry).map_err(|_| AutomergeError::Fail)?;
     // An equal value would write nothing, and so answer nobody who answers otherwise at the same time.
     tx.put(&entries, id.to_string(), ScalarValue::Null)?;
-    tx.put(&entries, id.to_string(), ScalarValue::Bytes(bytes))
+    tx.put(&entries, id.to_string(), entry.encode())
 }
 
 /// What is to be written for an answer, checked against what the conflict is now.
@@ -251,7 +264,7 @@ impl Plan {
             }
             _ => {}
         }
-        let entry = Entry { version: self.version, policy: "human@1".into(), note: self.note, reopened: false, counted: steps };
+        let entry = Entry { version: self.version, policy: "human@1".into(), note: self.note, is_reopened: false, counted: steps };
         for id in &self.also {
             if let Some((entry, _)) = read(tx, id) {
                 write(tx, id, &entry)?;
@@ -272,8 +285,8 @@ fn value_in<D: ReadDoc>(document: &D, object: &ObjId, prop: &Prop) -> Option<i64
 /// Takes an answer back, if there is one: what it wrote stays until there is another.
 pub fn reopen(tx: &mut Transaction<'_>, id: &ConflictId) -> Result<bool, AutomergeError> {
     match read(tx, id) {
-        Some((entry, _)) if !entry.reopened => {
-            write(tx, id, &Entry { reopened: true, note: None, ..entry })?;
+        Some((entry, _)) if !entry.is_reopened => {
+            write(tx, id, &Entry { is_reopened: true, note: None, ..entry })?;
             Ok(true)
         }
         _ => Ok(false),

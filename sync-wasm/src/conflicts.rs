@@ -2,6 +2,9 @@
 //!
 //! Owns the shape in which the page is given them. What is one is decided in `sync_core::conflict`.
 
+use std::collections::BTreeMap;
+
+use automerge::ObjId;
 use js_sys::{Array, Object};
 use sync_core::conflict::{Candidate, ConflictId, ConflictKind, ConflictState, PathPart, Value};
 use sync_core::id::ChangeHash;
@@ -38,6 +41,9 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
         let by = Object::new();
         set(&by, "change", settled_by.map(|change| change.to_string()));
         set(&by, "policy", settled.policy);
+        if let ObjId::Id(_, actor, _) = &settled.written {
+            set(&by, "actor", actor.to_string());
+        }
         if let Some(note) = settled.note {
             set(&by, "note", note);
         }
@@ -118,7 +124,13 @@ impl From<NewValue> for Value {
             NewValue::Scalar(scalar) => Self::Scalar(scalar),
             NewValue::Text(text) => Self::Text(text),
             NewValue::List(items) => Self::List(items.into_iter().map(Self::from).collect()),
-            NewValue::Map(entries) => Self::Map(entries.into_iter().map(|(key, value)| (key, value.into())).collect()),
+            NewValue::Map(entries) => {
+                let mut map = BTreeMap::new();
+                for (key, value) in entries {
+                    map.insert(key, value.into());
+                }
+                Self::Map(map)
+            }
         }
     }
 }

@@ -35,9 +35,10 @@ pub(crate) fn build() -> Result<(), Failure> {
     tsc(&["tsconfig.json", "--removeComments", "--declaration", "false"])?;
     let beside = dist.join("wasm");
     fs::create_dir_all(&beside).map_err(|error| failed(&beside, &error))?;
-    for name in ["{}.js", "{}.d.ts"].map(|name| name.replace("{}", wasm::NAME)) {
-        fs::copy(generated.join(&name), beside.join(&name)).map_err(|error| failed(&beside.join(&name), &error))?;
-    }
+    let (glue, types) = (format!("{}.js", wasm::NAME), format!("{}.d.ts", wasm::NAME));
+    fs::copy(generated.join(&types), beside.join(&types)).map_err(|error| failed(&beside.join(&types), &error))?;
+    let text = fs::read_to_string(generated.join(&glue)).map_err(|error| failed(&generated.join(&glue), &error))?;
+    fs::write(beside.join(&glue), without_docs(&text)).map_err(|error| failed(&beside.join(&glue), &error))?;
     let module = format!("{}_bg.wasm", wasm::NAME);
     settle(&generated.join(&module), &beside.join(&module))?;
     measure(&dist)
@@ -88,6 +89,18 @@ pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
     command.current_dir(folder()).args(["--test", "--test-reporter=tap"]).args(files);
     command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
     Ok(command)
+}
+
+/// The glue without the comments on what it exports, which its types have as well.
+fn without_docs(glue: &str) -> String {
+    let mut within = false;
+    let lines = glue.lines().filter(|line| {
+        within |= line.trim_start().starts_with("/**");
+        let kept = !within;
+        within &= !line.trim_end().ends_with("*/");
+        kept
+    });
+    lines.map(|line| format!("{line}\n")).collect()
 }
 
 /// Removes what an earlier build has made, of files that may be gone since.
@@ -163,4 +176,10 @@ fn gzipped(file: &Path) -> io::Result<usize> {
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{}: {error}", path.display()))
+}
+
+#[test]
+fn comments_on_what_the_glue_exports_are_left_out() {
+    let glue = "/** one */\nlet a = '/**';\n    /**\n     * two\n     */\n    b();\n// three\n";
+    assert_eq!(without_docs(glue), "let a = '/**';\n    b();\n// three\n");
 }

@@ -127,6 +127,34 @@ test("two values in one place: both are listed with what was there before, settl
   await end(pages);
 });
 
+test("two opposite answers, given apart, are open again on both sides, and one more answer ends it", async () => {
+  for (const [name, boWrites, other] of [
+    ["kinds/opposite", ({ stock }) => void (stock.apples!.quantity = 12), 12],
+    ["kinds/opposite-removal", ({ stock }) => void delete stock.apples, undefined],
+  ] satisfies [string, Draft, unknown][]) {
+    const pages = await pair(name);
+    await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), boWrites);
+    const sides = await listed(pages[0]);
+    await listed(pages[1]);
+    for (const page of pages) await network(page, false);
+    const bos = sides.candidates.findIndex((side) => JSON.stringify(side.value) === JSON.stringify(other));
+    await settle(pages[0], { pick: 1 - bos });
+    await settle(pages[1], { pick: bos });
+    for (const page of pages) await network(page, true);
+    for (const page of pages) {
+      await page.waitForFunction(() => globalThis.shop.status.state === "synced" && globalThis.shop.conflicts.open === 1);
+    }
+    const [one, two] = [await listed(pages[0]), await listed(pages[1])];
+    assert.deepEqual([one.id, one.path], [two.id, sides.path]);
+    await settle(pages[0], { pick: 0 });
+    for (const page of pages) {
+      await page.waitForFunction(() => globalThis.shop.status.state === "synced" && globalThis.shop.conflicts.open === 0);
+    }
+    assert.deepEqual(await value(pages[0]), await value(pages[1]));
+    await end(pages);
+  }
+});
+
 test("a conflict is the same after both pages are loaded again", async () => {
   const pages = await pair("kinds/again");
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));

@@ -105,7 +105,7 @@ test("two counts: each side is shown with who and when on every device, settled 
     await pane.getByRole("button", { name: "No conflicts" }).waitFor();
     assert.equal(await pane.getByRole("row", { name: "Apples" }).getByLabel("On shelf").inputValue(), hidden);
   }
-  await person(page, "Cleo").getByText("1 settled").click();
+  await person(page, "Cleo").getByText("1 earlier").click();
   await person(page, "Cleo").getByText("counted again").waitFor();
   await picture(page, "settled");
   await person(page, "Cleo").getByRole("button", { name: "Undo this decision" }).click();

@@ -177,7 +177,7 @@ export class RejoinConflicts extends Base {
     place(this.#open, sorted.filter((conflict) => !isDone(conflict)).map(({ id }) => this.#element(id)));
     place(this.#doneList, sorted.filter(isDone).map(({ id }) => this.#element(id)));
     const done = this.#doneList.childElementCount;
-    this.#doneWords.textContent = `${done} settled`;
+    this.#doneWords.textContent = `${done} earlier`;
     this.#done.hidden = done === 0;
     this.#empty.hidden = this.#open.childElementCount > 0;
     // An answer takes its card away from under the fingers: they go on with the next.

@@ -66,6 +66,7 @@ export type Conflict = {
 /** Who settled a conflict, and how. */
 export type Settlement = {
   readonly change: string;
+  readonly actor?: string;
   readonly author?: string;
   readonly policy: string;
   readonly note?: string;

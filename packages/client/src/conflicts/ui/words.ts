@@ -81,7 +81,8 @@ export function timeWords(at: number, now: number): string {
 export function bothWords(conflict: Conflict): string | undefined {
   if (conflict.kind === "container") return "Merge both";
   if (conflict.kind === "counter-overwrite") return "Add both";
-  if (conflict.kind === "register" && conflict.candidates.every((side) => !isRemoval(side))) return "Keep both";
+  // A place in a list can become two; a key can't.
+  if (conflict.kind === "register" && typeof conflict.path.at(-1) === "number") return "Keep both";
   return undefined;
 }
 
