@@ -225,5 +225,7 @@ pub(crate) fn open(document: &str) -> ClientMessage {
         cursor: None,
         acked: None,
         clock: None,
+        snapshot: None,
+        packs: None,
     })
 }

@@ -136,6 +136,7 @@ impl Host {
                 StoreDone::Loaded(Err(StoreError::Io("the cable is out".into())))
             }
             (StoreTask::Load { .. } | StoreTask::Open { .. }, Some(e)) => StoreDone::Loaded(Err(e)),
+            (StoreTask::Pieces { .. }, Some(e)) => StoreDone::Pieces(Err(e)),
             (StoreTask::Append(_), Some(e)) => StoreDone::Appended(Err(e)),
             (what, None) => what.run(&mut self.store),
         };

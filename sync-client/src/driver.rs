@@ -21,6 +21,7 @@ use sync_core::id::TaskId;
 use sync_core::replica::{ChangeId, DocumentId, Event, Input, Output, Replica};
 use sync_core::storage::{LocalDone, LocalStore, LocalTask, StoreError};
 use sync_core::time::{Instant, WallTime};
+use sync_core::view::View;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::error::Closed;
@@ -442,6 +443,11 @@ impl Core {
                 (document, DocumentEvent::Rejected { change, code, reason })
             }
             Event::Status(id) => (id, DocumentEvent::Status),
+            Event::View { document, view } => match View::decode(&view) {
+                Ok(view) => (document, DocumentEvent::View(view)),
+                Err(_) => return,
+            },
+            Event::Progress { document, done, total } => (document, DocumentEvent::Progress { done, total }),
             Event::Emitted { document, from, payload, presence } => {
                 (document, DocumentEvent::Emitted { from, payload, presence })
             }

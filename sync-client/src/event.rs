@@ -8,6 +8,7 @@ use sync_core::id::{ChangeHash, SessionId};
 use sync_core::protocol::RejectCode;
 use sync_core::replica::ChangeId;
 use sync_core::storage::StoreError;
+use sync_core::view::View;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// What happened to a document.
@@ -31,6 +32,15 @@ pub enum DocumentEvent {
         code: RejectCode,
         /// The same in words.
         reason: String,
+    },
+    /// Its value as it was at the server, while its history is on its way. `Changed` follows once the document itself has it.
+    View(View),
+    /// How much of its history has come.
+    Progress {
+        /// Pieces that have come.
+        done: u32,
+        /// Pieces in all.
+        total: u32,
     },
     /// Its status may have changed.
     Status,

@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ObjType, ROOT, ScalarValue, TextEncoding};
+use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -67,6 +67,45 @@ impl Document {
         let mut document = Self::new();
         document.apply(changes)?;
         Ok(document)
+    }
+
+    /// Loads a saved document, proving its heads. Only for bytes of one's own store or of a trusted server: what a hostile writer saves can
+    /// inflate to any size.
+    pub fn load(saved: &[u8]) -> Result<Self, DocumentError> {
+        let load = || {
+            let options = LoadOptions::new().text_encoding(TextEncoding::UnicodeCodePoint);
+            Automerge::load_with_options(saved, options)
+        };
+        match catch_unwind(AssertUnwindSafe(load)) {
+            Ok(Ok(document)) => Ok(Self(document)),
+            Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
+            Err(_) => Err(DocumentError::Panicked),
+        }
+    }
+
+    /// The document as automerge saves it.
+    pub fn save(&self) -> Result<Vec<u8>, DocumentError> {
+        catch_unwind(AssertUnwindSafe(|| self.0.save())).map_err(|_| DocumentError::Panicked)
+    }
+
+    /// The hashes of all changes, seq 1 first, of each actor, sorted by their bytes.
+    pub fn hashes(&self) -> Result<Vec<(ActorId, Vec<ChangeHash>)>, DocumentError> {
+        let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes_meta(&[])));
+        let mut out: Vec<(ActorId, Vec<ChangeHash>)> = Vec::new();
+        // In causal order, in which an actor's changes come by their seq.
+        for change in all.map_err(|_| DocumentError::Panicked)? {
+            let found = out.binary_search_by(|(actor, _)| actor.cmp(&change.actor));
+            let at = found.unwrap_or_else(|at| {
+                out.insert(at, (change.actor.into_owned(), Vec::new()));
+                at
+            });
+            let (_, hashes) = &mut out[at];
+            hashes.push(change.hash);
+            if hashes.len() as u64 != change.seq {
+                return Err(DocumentError::Automerge("an actor's changes are out of order".into()));
+            }
+        }
+        Ok(out)
     }
 
     /// Applies changes as one batch. All deps must be in the document or in the batch. After [`DocumentError::Panicked`] rebuild it.

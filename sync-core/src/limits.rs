@@ -14,6 +14,21 @@ pub const ACTOR_BYTES_MAX: usize = 64;
 /// Longest snapshot of an op index and a log's base, in bytes once inflated. A longer one is not read: the log is, from its start.
 pub const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
+/// Largest value of a document that a view holds, in bytes before they are deflated. Of a larger one there is none.
+pub const VIEW_BYTES_MAX: usize = 16 << 20;
+
+/// Deepest nesting of a value that a view holds. Of a deeper one there is none.
+pub const VIEW_DEPTH_MAX: u32 = 128;
+
+/// Bytes of one piece of a document snapshot, so that a message with one fits a frame of the usual size.
+pub const PIECE_BYTES: usize = 60 << 10;
+
+/// Most pieces of a document snapshot. Of a document that would need more there is none.
+pub const PIECES_MAX: u32 = 4_096;
+
+/// A document of fewer changes has no snapshot for newcomers: its packs are as quick.
+pub const SNAPSHOT_CHANGES_MIN: u64 = 1_024;
+
 /// Most things learned about compacted history that a room keeps once no request needs them; beyond, all are forgotten.
 pub const LEARNED_MAX: usize = 16_384;
 

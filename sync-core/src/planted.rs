@@ -78,6 +78,12 @@ pub enum Planted {
     NeverSilent,
     /// The replica puts messages together without their last part.
     LastPartDropped,
+    /// The room gives newcomers what it had of a log that was deleted since, and the replica takes it.
+    SnapshotOfOtherLog,
+    /// The replica that takes a snapshot lets go of what was written here before.
+    SnapshotDropsOutbox,
+    /// The replica takes a snapshot for all that the log holds by now.
+    SnapshotCursorTooFar,
     /// The replica does not say its presence again after a reconnect.
     PresenceNotSaidAgain,
     /// The room answers an opening with a head that the store has not committed.
@@ -130,7 +136,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 47] = [
+    pub const ALL: [(Planted, &'static str); 50] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -154,6 +160,9 @@ impl Planted {
         (Planted::DigestNotChained, "digest-not-chained"),
         (Planted::NeverSilent, "never-silent"),
         (Planted::LastPartDropped, "last-part-dropped"),
+        (Planted::SnapshotOfOtherLog, "snapshot-of-other-log"),
+        (Planted::SnapshotDropsOutbox, "snapshot-drops-outbox"),
+        (Planted::SnapshotCursorTooFar, "snapshot-cursor-too-far"),
         (Planted::PresenceNotSaidAgain, "presence-not-said-again"),
         (Planted::OpenTellsStaged, "open-tells-staged"),
         (Planted::HeldBeforeDurable, "held-before-durable"),

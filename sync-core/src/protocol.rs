@@ -8,11 +8,11 @@ mod frame;
 mod server;
 pub(crate) mod shape;
 
-pub use client::{Acked, Auth, ClientMessage, Close, Emit, Have, Hello, Open, Ping, Push};
+pub use client::{Acked, Auth, ClientMessage, Close, Emit, Have, Hello, Open, Ping, Push, SnapshotHeld, accepts};
 pub use frame::{Assembler, FrameError, Part, split};
 pub use server::{
-    Ack, Changes, Emitted, Expiring, GoAway, Granted, LogActors, Mode, Opened, Reject, ServerMessage, SparseEnd,
-    Throttle, Verdict, Welcome, WireLimits,
+    Ack, Changes, Emitted, Expiring, GoAway, Granted, LogActors, Mode, Opened, Reject, ServerMessage, SnapshotPiece,
+    SparseEnd, Throttle, Verdict, Welcome, WireLimits,
 };
 
 use bytes::Bytes;

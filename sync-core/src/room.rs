@@ -6,6 +6,7 @@
 mod deliver;
 mod load;
 mod lookup;
+mod newcomers;
 mod open;
 mod presence;
 mod push;
@@ -18,7 +19,7 @@ use crate::clock::VectorClock;
 use crate::id::{
     ActorId, BatchId, DocumentHandle, DocumentName, Incarnation, LogSeq, RoomNumber, SessionId, StoreId, TaskId,
 };
-use crate::limits::PackLimits;
+use crate::limits::{PackLimits, SNAPSHOT_CHANGES_MIN};
 use crate::planted::Planting;
 use crate::presence::Presence;
 use crate::protocol::{CloseCode, Open, Reject, RejectCode, ServerMessage, WireLimits};
@@ -44,6 +45,8 @@ pub struct Config {
     pub read_bytes_max: usize,
     /// Bytes of pushes accepted but not yet durable before further pushes are refused as unavailable.
     pub staged_bytes_max: usize,
+    /// The store is not asked for a snapshot of documents of fewer changes: see [`crate::newcomer::Options::changes_min`].
+    pub snapshot_changes_min: u64,
     /// Most presences kept; a further session's presence is left out.
     pub presence_max: usize,
     /// Bytes of requests kept while the document loads; further ones are refused as unavailable.
@@ -65,6 +68,7 @@ impl Config {
             tail_bytes_max: 256 << 10,
             read_bytes_max: 512 << 10,
             staged_bytes_max: 16 << 20,
+            snapshot_changes_min: SNAPSHOT_CHANGES_MIN,
             presence_max: 1_000,
             waiting_bytes_max: 16 << 20,
             retry_after_ms: 1_000,
@@ -82,6 +86,8 @@ pub enum Request {
         open: Box<Open>,
         /// What its scopes allow, at most what it asked for.
         access: Access,
+        /// What the client takes beside packs: [`crate::protocol::accepts`].
+        accepts: u32,
     },
     /// Append changes.
     Push {
@@ -177,6 +183,8 @@ struct Subscriber {
     awaits_have: bool,
     /// While it reconciles: what it holds, and how many actors it was told of.
     reconcile: Option<Reconcile>,
+    /// While it gets a document snapshot: nothing of the log is delivered before that has ended.
+    receiving: Option<newcomers::Receiving>,
     /// Whose presence, or end of it, did not fit its bound: told once it does.
     missed_presence: BTreeSet<SessionId>,
 }
@@ -204,6 +212,7 @@ pub struct Room {
     /// What subscribers were told that the log is of, which the store does not know before its first change.
     told: Option<Incarnation>,
     lookups: lookup::Lookups,
+    newcomers: newcomers::Newcomers,
     /// There is a newer snapshot than the one that the log stands on.
     compacted: bool,
     subscribers: BTreeMap<SessionId, Subscriber>,
@@ -228,6 +237,7 @@ impl Room {
             phase: load::Phase::Unloaded,
             told: None,
             lookups: lookup::Lookups::default(),
+            newcomers: newcomers::Newcomers::default(),
             compacted: false,
             subscribers: BTreeMap::new(),
             staging: push::Staging::default(),
@@ -247,6 +257,7 @@ impl Room {
                 None if self.lookups.is_for(task) => self.looked_up(now, result),
                 None => self.loaded(now, task, result),
             },
+            Input::StoreDone(task, StoreDone::Pieces(result)) => self.pieces_read(task, result),
             Input::StoreDone(task, StoreDone::Appended(result)) => self.appended(task, result),
             Input::Replaced => self.replaced(),
             Input::Compacted => self.compacted = self.phase.is_ready(),
@@ -315,7 +326,7 @@ impl Room {
 
     fn handle_request(&mut self, now: Instant, session: SessionId, request: Request) {
         match request {
-            Request::Join { open, .. } => self.join(session, *open),
+            Request::Join { open, accepts, .. } => self.join(session, *open, accepts),
             Request::Push { batch, pack } => self.push(session, batch, &pack),
             Request::Have(clock) => self.have(session, &clock),
             Request::Emit { payload, ttl_ms } => self.emit(now, session, payload, ttl_ms),
@@ -329,6 +340,7 @@ impl Room {
         self.lookups.forget(session);
         if self.subscribers.remove(&session).is_some() {
             self.loads.retain(|_, s| *s != session);
+            self.forget_frames();
             self.staging.forget(session);
             self.goodbye(session);
         }

@@ -49,6 +49,8 @@ pub struct Session {
     config: Config,
     id: SessionId,
     stage: Stage,
+    /// What the client takes beside packs.
+    accepts: u32,
     scopes: Vec<Scope>,
     expires: Option<Instant>,
     announced: bool,
@@ -75,6 +77,7 @@ impl Session {
             config,
             id,
             stage: Stage::AwaitHello,
+            accepts: 0,
             scopes: Vec::new(),
             expires: None,
             announced: false,
@@ -220,6 +223,7 @@ impl Session {
             return self.close(CloseCode::NoCommonVersion, format!("this server speaks version {VERSION}"));
         }
         self.stage = Stage::Authenticating;
+        self.accepts = hello.accepts;
         self.outputs.push_back(Output::Authenticate(hello.token));
     }
 
@@ -330,10 +334,10 @@ impl Session {
         if let Err(after) = self.opens.take(self.now) {
             return self.too_fast(handle, None, after);
         }
-        let access = allowed.min(open.access);
+        let (access, accepts) = (allowed.min(open.access), self.accepts);
         self.documents.insert(document.clone(), handle);
         self.handles.insert(handle, OpenDocument { document: document.clone(), access, unreported: 0 });
-        self.outputs.push_back(Output::Room(document, room::Request::Join { open: Box::new(open), access }));
+        self.outputs.push_back(Output::Room(document, room::Request::Join { open: Box::new(open), access, accepts }));
     }
 
     /// What is said of a handle that is not open was on its way while the room ended it: left unanswered.

@@ -63,6 +63,47 @@ pub struct Compaction {
     pub snapshot: Option<StoredSnapshot>,
 }
 
+/// What stands in for a log up to a position when a newcomer opens it: a view, if there is one, and a [`crate::saved::Saved`], in pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DocumentSnapshot {
+    /// The document.
+    pub document: DocumentName,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// The position. A pack ended there when it was made.
+    pub seq: LogSeq,
+    /// The log's digest there.
+    pub digest: Digest,
+    /// How many of the pieces, from the first on, are the view's.
+    pub views: u32,
+    /// The pieces: at least one, none larger than [`crate::limits::PIECE_BYTES`].
+    pub pieces: Vec<Bytes>,
+}
+
+/// Which document snapshot a store has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotAt {
+    /// The incarnation of its document.
+    pub incarnation: Incarnation,
+    /// The position that it stands for.
+    pub seq: LogSeq,
+    /// The log's digest there.
+    pub digest: Digest,
+    /// How many of the pieces, from the first on, are the view's.
+    pub views: u32,
+    /// Number of pieces.
+    pub total: u32,
+}
+
+/// What a [`StoreTask::Pieces`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pieces {
+    /// The snapshot that the pieces are of; `None` if the document has none that makes sense.
+    pub at: Option<SnapshotAt>,
+    /// Pieces with their indexes, in order, without gaps.
+    pub pieces: Vec<(u32, Bytes)>,
+}
+
 impl StoredPack {
     /// Position of its last change. A damaged row may claim any numbers, so that this stops at the highest position.
     pub fn last(&self) -> LogSeq {
@@ -102,6 +143,15 @@ pub enum StoreTask {
         /// Stop once the packs read hold this many bytes.
         bytes_max: usize,
     },
+    /// Read pieces of a document's snapshot for newcomers, up to about `bytes_max` (at least one, if there is one).
+    Pieces {
+        /// The document.
+        document: DocumentName,
+        /// Index of the first piece.
+        from: u32,
+        /// Stop once the pieces read hold this many bytes.
+        bytes_max: usize,
+    },
     /// Add a pack, durably.
     Append(Append),
 }
@@ -112,6 +162,7 @@ impl StoreTask {
         match self {
             Self::Load { document, after, bytes_max } => StoreDone::Loaded(store.load(&document, after, bytes_max)),
             Self::Open { document, bytes_max } => StoreDone::Loaded(store.open(&document, bytes_max)),
+            Self::Pieces { document, from, bytes_max } => StoreDone::Pieces(store.pieces(&document, from, bytes_max)),
             Self::Append(append) => {
                 let one = |mut all: Vec<_>| all.pop().expect("each append has a result");
                 StoreDone::Appended(store.commit(&[append]).and_then(one))
@@ -145,6 +196,8 @@ pub enum Durability {
 pub enum StoreDone {
     /// Of a load or an open.
     Loaded(Result<Loaded, StoreError>),
+    /// Of a read of pieces.
+    Pieces(Result<Pieces, StoreError>),
     /// Of an append.
     Appended(Result<Durability, StoreError>),
 }
@@ -207,6 +260,13 @@ pub trait Store: Send {
     /// Puts packs in the place of others in one transaction. [`StoreError::HeadMoved`] if the document, or the range, is not
     /// what the compaction took it for; then nothing is changed.
     fn compact(&mut self, compaction: &Compaction) -> Result<(), StoreError>;
+
+    /// Keeps a document snapshot in place of an older one, in one transaction. [`StoreError::HeadMoved`] if the document is another
+    /// incarnation's, or no pack ends at the snapshot's position with its digest; then nothing is changed.
+    fn keep_snapshot(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError>;
+
+    /// Pieces of a document's snapshot from one on, up to about `bytes_max` but at least one if there is one.
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError>;
 
     /// Commits appends in one transaction, in order. The outer error means that nothing was kept. An inner
     /// [`StoreError::HeadMoved`] or [`StoreError::Corrupt`] concerns that append alone; the others are kept.

@@ -135,6 +135,28 @@ impl ChangeTable {
         table
     }
 
+    /// A table of all the changes that a document has: of each actor their hashes, seq 1 first. The actors are numbered as `order` names them by
+    /// their indexes. `None` if it does not name each once.
+    pub fn whole(mut actors: Vec<(ActorId, Vec<ChangeHash>)>, order: &[u32], heads: &[ChangeHash]) -> Option<Self> {
+        let mut table = Self::default();
+        for (number, index) in (0..).zip(order) {
+            let (id, hashes) = actors.get_mut(*index as usize)?;
+            let hashes = std::mem::take(hashes);
+            if hashes.is_empty() {
+                return None;
+            }
+            for (seq, hash) in (1..).zip(&hashes) {
+                table.places.insert(*hash, Place { actor: number, seq });
+            }
+            table.numbers.insert(id.clone(), number);
+            table.actors.push(ActorChanges { id: id.clone(), below: 0, last_below: None, hashes });
+        }
+        for head in heads {
+            table.heads.insert(*head);
+        }
+        (order.len() == actors.len()).then_some(table)
+    }
+
     /// All that is held as a base for another table.
     pub fn to_base(&self) -> Vec<BaseActor> {
         let actor = |a: &ActorChanges| {
@@ -276,6 +298,20 @@ impl ChangeTable {
     /// The changes that no other held change depends on, sorted.
     pub fn heads(&self) -> impl ExactSizeIterator<Item = &ChangeHash> {
         self.heads.iter()
+    }
+
+    /// The place of each actor, by number, among all of them sorted by their bytes.
+    pub fn sorted_places(&self) -> Vec<u32> {
+        let mut places = vec![0; self.actors.len()];
+        for (place, number) in (0..).zip(self.numbers.values()) {
+            places[*number as usize] = place;
+        }
+        places
+    }
+
+    /// The hashes of all changes, as far as they are not below a base.
+    pub fn hashes(&self) -> impl Iterator<Item = ChangeHash> {
+        self.actors.iter().flat_map(|actor| actor.hashes.iter().copied())
     }
 
     /// Clock entries in the order of actor numbers.

@@ -6,6 +6,7 @@ mod maintain;
 mod serve;
 mod transfer;
 mod verify;
+mod worker;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,9 @@ enum Command {
     Compact(Data),
     /// Show what a store holds; also while a server runs on the folder
     Stats(Data),
+    /// Make a snapshot for a server that asks for it
+    #[command(name = crate::compactor::maker::COMMAND, hide = true)]
+    Worker(worker::Worker),
 }
 
 /// A command that did not succeed: what to say, and the exit code.
@@ -75,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args.data),
         Command::Compact(args) => maintain::compact(&args.data),
         Command::Stats(args) => maintain::stats(&args.data),
+        Command::Worker(args) => worker::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

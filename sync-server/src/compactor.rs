@@ -1,11 +1,13 @@
-//! Compaction in the background: one thread that packs scattered logs together, away from pushes and opens.
+//! Work on documents in the background: one thread that packs scattered logs together and has snapshots for newcomers made, away from pushes
+//! and opens.
 //!
 //! It reads over a connection of its own and hands each step to the writer as one more job, so nothing waits for it. It may be killed between
 //! any two steps. A document that it can't compact is left as it is, and the others go on.
 
 mod growth;
+pub(crate) mod maker;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -13,12 +15,14 @@ use std::time::Instant;
 
 use sync_core::compact::{self, Options, Report, Source};
 use sync_core::id::{DocumentName, LogSeq};
+use sync_core::newcomer;
 use sync_core::storage::{Compaction, Loaded, StoreError};
 use tokio::sync::{broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::backplane::{Announcement, Backplane};
 use crate::compactor::growth::{Growth, REST};
+use crate::compactor::maker::{Maker, MakerError};
 use crate::meter;
 use crate::rooms::Rooms;
 use crate::store::{ReadStore, SqliteReader};
@@ -36,7 +40,18 @@ pub(crate) struct Compactor {
     pub(crate) store: StoreThreads,
     pub(crate) rooms: Rooms,
     pub(crate) options: Options,
+    /// Makes snapshots for newcomers; none are made without it.
+    pub(crate) maker: Option<Maker>,
     pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// Documents that are left alone until the server starts again, or until there are too many of them.
+#[derive(Default)]
+struct Failed {
+    /// They can't be compacted.
+    compacting: BTreeSet<DocumentName>,
+    /// No snapshot can be made of them.
+    making: BTreeSet<DocumentName>,
 }
 
 impl Compactor {
@@ -52,13 +67,84 @@ impl Compactor {
     }
 
     fn run(mut self, queue: &Receiver<DocumentName>) {
-        let mut failed = BTreeSet::new();
+        let mut failed = Failed::default();
         match self.reader.scattered(self.options.packs_min, self.options.segment_changes_max) {
-            Ok(names) => names.iter().for_each(|name| self.one(name, &mut failed)),
+            Ok(names) => names.iter().for_each(|name| self.one(name, &mut failed.compacting)),
             Err(e) => tracing::warn!(error = %e, "cannot tell which documents to compact"),
         }
-        while let Ok(name) = queue.recv() {
-            self.one(&name, &mut failed);
+        // Compacting goes first: it takes less time, and the packs that it leaves are those that a snapshot is followed by.
+        let mut waiting = self.due();
+        loop {
+            let next = if waiting.is_empty() { queue.recv().ok() } else { queue.try_recv().ok() };
+            match (next, waiting.pop_front()) {
+                (Some(name), back) => {
+                    back.into_iter().for_each(|name| waiting.push_front(name));
+                    self.one(&name, &mut failed.compacting);
+                    if waiting.len() < WAITING_MAX && !waiting.contains(&name) {
+                        waiting.push_back(name);
+                    }
+                }
+                (None, Some(name)) => self.make(&name, &mut failed.making),
+                (None, None) => return,
+            }
+            if *self.stop.borrow() {
+                return;
+            }
+        }
+    }
+
+    /// Documents that are due for a snapshot as the server starts.
+    fn due(&mut self) -> VecDeque<DocumentName> {
+        let making = newcomer::Options::default();
+        if self.maker.is_none() {
+            return VecDeque::new();
+        }
+        match self.reader.long(making.changes_min) {
+            Ok(all) => {
+                let due = all.into_iter().filter(|(_, head, kept)| newcomer::is_due(*head, *kept, &making));
+                due.map(|(name, ..)| name).take(WAITING_MAX).collect()
+            }
+            Err(e) => {
+                tracing::warn!(error = %e, "cannot tell which documents need a snapshot");
+                VecDeque::new()
+            }
+        }
+    }
+
+    /// Has a snapshot for newcomers made, if the document is due for one.
+    fn make(&mut self, document: &DocumentName, failed: &mut BTreeSet<DocumentName>) {
+        let Some(maker) = &self.maker else { return };
+        let making = newcomer::Options::default();
+        let due = match self.reader.newcomer_state(document) {
+            Ok(state) => state.is_some_and(|(head, kept)| newcomer::is_due(head, kept, &making)),
+            Err(_) => false,
+        };
+        if !due || failed.contains(document) {
+            return;
+        }
+        let start = Instant::now();
+        match maker.make(document, &self.stop) {
+            Ok(None) | Err(MakerError::Stopping) => {}
+            Ok(Some(snapshot)) => match self.store.keep(snapshot) {
+                Ok(()) => {
+                    meter::newcomer_snapshot(start.elapsed());
+                    tracing::debug!(%document, "made a snapshot for newcomers");
+                }
+                // Deleted or compacted meanwhile, or the disk is in trouble: the next commits bring it here again.
+                Err(e) => tracing::debug!(%document, error = %e, "no snapshot for newcomers"),
+            },
+            Err(e @ MakerError::NotStarted(_)) => {
+                meter::newcomer_snapshot_failed();
+                tracing::warn!(%document, error = %e, "no snapshot for newcomers");
+            }
+            Err(e @ MakerError::Failed(_)) => {
+                meter::newcomer_snapshot_failed();
+                tracing::warn!(%document, error = %e, "no snapshot for newcomers can be made; they get the log");
+                if failed.len() >= FAILED_MAX {
+                    failed.clear();
+                }
+                failed.insert(document.clone());
+            }
         }
     }
 
@@ -105,7 +191,7 @@ async fn count(mut commits: broadcast::Receiver<Announcement>, names: SyncSender
     loop {
         let due = tokio::select! {
             commit = commits.recv() => match commit {
-                Ok(Announcement { document, .. }) => growth.commit(document, Instant::now()).into_iter().collect(),
+                Ok(Announcement { document, head }) => growth.commit(document, head, Instant::now()).into_iter().collect(),
                 Err(broadcast::error::RecvError::Lagged(_)) => continue,
                 Err(broadcast::error::RecvError::Closed) => return,
             },

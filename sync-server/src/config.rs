@@ -68,6 +68,10 @@ pub struct Config {
     pub compact_after: usize,
     /// Changes at the end of a document's log that are kept at hand: what clients that come back soon refer to needs no reading then.
     pub compact_keep: u64,
+    /// The program that makes snapshots for newcomers, each in a process of its own: this one, when it runs as a server. Without it none are made,
+    /// and newcomers get the log.
+    #[serde(skip)]
+    pub worker: Option<PathBuf>,
 }
 
 impl Default for Config {
@@ -92,6 +96,7 @@ impl Default for Config {
             store_bytes_max: 0,
             compact_after: 256,
             compact_keep: 1_024,
+            worker: None,
         }
     }
 }

@@ -15,6 +15,7 @@ mod archive;
 mod budget;
 mod clock;
 mod compactor;
+mod handout;
 mod health;
 mod http;
 mod mailbox;

@@ -159,6 +159,16 @@ pub(crate) fn compaction_failed() {
     counter!("rejoin_compaction_failures_total").increment(1);
 }
 
+/// A snapshot for newcomers was made.
+pub(crate) fn newcomer_snapshot(took: Duration) {
+    histogram!("rejoin_newcomer_snapshot_seconds").record(took.as_secs_f64());
+}
+
+/// A snapshot for newcomers could not be made.
+pub(crate) fn newcomer_snapshot_failed() {
+    counter!("rejoin_newcomer_snapshot_failures_total").increment(1);
+}
+
 /// A document was materialised for a reader.
 pub(crate) fn materialised(took: Duration) {
     histogram!("rejoin_materialise_seconds").record(took.as_secs_f64());

@@ -20,6 +20,7 @@ use crate::backplane::{Backplane, LocalBackplane};
 use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::compactor::Compactor;
+use crate::compactor::maker::Maker;
 use crate::config::Config;
 use crate::health::Health;
 use crate::http::{App, router};
@@ -127,8 +128,8 @@ impl Server {
         };
         let (rooms, workers) = Rooms::start(config.workers(), shared, &workers_stop);
         let compacting = config.compaction().map(|options| {
-            let (store, rooms, stop) = (store.clone(), rooms.clone(), workers_stop);
-            Compactor { reader: compaction_reader, store, rooms, options, stop }.start(&*bus)
+            let (store, rooms, stop, maker) = (store.clone(), rooms.clone(), workers_stop, Maker::of(config));
+            Compactor { reader: compaction_reader, store, rooms, options, maker, stop }.start(&*bus)
         });
         let surroundings = surroundings(config, read_only, store_id, rooms.clone(), clock, stop.clone());
         let (alive_held, alive) = mpsc::channel(1);

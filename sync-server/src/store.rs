@@ -5,6 +5,7 @@
 mod compact;
 mod error;
 mod folder;
+mod piece;
 mod reader;
 mod row;
 mod schema;
@@ -20,7 +21,7 @@ pub use row::ROW_FORMAT;
 pub use sqlite::{Options, SqliteStore};
 
 use sync_core::id::{DocumentName, LogSeq, StoreId};
-use sync_core::storage::{DocumentRecord, Loaded, StoreError};
+use sync_core::storage::{DocumentRecord, Loaded, Pieces, StoreError};
 
 /// A way to read a store that does not wait for its writer. Calls block; each holder has its own.
 pub trait ReadStore: Send {
@@ -32,6 +33,9 @@ pub trait ReadStore: Send {
 
     /// As [`sync_core::storage::Store::open`].
     fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError>;
+
+    /// As [`sync_core::storage::Store::pieces`].
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError>;
 
     /// As [`sync_core::storage::Store::documents`].
     fn documents(

@@ -9,7 +9,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use sync_core::id::{DocumentName, LogSeq, RoomNumber, TaskId};
-use sync_core::storage::{Append, Compaction, Durability, Loaded, Store, StoreDone, StoreError, StoreTask};
+use sync_core::storage::{
+    Append, Compaction, DocumentSnapshot, Durability, Loaded, Store, StoreDone, StoreError, StoreTask,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::health::Health;
@@ -61,6 +63,7 @@ impl Reply {
 enum WriteJob {
     Append(Append, Reply),
     Compact(Box<Compaction>, oneshot::Sender<Result<(), StoreError>>),
+    Keep(Box<DocumentSnapshot>, oneshot::Sender<Result<(), StoreError>>),
     Delete(DocumentName, oneshot::Sender<Result<bool, StoreError>>),
     Probe,
     Stop,
@@ -70,6 +73,7 @@ enum WriteJob {
 enum ReadJob {
     Load { document: DocumentName, after: LogSeq, bytes_max: usize, reply: Reply },
     Open { document: DocumentName, bytes_max: usize, reply: Reply },
+    Pieces { document: DocumentName, from: u32, bytes_max: usize, reply: Reply },
     Stop,
 }
 
@@ -111,6 +115,9 @@ impl StoreThreads {
             StoreTask::Open { document, bytes_max } => {
                 let _ = self.reads.send(ReadJob::Open { document, bytes_max, reply }).await;
             }
+            StoreTask::Pieces { document, from, bytes_max } => {
+                let _ = self.reads.send(ReadJob::Pieces { document, from, bytes_max, reply }).await;
+            }
         }
     }
 
@@ -127,6 +134,14 @@ impl StoreThreads {
         let stopping = || StoreError::Io("the server is stopping".into());
         let (reply, answer) = oneshot::channel();
         self.writes.blocking_send(WriteJob::Compact(Box::new(step), reply)).map_err(|_| stopping())?;
+        answer.blocking_recv().map_err(|_| stopping())?
+    }
+
+    /// Keeps a document snapshot, behind what is queued. Blocks until it is committed.
+    pub(crate) fn keep(&self, snapshot: DocumentSnapshot) -> Result<(), StoreError> {
+        let stopping = || StoreError::Io("the server is stopping".into());
+        let (reply, answer) = oneshot::channel();
+        self.writes.blocking_send(WriteJob::Keep(Box::new(snapshot), reply)).map_err(|_| stopping())?;
         answer.blocking_recv().map_err(|_| stopping())?
     }
 
@@ -175,6 +190,13 @@ fn alone(store: &mut SqliteStore, job: WriteJob, health: &Health) -> bool {
         }
         WriteJob::Compact(step, reply) => {
             let result = store.compact(&step);
+            if let Err(e) = &result {
+                meter::store_error(e);
+            }
+            let _ = reply.send(result);
+        }
+        WriteJob::Keep(snapshot, reply) => {
+            let result = store.keep_snapshot(&snapshot);
             if let Err(e) = &result {
                 meter::store_error(e);
             }
@@ -237,6 +259,13 @@ fn read(mut store: impl ReadStore, mut jobs: mpsc::Receiver<ReadJob>) {
                 answer(store.load(&document, after, bytes_max), reply);
             }
             ReadJob::Open { document, bytes_max, reply } => answer(store.open(&document, bytes_max), reply),
+            ReadJob::Pieces { document, from, bytes_max, reply } => {
+                let result = store.pieces(&document, from, bytes_max);
+                if let Err(e) = &result {
+                    meter::store_error(e);
+                }
+                reply.send(StoreDone::Pieces(result), None);
+            }
             ReadJob::Stop => return,
         }
     }

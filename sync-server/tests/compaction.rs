@@ -54,10 +54,9 @@ async fn come_back(
 ) -> (Client, Opened, Vec<ChangeHash>) {
     let mut client = Client::connect(server.address).await;
     client.hello().await;
-    let (handle, document) = (DocumentHandle(1), "doc".into());
-    client
-        .send(ClientMessage::Open(Open { handle, document, access: Access::Write, cursor, acked: None, clock }))
-        .await;
+    let (handle, document, access) = (DocumentHandle(1), "doc".into(), Access::Write);
+    let open = Open { handle, document, access, cursor, acked: None, clock, snapshot: None, packs: None };
+    client.send(ClientMessage::Open(open)).await;
     let opened = client.until(|m| if let ServerMessage::Opened(o) = m { Some(o) } else { None }).await;
     let mut table = table(held);
     let mut hashes: Vec<ChangeHash> = held.iter().map(Change::hash).collect();

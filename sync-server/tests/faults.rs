@@ -112,6 +112,8 @@ async fn a_damaged_row_is_named_and_other_documents_go_on() {
         cursor: None,
         acked: None,
         clock: None,
+        snapshot: None,
+        packs: None,
     };
     client.send(sync_core::protocol::ClientMessage::Open(open)).await;
     assert_eq!(client.reject().await.code, RejectCode::Quarantined);

@@ -14,10 +14,25 @@ mod replica;
 mod touched;
 mod value;
 
+use sync_core::view::View;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 pub use error::{EngineError, ErrorCode};
 pub use replica::Replica;
+
+/// The value in a view, as an event brings it or as it was kept, frozen; as [`Replica::value`] otherwise.
+#[wasm_bindgen(js_name = showView, unchecked_return_type = "unknown")]
+pub fn show_view(
+    view: &[u8],
+    #[wasm_bindgen(
+        unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
+    )]
+    special: &js_sys::Function,
+) -> Result<JsValue, JsValue> {
+    let view = View::decode(view).map_err(|e| EngineError::bad_value(e.to_string()))?;
+    value::show_view(&view, special)
+}
 
 /// The version of this package.
 #[wasm_bindgen]

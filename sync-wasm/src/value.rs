@@ -3,11 +3,12 @@
 //! Owns how types map: maps and lists are frozen objects and arrays, text is a string, a counter a number, a timestamp a `Date`, bytes
 //! a `Uint8Array`. A string can't say that it is a text that several people edit, so a callback is told of each text and counter.
 
-use automerge::hydrate::{Map, Value};
+use automerge::hydrate::Value;
 use automerge::transaction::{Transactable as _, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
 use sync_core::settlement;
+use sync_core::view::View;
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
@@ -16,42 +17,74 @@ use crate::js;
 /// Deepest nesting of a value on its way in. The validator allows 100 objects below the root.
 const DEPTH_MAX: usize = 100;
 
-/// Shows a document's value without what is the engine's own, as `show` does.
+/// Shows a document's value to JavaScript, without what is the engine's own. `special(container, key, kind)` is called for each text and
+/// counter in it.
 pub(crate) fn show_document(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
-    match value {
-        Value::Map(map) => show_map(map, special, |key| key != settlement::ROOT_KEY),
-        _ => show(value, special),
-    }
+    show(value, special, &[settlement::ROOT_KEY])
 }
 
-/// Shows a value to JavaScript. `special(container, key, kind)` is called for each text and counter in it.
-pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
+fn show(value: &Value, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
     Ok(match value {
         Value::Scalar(scalar) => show_scalar(scalar),
         Value::Text(text) => JsValue::from(text.to_string()),
-        Value::Map(map) => show_map(map, special, |_| true)?,
+        Value::Map(map) => {
+            let object = Object::new();
+            // Sorted, so that the same value is the same object, key by key, on every replica.
+            let shown = map.iter().map(|(key, _)| key).filter(|key| !but.contains(&key.as_str()));
+            let mut keys: Vec<&String> = shown.collect();
+            keys.sort_unstable();
+            for key in keys {
+                let Some(value) = map.get(key) else { continue };
+                mark(value, &object, &key.into(), special)?;
+                define(&object, key, &show(value, special, &[])?);
+            }
+            Object::freeze(&object).into()
+        }
         Value::List(list) => {
             let array = Array::new();
             for (index, item) in list.iter().enumerate() {
                 mark(&item.value, &array, &js::number(index as u64).into(), special)?;
-                array.push(&show(&item.value, special)?);
+                array.push(&show(&item.value, special, &[])?);
             }
             Object::freeze(&array).into()
         }
     })
 }
 
-fn show_map(map: &Map, special: &Function, shows: impl Fn(&str) -> bool) -> Result<JsValue, JsValue> {
-    let object = Object::new();
-    // Sorted, so that the same value is the same object, key by key, on every replica.
-    let mut keys: Vec<&String> = map.iter().map(|(key, _)| key).filter(|key| shows(key)).collect();
-    keys.sort_unstable();
-    for key in keys {
-        let Some(value) = map.get(key) else { continue };
-        mark(value, &object, &key.into(), special)?;
-        define(&object, key, &show(value, special)?);
-    }
-    Ok(Object::freeze(&object).into())
+/// As [`show_document`], of a view.
+pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsValue> {
+    show_part(view, special, &[settlement::ROOT_KEY])
+}
+
+fn show_part(view: &View, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
+    let mark = |value: &View, container: &Object, key: &JsValue| {
+        let kind = match value {
+            View::Text(_) => "text",
+            View::Scalar(ScalarValue::Counter(_)) => "counter",
+            _ => return Ok(()),
+        };
+        special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
+    };
+    Ok(match view {
+        View::Scalar(scalar) => show_scalar(scalar),
+        View::Text(text) => JsValue::from(text.as_str()),
+        View::Map(map) => {
+            let object = Object::new();
+            for (key, value) in map.iter().filter(|(key, _)| !but.contains(&key.as_str())) {
+                mark(value, &object, &key.into())?;
+                define(&object, key, &show_part(value, special, &[])?);
+            }
+            Object::freeze(&object).into()
+        }
+        View::List(list) => {
+            let array = Array::new();
+            for (index, item) in list.iter().enumerate() {
+                mark(item, &array, &js::number(index as u64).into())?;
+                array.push(&show_part(item, special, &[])?);
+            }
+            Object::freeze(&array).into()
+        }
+    })
 }
 
 /// `__proto__` is a key like any other to a document, but to a plain assignment it is not.

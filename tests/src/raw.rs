@@ -262,6 +262,8 @@ pub fn open(handle: u32, document: &str) -> ClientMessage {
         cursor: None,
         acked: None,
         clock: None,
+        snapshot: None,
+        packs: None,
     })
 }
 

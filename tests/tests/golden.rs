@@ -176,7 +176,7 @@ fn the_cddl_has_every_kind_and_code_that_the_code_reads() {
     kinds(&client, &|b| ClientMessage::decode_all(b).is_err());
     let server =
         ["welcome", "granted", "expiring", "opened", "ack", "reject", "changes", "emitted", "pong", "throttle"];
-    let server = [&server[..], &["go-away", "server-part"]].concat();
+    let server = [&server[..], &["go-away", "server-part", "snapshot"]].concat();
     kinds(&server, &|b| ServerMessage::decode_all(b).is_err());
 }
 

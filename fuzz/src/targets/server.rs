@@ -8,7 +8,7 @@ use sync_core::clock::{ClockEntry, HashPrefix, VectorClock};
 use sync_core::id::{BatchId, ClientId, Cursor, Digest, DocumentHandle, Incarnation, LogSeq, SessionId, StoreId};
 use sync_core::log::Log;
 use sync_core::protocol::{
-    Acked, Auth, Blob, ClientMessage, Close, Emit, Have, Hello, Open, Part, Ping, Push, ServerMessage,
+    Acked, Auth, Blob, ClientMessage, Close, Emit, Have, Hello, Open, Part, Ping, Push, ServerMessage, SnapshotHeld,
 };
 use sync_core::replica::Input as ReplicaInput;
 use sync_core::scope::{Access, Scope};
@@ -78,6 +78,8 @@ impl World<'_> {
             cursor: None,
             acked: None,
             clock: None,
+            snapshot: None,
+            packs: None,
         };
         self.say(&ClientMessage::Open(open));
         self.flush();
@@ -190,7 +192,11 @@ impl World<'_> {
         let name = self.input.pick(&[DOCUMENT, DOCUMENT, "other", "doc/below", "", "a//b"]);
         let access = self.input.pick(&[Access::Write, Access::Read]);
         let handle = self.handle();
-        self.say(&ClientMessage::Open(Open { handle, document: name.into(), access, cursor, acked, clock }));
+        // Drawn with the rest, so that the inputs that are kept say what they said.
+        let snapshot = acked.map(|Acked { seq, digest }| SnapshotHeld { seq, digest, pieces: seq.0 as u32 });
+        let packs = snapshot.map(|held| held.seq.0 % 2 == 0);
+        let document = name.into();
+        self.say(&ClientMessage::Open(Open { handle, document, access, cursor, acked, clock, snapshot, packs }));
     }
 
     fn push(&mut self) {

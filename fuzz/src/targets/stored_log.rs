@@ -39,8 +39,10 @@ pub(super) fn run(input: &[u8]) {
         cursor: None,
         acked: None,
         clock: None,
+        snapshot: None,
+        packs: None,
     };
-    let join = room::Request::Join { open: Box::new(open), access: Access::Write };
+    let join = room::Request::Join { open: Box::new(open), access: Access::Write, accepts: 0 };
     room.handle_input(Instant(1), room::Input::Session(session, join));
     let mut loads = 0;
     while let Some(output) = room.poll_output() {
@@ -57,6 +59,7 @@ pub(super) fn run(input: &[u8]) {
                 room.handle_input(Instant(1), room::Input::StoreDone(task, StoreDone::Loaded(Ok(loaded))));
             }
             room::Output::Store(_, StoreTask::Append(_)) => panic!("nothing was pushed"),
+            room::Output::Store(_, StoreTask::Pieces { .. }) => panic!("no snapshot was asked for"),
             room::Output::Deliver(_, message) => {
                 let messages = ServerMessage::decode_all(&message.message).expect("a room sends messages");
                 assert!(!messages.is_empty());

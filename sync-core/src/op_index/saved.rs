@@ -2,17 +2,47 @@
 //!
 //! Owns the order of fields, described in docs/storage-format.md. Trusts no length: what does not fit together is refused.
 
-use std::collections::BTreeMap;
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::past::Past;
 use super::runs::Runs;
 use super::{Object, ObjectKind, OpId, OpIndex};
-use crate::pack::PackError;
+use crate::limits::SNAPSHOT_BYTES_MAX;
 use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
+use crate::pack::{PackError, deflate, inflate};
 
 pub(super) const OUT_OF_RANGE: PackError = PackError::Malformed("a number is out of range");
 
+const VERSION: u8 = 1;
+
 impl OpIndex {
+    /// The index by itself, as bytes to keep.
+    pub fn to_bytes(&self) -> Bytes {
+        let mut body = Vec::new();
+        self.save(&mut body);
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&Sha256::digest(&body)[..8]);
+        out.extend_from_slice(&deflate(&body));
+        out.into()
+    }
+
+    /// Reads what [`OpIndex::to_bytes`] wrote, of a document with so many actors.
+    pub fn from_bytes(bytes: &[u8], actors: u32) -> Result<Self, PackError> {
+        let mut r = Reader::new(bytes);
+        if r.byte()? != VERSION {
+            return Err(PackError::Malformed("an op index of an unknown version"));
+        }
+        let expected = r.take(8)?;
+        let body = inflate(r.rest(), SNAPSHOT_BYTES_MAX)?;
+        if Sha256::digest(&body)[..8] != *expected {
+            return Err(PackError::DigestMismatch);
+        }
+        let mut r = Reader::new(&body);
+        let index = Self::restore(&mut r, actors)?;
+        if r.is_empty() { Ok(index) } else { Err(PackError::Malformed("something stands behind the op index")) }
+    }
+
     /// Appends the index to `out`.
     pub(crate) fn save(&self, out: &mut Vec<u8>) {
         put_unsigned(out, self.runs.len() as u64);
@@ -25,14 +55,20 @@ impl OpIndex {
             };
             put_unsigned(out, u64::from(depth) << 2 | kind);
         }
-        let by_number: BTreeMap<u32, OpId> = self.object_numbers.iter().map(|(id, number)| (*number, *id)).collect();
-        for id in by_number.values() {
+        let mut by_number = vec![OpId { counter: 0, actor: 0 }; self.objects.len()];
+        for (id, number) in &self.object_numbers {
+            by_number[*number as usize] = *id;
+        }
+        for id in by_number.iter().skip(1) {
             put_unsigned(out, u64::from(id.actor));
             put_unsigned(out, u64::from(id.counter));
         }
-        let by_number: BTreeMap<u32, &str> = self.keys.iter().map(|(key, number)| (*number, &**key)).collect();
+        let mut by_number = vec![""; self.keys.len()];
+        for (key, number) in &self.keys {
+            by_number[*number as usize] = key;
+        }
         put_unsigned(out, by_number.len() as u64);
-        by_number.values().for_each(|key| put_prefixed(out, key.as_bytes()));
+        by_number.iter().for_each(|key| put_prefixed(out, key.as_bytes()));
         self.runs.iter().for_each(|runs| runs.save(out));
         self.past.save(out);
     }

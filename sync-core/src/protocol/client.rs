@@ -47,6 +47,14 @@ pub struct Hello {
     pub accepts: u32,
 }
 
+/// Bits of [`Hello::accepts`].
+pub mod accepts {
+    /// Document snapshots in place of a long log.
+    pub const SNAPSHOTS: u32 = 2;
+    /// Views before them.
+    pub const VIEWS: u32 = 4;
+}
+
 /// Replaces the token.
 #[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
 #[cbor(map)]
@@ -78,6 +86,27 @@ pub struct Open {
     /// What is held, where there are changes but no cursor.
     #[n(5)]
     pub clock: Option<VectorClock>,
+    /// The beginning of a document snapshot that is held.
+    #[n(6)]
+    pub snapshot: Option<SnapshotHeld>,
+    /// Whether packs are wanted whatever `Hello` has said: a snapshot did not fit what is held.
+    #[n(7)]
+    pub packs: Option<bool>,
+}
+
+/// The pieces of a document snapshot that came before the connection was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct SnapshotHeld {
+    /// The position that the snapshot stands for.
+    #[n(0)]
+    pub seq: LogSeq,
+    /// The log's digest there.
+    #[n(1)]
+    pub digest: Digest,
+    /// How many of its pieces are held, from the first on.
+    #[n(2)]
+    pub pieces: u32,
 }
 
 /// The highest position that was acknowledged to this client.

@@ -35,6 +35,8 @@ messages! {
         10 => GoAway(GoAway),
         /// A piece of a message that is larger than a frame.
         11 => Part(Part),
+        /// A piece of a document snapshot.
+        12 => Snapshot(SnapshotPiece),
     }
 }
 
@@ -274,6 +276,33 @@ pub struct SparseEnd {
     /// The log's digest there.
     #[n(1)]
     pub digest: Digest,
+}
+
+/// A piece of what stands in for the log up to a position: first those of the view, then those of the saved document, each behind the other.
+#[derive(Clone, Debug, PartialEq, minicbor::Encode, minicbor::Decode)]
+#[cbor(map)]
+pub struct SnapshotPiece {
+    /// The document.
+    #[n(0)]
+    pub room: RoomNumber,
+    /// The position that it stands for.
+    #[n(1)]
+    pub seq: LogSeq,
+    /// The log's digest there.
+    #[n(2)]
+    pub digest: Digest,
+    /// Index of this piece, from 0.
+    #[n(3)]
+    pub index: u32,
+    /// Number of pieces.
+    #[n(4)]
+    pub total: u32,
+    /// How many of them, from the first on, are the view's.
+    #[n(5)]
+    pub views: u32,
+    /// The piece.
+    #[n(6)]
+    pub bytes: Blob,
 }
 
 /// Presence or a message of another session.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::id::{BatchId, DocumentHandle, StoreId};
 use crate::planted::Planted;
-use crate::protocol::{Auth, ClientMessage, Hello, Ping, VERSION, Welcome, WireLimits, split};
+use crate::protocol::{Auth, ClientMessage, Hello, Ping, VERSION, Welcome, WireLimits, accepts, split};
 use crate::replica::quiet::Quiet;
 use crate::replica::{Output, Replica};
 use crate::time::Instant;
@@ -122,7 +122,8 @@ impl Replica {
         self.connection.next_batch = 0;
         self.assembler = crate::protocol::Assembler::new();
         let token = self.config.token.clone();
-        self.send(&ClientMessage::Hello(Hello { versions: vec![VERSION], client, token, accepts: 0 }));
+        let accepts = if self.config.snapshots { accepts::SNAPSHOTS | accepts::VIEWS } else { 0 };
+        self.send(&ClientMessage::Hello(Hello { versions: vec![VERSION], client, token, accepts }));
         let all: Vec<_> = self.documents.keys().copied().collect();
         for id in all {
             self.join(now, id);

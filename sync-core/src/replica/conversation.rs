@@ -13,6 +13,7 @@ use crate::pack;
 use crate::planted::Planted;
 use crate::protocol::{Ack, Blob, ClientMessage, Emit, Emitted, Open, Push, Reject, RejectCode};
 use crate::replica::local::{Local, LocalError};
+use crate::replica::newcomer::Snapshot;
 use crate::replica::{DocumentId, Event, Replica};
 use crate::scope::Access;
 use crate::time::Instant;
@@ -42,6 +43,8 @@ pub(super) struct Conversation {
     pub(super) by_clock: bool,
     /// Say this clock then.
     pub(super) clock_next: Option<VectorClock>,
+    /// What is held of a document snapshot.
+    pub(super) snapshot: Snapshot,
     /// Open again at this time.
     reopen_at: Option<Instant>,
     /// Push nothing before this time.
@@ -110,7 +113,9 @@ impl Replica {
         let cursor = local.cursor;
         let acked = local.highest.filter(|_| resumes);
         let document = doc.name.as_str().to_owned();
-        self.send(&ClientMessage::Open(Open { handle, document, access: Access::Write, cursor, acked, clock }));
+        let (snapshot, packs) = conversation.snapshot.to_say(clock.is_none() && !resumes);
+        let access = Access::Write;
+        self.send(&ClientMessage::Open(Open { handle, document, access, cursor, acked, clock, snapshot, packs }));
         self.flush(now, id);
     }
 
@@ -422,6 +427,7 @@ impl super::Doc {
         self.conversation.failures = old.failures;
         self.conversation.presence = old.presence;
         self.conversation.singly = old.singly;
+        self.conversation.snapshot = old.snapshot;
         if let super::DocPhase::Ready(local) = &mut self.phase
             && !local.planted.has(Planted::NotSentAgain)
         {

@@ -12,6 +12,7 @@ use crate::op_index::OpIndex;
 use crate::pack::{self, PackContext};
 use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
+use crate::replica::kept::{Found, History};
 use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow, TabActorRow};
 use crate::replica::tabs::{OwnActors, TabId};
 use crate::storage::{Row, StoreError, Table, Write};
@@ -19,7 +20,7 @@ use crate::table::ChangeTable;
 use crate::validator::{self, Refusal};
 
 /// Chunk rows of a document, beyond the full ones, before they are written together when it is opened.
-const CHUNKS_MAX: usize = 64;
+pub(super) const CHUNKS_MAX: usize = 64;
 
 /// A change that is not known to be in the log.
 #[derive(Clone, Debug)]
@@ -155,28 +156,55 @@ impl Local {
         if let Some((_, value)) = document.first() {
             local.load_row(rows::parse(value)?);
         }
+        let mut delta = Delta { writes: local.load_chunks(chunks)?, ..Delta::default() };
         let mut changes = Vec::new();
-        for (key, value) in chunks {
+        local.load_outbox(outbox, &mut changes, &mut delta)?;
+        local.document.apply(changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        Ok((local, delta.writes))
+    }
+
+    /// Loads what is known to be in the log: the saved document, if there is one, and packs behind it.
+    fn load_chunks(&mut self, chunks: &[Row]) -> Result<Vec<Write>, StoreError> {
+        let (mut found, mut packs) = (Found::default(), Vec::new());
+        for row in chunks {
+            if !found.add(row)? {
+                packs.push(row.clone());
+            }
+            self.next_chunk = rows::number(&row.0).map_or(self.next_chunk, |n| n + 1);
+        }
+        if let Some(History { document, table, index }) = found.open()? {
+            (self.acked, self.all, self.index, self.document) = (table.clone(), table, index, document);
+        }
+        let mut changes = Vec::new();
+        for (_, value) in &packs {
             let chunk: Blob = rows::parse(value)?;
             let limits = PackLimits::stored();
             let unpacked =
-                pack::decode(&chunk.0, &local.acked, &limits).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+                pack::decode(&chunk.0, &self.acked, &limits).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             for change in &unpacked.changes {
-                local.acked.insert(change).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+                self.acked.insert(change).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+                self.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
             }
             changes.extend(unpacked.changes);
-            local.next_chunk = rows::number(key).map_or(local.next_chunk, |n| n + 1);
         }
-        let mut delta = Delta::default();
-        if chunks.len() > CHUNKS_MAX + changes.len() / super::position::CHUNK_CHANGES_MAX {
-            local.rewrite_chunks(changes.clone(), &mut delta).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        }
-        for change in &changes {
-            local.admit(change, &ChangeLimits::stored()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        }
-        local.load_outbox(outbox, &mut changes, &mut delta)?;
-        local.document = Document::from_changes(changes).map_err(|e| StoreError::Corrupt(e.to_string()))?;
-        Ok((local, delta.writes))
+        self.document.apply(changes.clone()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+        self.gather(&packs, &changes).map_err(|e| StoreError::Corrupt(e.to_string()))
+    }
+
+    /// Takes over from another copy of the same document what is not its history.
+    pub(super) fn take_over(&mut self, other: &Self) {
+        self.own_actors = other.own_actors.clone();
+        self.outbox = other.outbox.clone();
+        self.rejected = other.rejected.clone();
+        self.ranges = other.ranges.clone();
+        self.highest = other.highest;
+        self.next_chunk = other.next_chunk;
+        self.planted = other.planted;
+    }
+
+    /// Whose copy this is.
+    pub(super) fn tab(&self) -> TabId {
+        self.tab
     }
 
     fn load_row(&mut self, row: DocumentRow) {

@@ -223,7 +223,7 @@ impl Local {
     }
 
     /// Moves the cursor over acknowledged ranges that have become contiguous.
-    fn absorb_ranges(&mut self) {
+    pub(super) fn absorb_ranges(&mut self) {
         while let (Some(cursor), Some((first, _))) = (self.cursor, self.ranges.first()) {
             if first.0 > cursor.seq.0 + 1 {
                 break;

@@ -53,6 +53,7 @@ impl Replica {
             ServerMessage::Ack(ack) => self.acked(now, ack),
             ServerMessage::Reject(reject) => self.rejected(now, reject),
             ServerMessage::Changes(changes) => self.changes(now, changes),
+            ServerMessage::Snapshot(piece) => self.piece(now, piece),
             ServerMessage::Emitted(emitted) => self.emitted(emitted),
             ServerMessage::Throttle(throttle) => self.keep_quiet(now, Duration::from_millis(throttle.for_ms.into())),
             ServerMessage::GoAway(goaway) => self.going_away(Duration::from_millis(goaway.reconnect_within_ms.into())),
@@ -132,6 +133,9 @@ impl Replica {
 
     fn changes(&mut self, now: Instant, changes: Changes) {
         let Some(id) = self.by_room(changes.room) else { return };
+        if let Some(doc) = self.documents.get_mut(&id) {
+            doc.conversation.snapshot.arriving = None;
+        }
         let fresh_actor = self.rng.actor();
         let planted_cut = self.config.planted.has(Planted::ResumeOffByOne);
         let planted_reuse = self.config.planted.has(Planted::ReuseActorAfterRollback);
@@ -192,7 +196,7 @@ impl Replica {
     }
 
     /// At the head that the server named, the digests must be the same.
-    fn check_head(&mut self, now: Instant, id: DocumentId) {
+    pub(super) fn check_head(&mut self, now: Instant, id: DocumentId) {
         let Some(doc) = self.documents.get(&id) else { return };
         let super::DocPhase::Ready(local) = &doc.phase else { return };
         if let (Some(cursor), Some((head, digest))) = (local.cursor, doc.conversation.head)

@@ -12,6 +12,8 @@ use crate::storage::{StoreError, Table, Write};
 const FORMAT: u8 = 1;
 /// The format of rows of the outbox whose key names their change. Before it they were numbered.
 const OUTBOX_FORMAT: u8 = 2;
+/// The format of rows among the chunks that hold a piece of the saved document, or of its op index.
+const PIECE_FORMAT: u8 = 3;
 
 /// How the keys of those who write to a store begin, in [`Table::Meta`].
 pub(super) const IDENTITY_KEY: &[u8] = b"identity";
@@ -121,6 +123,43 @@ pub(super) struct RejectedRow {
     pub(super) reason: String,
 }
 
+/// A piece of the history that is not in packs.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct PieceRow {
+    #[n(0)]
+    of: PieceOf,
+    #[n(1)]
+    bytes: Blob,
+}
+
+/// What a piece is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub(super) enum PieceOf {
+    /// A [`crate::saved::Saved`].
+    #[n(0)]
+    Saved,
+    /// The op index of that.
+    #[n(1)]
+    Index,
+}
+
+/// Sets a row that holds a piece.
+pub(super) fn put_piece(key: Vec<u8>, of: PieceOf, bytes: &[u8]) -> Write {
+    let mut value = value(&PieceRow { of, bytes: Blob(bytes::Bytes::copy_from_slice(bytes)) });
+    value[0] = PIECE_FORMAT;
+    Write::Put { table: Table::Chunk, key, value }
+}
+
+/// The piece in a row among the chunks, if it is not a pack.
+pub(super) fn piece(value: &[u8]) -> Result<Option<(PieceOf, bytes::Bytes)>, StoreError> {
+    if value.first() != Some(&PIECE_FORMAT) {
+        return Ok(None);
+    }
+    parse::<PieceRow>(value).map(|row| Some((row.of, row.bytes.0)))
+}
+
 /// A row's value.
 pub(super) fn value<T: Encode<()>>(row: &T) -> Vec<u8> {
     let mut out = vec![FORMAT];
@@ -131,8 +170,8 @@ pub(super) fn value<T: Encode<()>>(row: &T) -> Vec<u8> {
 /// Reads a row's value.
 pub(super) fn parse<'b, T: Decode<'b, ()>>(value: &'b [u8]) -> Result<T, StoreError> {
     let (format, body) = value.split_first().ok_or_else(|| StoreError::Corrupt("an empty row".into()))?;
-    if !(FORMAT..=OUTBOX_FORMAT).contains(format) {
-        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(OUTBOX_FORMAT) });
+    if !(FORMAT..=PIECE_FORMAT).contains(format) {
+        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(PIECE_FORMAT) });
     }
     minicbor::decode(body).map_err(|e| StoreError::Corrupt(e.to_string()))
 }

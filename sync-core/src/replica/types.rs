@@ -32,6 +32,8 @@ pub struct Config {
     pub unsaved_bytes_max: usize,
     /// Most bytes of pushes on their way and unanswered, per document.
     pub in_flight_bytes_max: usize,
+    /// Whether to take a document snapshot, with a view before it, in place of a long log.
+    pub snapshots: bool,
     /// Bounds on single changes.
     pub change: ChangeLimits,
     /// The bug planted in this run, if one is.
@@ -50,6 +52,7 @@ impl Default for Config {
             outbox_changes_max: 100_000,
             unsaved_bytes_max: 64 << 20,
             in_flight_bytes_max: 1 << 20,
+            snapshots: true,
             change: ChangeLimits::default(),
             planted: Planting::default(),
         }
@@ -156,6 +159,22 @@ pub enum Event {
     },
     /// The document's status may have changed.
     Status(DocumentId),
+    /// The value of a document whose history is on its way, as it was at the server. It can't be edited; [`Event::Changed`] follows once it can.
+    View {
+        /// Which document.
+        document: DocumentId,
+        /// A [`View`](crate::view::View) that decodes.
+        view: Bytes,
+    },
+    /// How far the history of a document is on its way.
+    Progress {
+        /// Which document.
+        document: DocumentId,
+        /// Pieces that have come.
+        done: u32,
+        /// Pieces in all.
+        total: u32,
+    },
     /// Presence (an empty payload: gone, or out of sight as the connection ended) or a message of another session.
     Emitted {
         /// Which document.

@@ -65,7 +65,8 @@ impl Room {
         let bound = if unbound { usize::MAX } else { self.config.subscriber_bytes_max };
         let loses = self.config.planted.has(Planted::LostOnSlowSubscriber);
         for (session, subscriber) in &mut self.subscribers {
-            let live = subscriber.position == before && !subscriber.awaits_have && subscriber.reconcile.is_none();
+            let waits = subscriber.awaits_have || subscriber.receiving.is_some();
+            let live = subscriber.position == before && !waits && subscriber.reconcile.is_none();
             if live && origin == Some(*session) {
                 subscriber.position = pack.last();
             } else if live && subscriber.in_flight + frame.len() <= bound {
@@ -122,6 +123,9 @@ impl Room {
             let Some(subscriber) = self.subscribers.get_mut(&session) else { return };
             if subscriber.awaits_have || subscriber.loading {
                 return;
+            }
+            if subscriber.receiving.is_some() {
+                return self.hand_out(session);
             }
             if subscriber.position >= durable || subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
                 return;

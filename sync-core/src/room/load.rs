@@ -268,6 +268,7 @@ impl Room {
         self.end_all(RejectCode::Mismatch, REPLACED);
         self.told = None;
         self.tail.clear();
+        self.forget_snapshot();
         self.loads.clear();
         for (session, request) in waiting.into_iter().chain(parked) {
             self.wait(session, request);

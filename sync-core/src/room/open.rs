@@ -8,10 +8,11 @@ use crate::log::Log;
 use crate::planted::Planted;
 use crate::protocol::{LogActors, Mode, Open, Opened, ServerMessage};
 use crate::room::load::Body;
+use crate::room::newcomers::Receiving;
 use crate::room::{Reconcile, Room, Subscriber, Then};
 
 impl Room {
-    pub(super) fn join(&mut self, session: SessionId, open: Open) {
+    pub(super) fn join(&mut self, session: SessionId, open: Open, accepts: u32) {
         let Some(body) = self.phase.body() else { return };
         let mode = self.mode(body, &open);
         let position = match (mode, &open.cursor) {
@@ -41,6 +42,8 @@ impl Room {
             until: body.durable,
             told: LogSeq(0),
         });
+        let is_long = body.durable.0 >= self.config.snapshot_changes_min;
+        let receiving = (mode == Mode::New && is_long).then(|| Receiving::begin(&open, accepts)).flatten();
         let subscriber = Subscriber {
             handle: open.handle,
             position,
@@ -49,6 +52,7 @@ impl Room {
             loading: false,
             awaits_have: mode == Mode::Reconcile && open.clock.is_none(),
             reconcile,
+            receiving,
             missed_presence: BTreeSet::new(),
         };
         self.subscribers.insert(session, subscriber);

@@ -5,10 +5,11 @@
 use std::collections::BTreeMap;
 
 use crate::id::{Digest, DocumentName, LogSeq, StoreId};
+use crate::limits::{PIECE_BYTES, PIECES_MAX};
 use crate::log::digest_start;
 use crate::storage::{
-    Append, Compaction, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack,
-    StoredSnapshot, Table, Write,
+    Append, Compaction, DocumentRecord, DocumentSnapshot, Durability, Loaded, LocalStore, Pieces, Row, SnapshotAt,
+    Store, StoreError, StoredPack, StoredSnapshot, Table, Write,
 };
 
 /// The digest of a document that has no log.
@@ -19,12 +20,13 @@ struct Document {
     record: DocumentRecord,
     packs: Vec<StoredPack>,
     snapshot: Option<StoredSnapshot>,
+    pieces: Option<DocumentSnapshot>,
 }
 
 impl Document {
     fn new() -> Self {
         let record = DocumentRecord { incarnation: None, head: LogSeq(0), digest: NO_DIGEST, deleted: Vec::new() };
-        Self { record, packs: Vec::new(), snapshot: None }
+        Self { record, packs: Vec::new(), snapshot: None, pieces: None }
     }
 
     /// Whether `append` stands exactly at the end of this log, or at the start of a new one.
@@ -75,6 +77,19 @@ impl MemoryStore {
         if let Some(snapshot) = snapshot {
             known.snapshot = Some(snapshot.clone());
         }
+        Ok(())
+    }
+
+    /// Keeps a document snapshot, as [`Store::keep_snapshot`] does.
+    pub fn keep(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError> {
+        let head = self.documents.get(&snapshot.document).map_or(LogSeq(0), |d| d.record.head);
+        let ends = |pack: &StoredPack| (pack.last(), pack.digest) == (snapshot.seq, snapshot.digest);
+        let known = self.documents.get_mut(&snapshot.document);
+        let fits = |d: &&mut Document| {
+            d.record.incarnation == Some(snapshot.incarnation) && d.packs.iter().any(ends) && is_cut(snapshot)
+        };
+        let document = known.filter(fits).ok_or(StoreError::HeadMoved { head })?;
+        document.pieces = Some(snapshot.clone());
         Ok(())
     }
 
@@ -133,6 +148,27 @@ impl Store for MemoryStore {
         Ok(appends.iter().map(|append| self.append(append)).collect())
     }
 
+    fn keep_snapshot(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError> {
+        self.keep(snapshot)
+    }
+
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError> {
+        let Some(kept) = self.documents.get(document).and_then(|d| d.pieces.as_ref()) else {
+            return Ok(Pieces::default());
+        };
+        let (mut pieces, mut bytes) = (Vec::new(), 0);
+        for (index, piece) in (0..).zip(&kept.pieces).skip(from as usize) {
+            bytes += piece.len();
+            if bytes > bytes_max && !pieces.is_empty() {
+                break;
+            }
+            pieces.push((index, piece.clone()));
+        }
+        let DocumentSnapshot { incarnation, seq, digest, views, .. } = *kept;
+        let at = SnapshotAt { incarnation, seq, digest, views, total: kept.pieces.len() as u32 };
+        Ok(Pieces { at: Some(at), pieces })
+    }
+
     fn delete(&mut self, document: &DocumentName) -> Result<bool, StoreError> {
         let Some(document) = self.documents.get_mut(document) else { return Ok(false) };
         let Some(incarnation) = document.record.incarnation.take() else { return Ok(false) };
@@ -141,6 +177,7 @@ impl Store for MemoryStore {
         document.record.digest = NO_DIGEST;
         document.packs.clear();
         document.snapshot = None;
+        document.pieces = None;
         Ok(true)
     }
 
@@ -153,6 +190,13 @@ impl Store for MemoryStore {
         let beyond = live.filter(|(name, _)| after.is_none_or(|after| *name > after));
         Ok(beyond.take(count_max).map(|(name, d)| (name.clone(), d.record.clone())).collect())
     }
+}
+
+/// Whether a document snapshot has pieces of the saved document, few and small enough.
+fn is_cut(snapshot: &DocumentSnapshot) -> bool {
+    let total = snapshot.pieces.len();
+    let small = snapshot.pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= PIECE_BYTES);
+    (snapshot.views as usize) < total && total <= PIECES_MAX as usize && small
 }
 
 /// Whether packs follow each other, each can be read alone, and none is empty.

@@ -4,6 +4,7 @@ mod compaction;
 mod deletion;
 mod link;
 mod net;
+mod newcomer;
 mod pace;
 mod ranges;
 mod room;

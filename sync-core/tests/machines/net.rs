@@ -1,5 +1,6 @@
 //! A network of machines in one thread: every output is carried out at once, in order.
 
+pub(crate) mod newcomers;
 mod tabs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -35,6 +36,11 @@ pub(crate) struct Server {
     pub(crate) retry_after_ms: u32,
     /// Openings that clients have asked for.
     pub(crate) opens: usize,
+    /// From how many changes on a room asks for a document snapshot.
+    pub(crate) snapshot_changes_min: u64,
+    /// Pieces of snapshots, and ranges of logs, that were said.
+    pub(crate) pieces_said: usize,
+    pub(crate) ranges_said: usize,
 }
 
 impl Server {
@@ -50,6 +56,7 @@ struct Client {
     tab: Option<TabId>,
     session: Option<SessionId>,
     full: bool,
+    events: Vec<replica::Event>,
 }
 
 enum Step {
@@ -84,6 +91,9 @@ impl Net {
             unreadable: false,
             retry_after_ms: 1_000,
             opens: 0,
+            snapshot_changes_min: 1,
+            pieces_said: 0,
+            ranges_said: 0,
         };
         let mut net = Self {
             now: Instant(1),
@@ -99,7 +109,7 @@ impl Net {
             let replica = Replica::new(replica::Config::default(), net.rng.bytes());
             let store = net.stores.len();
             net.stores.push(MemoryLocalStore::new());
-            net.clients.push(Client { replica, store, tab: None, session: None, full: false });
+            net.clients.push(Client { replica, store, tab: None, session: None, full: false, events: Vec::new() });
         }
         net.settle();
         net
@@ -351,6 +361,7 @@ impl Net {
     fn room(&mut self, name: &DocumentName) -> &mut Room {
         let mut config = room::Config::new(self.server.store.store_id());
         config.retry_after_ms = self.server.retry_after_ms;
+        config.snapshot_changes_min = self.server.snapshot_changes_min;
         if let Some(max) = self.server.value_bytes_max {
             config.pack.change.value_bytes_max = max;
         }
@@ -389,7 +400,7 @@ impl Net {
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Tell(to, bytes) => self.tell_tabs(index, to, &bytes),
-                replica::Output::Event(_) => {}
+                replica::Output::Event(event) => self.clients[index].events.push(event),
             }
         }
     }
@@ -420,6 +431,7 @@ impl Net {
                         self.steps.push_back(Step::Server(id, session::Input::Written(name, bytes)));
                     }
                     let said = ServerMessage::decode_all(&bytes).expect("servers speak clearly");
+                    self.count_said(&said);
                     let lost = self.ranges_lost && said.iter().any(|m| matches!(m, ServerMessage::Changes(_)));
                     if self.clients[client].session == Some(id) && !lost {
                         self.steps.push_back(Step::Client(client, replica::Input::Frame(bytes)));

@@ -19,8 +19,9 @@ fn ask(room: &mut Room, request: Request) {
 fn join(room: &mut Room, handle: u32) {
     let document = room.document().as_str().to_owned();
     let handle = DocumentHandle(handle);
-    let open = Open { handle, document, access: Access::Write, cursor: None, acked: None, clock: None };
-    ask(room, Request::Join { open: Box::new(open), access: Access::Write });
+    let (cursor, acked, clock, snapshot, packs) = (None, None, None, None, None);
+    let open = Open { handle, document, access: Access::Write, cursor, acked, clock, snapshot, packs };
+    ask(room, Request::Join { open: Box::new(open), access: Access::Write, accepts: 0 });
 }
 
 /// Seed 202. A client pushed, opened the document again on the same connection, and pushed the same again. What it had pushed first was

@@ -90,7 +90,8 @@ pub(super) struct Serve {
 }
 
 pub(super) fn run(args: &Serve) -> Result<(), Failure> {
-    let config = Config::gather(args.config.as_deref(), args).map_err(Failure::usage)?;
+    let mut config = Config::gather(args.config.as_deref(), args).map_err(Failure::usage)?;
+    config.worker = std::env::current_exe().ok();
     let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();

@@ -2,8 +2,12 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
 use sync_core::id::DocumentName;
+use sync_core::log::Log;
+use sync_core::saved::{Saved, SavedError};
 use sync_core::storage::StoreError;
+use sync_core::view::View;
 
 use super::Failure;
 use crate::store::{ReadStore as _, SqliteReader};
@@ -32,8 +36,12 @@ pub(super) fn run(data: &Path) -> Result<(), Failure> {
             }
         };
         match walk::read(&mut store, &document, true, |_, pack| changes += pack.len() as u64) {
-            Ok(Some(_)) => match snapshot_is_unread(&mut store, &document) {
-                Ok(false) => documents += 1,
+            Ok(Some((_, walk))) => match snapshot_is_unread(&mut store, &document) {
+                Ok(false) => match for_newcomers(&mut store, &document, walk.log()) {
+                    Ok(None) => documents += 1,
+                    Ok(Some(what)) => complain(format!("{document}: the snapshot for newcomers {what}")),
+                    Err(e) => complain(format!("{document}: {e}")),
+                },
                 Ok(true) => complain(format!("{document}: the snapshot's row makes no sense; `compact` makes it anew")),
                 Err(e) => complain(format!("{document}: {e}")),
             },
@@ -46,6 +54,34 @@ pub(super) fn run(data: &Path) -> Result<(), Failure> {
     }
     println!("all well: {documents} documents, {changes} changes");
     Ok(())
+}
+
+/// What is wrong with a document's snapshot for newcomers, if it has one.
+fn for_newcomers(store: &mut SqliteReader, document: &DocumentName, log: &Log) -> Result<Option<String>, StoreError> {
+    let rows = store.piece_rows(document)?;
+    if rows == 0 {
+        return Ok(None);
+    }
+    let found = store.pieces(document, 0, usize::MAX)?;
+    let Some(at) = found.at.filter(|at| at.total == rows && found.pieces.len() == rows as usize) else {
+        return Ok(Some("has rows that make no sense; newcomers get the log".into()));
+    };
+    let (view, saved) = found.pieces.split_at(at.views as usize);
+    let whole = |pieces: &[(u32, Bytes)]| pieces.iter().flat_map(|(_, bytes)| bytes.to_vec()).collect::<Vec<u8>>();
+    if at.views > 0
+        && let Err(e) = View::decode(&whole(view))
+    {
+        return Ok(Some(format!("has no view: {e}")));
+    }
+    let opened = Saved::decode(&whole(saved)).map_err(SavedError::from).and_then(|saved| saved.open());
+    let (_, table) = match opened {
+        Ok(opened) => opened,
+        Err(e) => return Ok(Some(format!("can't be loaded: {e}"))),
+    };
+    let of_log = log.digest_at(at.seq) == Some(at.digest);
+    let held = log.actors_at(at.seq);
+    let same = table.entries().eq(held.iter().map(|(actor, entry)| (actor, *entry)));
+    Ok((!of_log || !same).then(|| format!("holds other changes than the log up to {}", at.seq)))
 }
 
 /// Whether a document has a snapshot that its reader passes over.

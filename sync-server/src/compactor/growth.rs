@@ -1,12 +1,14 @@
-//! Which documents have grown so much that they are to be compacted, and when: at rest, or before they grow without end.
+//! Which documents have grown so much that they are to be compacted, or looked at for a snapshot, and when: at rest, or before they grow
+//! without end.
 //!
 //! Each compaction takes the last pack and the last changes up again, and writes the snapshot anew, whatever has come since. So a document that
 //! is being written is left alone for longer, and what it costs is shared by more commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use sync_core::id::DocumentName;
+use sync_core::id::{DocumentName, LogSeq};
+use sync_core::limits::SNAPSHOT_CHANGES_MIN;
 
 /// A document without a commit for this time rests.
 pub(super) const REST: Duration = Duration::from_secs(1);
@@ -24,6 +26,22 @@ pub(super) struct Growth {
     packs_min: usize,
     few: BTreeMap<DocumentName, usize>,
     many: BTreeMap<DocumentName, Many>,
+    long: BTreeMap<DocumentName, Long>,
+}
+
+/// A document that is long enough for a snapshot.
+#[derive(Debug)]
+struct Long {
+    head: LogSeq,
+    /// Where its log ended when it was last handed on.
+    asked: LogSeq,
+    last: Instant,
+}
+
+impl Long {
+    fn has_grown(&self) -> bool {
+        self.head.0 >= self.asked.0 + SNAPSHOT_CHANGES_MIN
+    }
 }
 
 #[derive(Debug)]
@@ -35,11 +53,12 @@ struct Many {
 impl Growth {
     /// Nothing has grown. A document is due from so many commits on.
     pub(super) fn new(packs_min: usize) -> Self {
-        Self { packs_min, few: BTreeMap::new(), many: BTreeMap::new() }
+        Self { packs_min, few: BTreeMap::new(), many: BTreeMap::new(), long: BTreeMap::new() }
     }
 
     /// Counts a commit. Gives the document if it has so many that it is due though it does not rest.
-    pub(super) fn commit(&mut self, document: DocumentName, now: Instant) -> Option<DocumentName> {
+    pub(super) fn commit(&mut self, document: DocumentName, head: LogSeq, now: Instant) -> Option<DocumentName> {
+        self.lengthen(&document, head, now);
         if let Some(many) = self.many.get_mut(&document) {
             many.commits += 1;
             many.last = now;
@@ -58,20 +77,38 @@ impl Growth {
         None
     }
 
+    fn lengthen(&mut self, document: &DocumentName, head: LogSeq, now: Instant) {
+        if let Some(long) = self.long.get_mut(document) {
+            (long.head, long.last) = (head, now);
+            // Deleted, and begun again.
+            long.asked = long.asked.min(head);
+        } else if head.0 >= SNAPSHOT_CHANGES_MIN {
+            if self.long.len() >= COUNTED_MAX {
+                self.long.clear();
+            }
+            self.long.insert(document.clone(), Long { head, asked: LogSeq(0), last: now });
+        }
+    }
+
     /// Whether anything is due once it rests.
     pub(super) fn has_many(&self) -> bool {
-        !self.many.is_empty()
+        !self.many.is_empty() || self.long.values().any(Long::has_grown)
     }
 
     /// What is due, since it rests.
     pub(super) fn at_rest(&self, now: Instant) -> Vec<DocumentName> {
-        let rests = |many: &Many| now.saturating_duration_since(many.last) >= REST;
-        self.many.iter().filter(|(_, many)| rests(many)).map(|(name, _)| name.clone()).collect()
+        let rests = |last| now.saturating_duration_since(last) >= REST;
+        let many = self.many.iter().filter(|(_, many)| rests(many.last)).map(|(name, _)| name);
+        let long = self.long.iter().filter(|(_, long)| long.has_grown() && rests(long.last)).map(|(name, _)| name);
+        many.chain(long).cloned().collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// It is being compacted: its commits are counted anew.
     pub(super) fn handed_on(&mut self, document: &DocumentName) {
         self.many.remove(document);
+        if let Some(long) = self.long.get_mut(document) {
+            long.asked = long.head;
+        }
     }
 }
 
@@ -87,12 +124,12 @@ mod tests {
     fn a_document_with_many_commits_is_due_once_it_rests() {
         let (mut growth, start) = (Growth::new(4), Instant::now());
         for _ in 0..3 {
-            assert_eq!(growth.commit(name(), start), None);
+            assert_eq!(growth.commit(name(), LogSeq(1), start), None);
         }
         assert!(growth.at_rest(start + 10 * REST).is_empty(), "three are few");
-        assert_eq!(growth.commit(name(), start), None);
+        assert_eq!(growth.commit(name(), LogSeq(1), start), None);
         assert!(growth.at_rest(start).is_empty(), "it does not rest");
-        assert_eq!(growth.commit(name(), start + REST), None);
+        assert_eq!(growth.commit(name(), LogSeq(5), start + REST), None);
         assert!(growth.at_rest(start + REST).is_empty(), "it does not rest any more");
         assert_eq!(growth.at_rest(start + 2 * REST), [name()]);
         growth.handed_on(&name());
@@ -100,12 +137,27 @@ mod tests {
     }
 
     #[test]
+    fn a_long_document_is_looked_at_whenever_it_has_grown() {
+        let (mut growth, start, long) = (Growth::new(1_000), Instant::now(), SNAPSHOT_CHANGES_MIN);
+        assert_eq!(growth.commit(name(), LogSeq(long - 1), start), None);
+        assert!(!growth.has_many(), "it is short");
+        for head in [long, 2 * long] {
+            assert_eq!(growth.commit(name(), LogSeq(head), start), None);
+            assert!(growth.has_many() && growth.at_rest(start).is_empty(), "it does not rest");
+            assert_eq!(growth.at_rest(start + REST), [name()]);
+            growth.handed_on(&name());
+            assert_eq!(growth.commit(name(), LogSeq(head + 1), start), None);
+            assert!(!growth.has_many(), "it has grown by one");
+        }
+    }
+
+    #[test]
     fn a_document_that_never_rests_is_due_once_it_has_very_many() {
         let (mut growth, start) = (Growth::new(4), Instant::now());
         for _ in 1..4 * BUSY_FACTOR {
-            assert_eq!(growth.commit(name(), start), None);
+            assert_eq!(growth.commit(name(), LogSeq(1), start), None);
         }
-        assert_eq!(growth.commit(name(), start), Some(name()));
-        assert_eq!(growth.commit(name(), start), Some(name()), "until it is handed on");
+        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(name()));
+        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(name()), "until it is handed on");
     }
 }

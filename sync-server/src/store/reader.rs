@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use sync_core::id::{DocumentName, LogSeq, StoreId};
-use sync_core::storage::{DocumentRecord, Loaded, StoreError};
+use sync_core::storage::{DocumentRecord, Loaded, Pieces, StoreError};
 
 use super::error::from_sqlite;
 use super::folder::{self, DATABASE_FILE, Folder};
 use super::sqlite::audit;
-use super::{ReadStore, row, schema};
+use super::{ReadStore, piece, row, schema};
 
 /// How long a read waits for a writer that replaces the whole file, as compaction does.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +34,10 @@ pub struct Totals {
     pub snapshots: u64,
     /// Bytes of all snapshots.
     pub snapshot_bytes: u64,
+    /// Documents with a snapshot for newcomers.
+    pub newcomer_snapshots: u64,
+    /// Bytes of all of those.
+    pub newcomer_bytes: u64,
     /// Bytes of the database file, without its write-ahead log.
     pub file_bytes: u64,
     /// Of those, bytes that hold nothing.
@@ -58,6 +62,14 @@ impl SqliteReader {
             return Err(damaged);
         }
         Self::open_database(&path)
+    }
+
+    /// Opens the store of a data folder on which a server runs that has looked it over.
+    pub fn beside(folder: &Path) -> Result<Self, StoreError> {
+        let connection = connect(&folder.join(DATABASE_FILE))?;
+        let store_id = schema::store_id(&connection)?;
+        let store_id = store_id.ok_or_else(|| StoreError::Corrupt("the store has no identity".into()))?;
+        Ok(Self { connection, store_id })
     }
 
     fn open_database(path: &Path) -> Result<Self, StoreError> {
@@ -114,6 +126,36 @@ impl SqliteReader {
         Ok(names.iter().filter_map(|name| DocumentName::parse(name).ok()).collect())
     }
 
+    /// The head of a live document's log, and the position of its snapshot for newcomers, if it has one that makes sense.
+    pub fn newcomer_state(&mut self, document: &DocumentName) -> Result<Option<(LogSeq, Option<LogSeq>)>, StoreError> {
+        let Some(found) = row::find(&self.connection, document)? else { return Ok(None) };
+        let live = found.record.incarnation.is_some();
+        let kept = piece::position(&self.connection, found.id)?;
+        Ok(live.then_some((found.record.head, kept)))
+    }
+
+    /// Live documents of at least so many changes, longest first, with the end of their logs and the position of their snapshots for
+    /// newcomers.
+    pub fn long(&mut self, changes_min: u64) -> Result<Vec<(DocumentName, LogSeq, Option<LogSeq>)>, StoreError> {
+        let sql = "SELECT name, head, seq FROM document LEFT JOIN piece ON piece.document = id AND number = 0
+                   WHERE incarnation IS NOT NULL AND head >= ?1 ORDER BY head DESC";
+        let mut statement = self.connection.prepare_cached(sql).map_err(from_sqlite)?;
+        let read = |row: &rusqlite::Row<'_>| {
+            let seq = row.get::<_, Option<i64>>(2)?.map(|seq| LogSeq(seq as u64));
+            Ok((row.get::<_, String>(0)?, LogSeq(row.get::<_, i64>(1)? as u64), seq))
+        };
+        let rows = statement.query_map([changes_min as i64], read).map_err(from_sqlite)?;
+        let all = rows.collect::<Result<Vec<_>, _>>().map_err(from_sqlite)?;
+        let named = |(name, head, seq): (String, _, _)| Some((DocumentName::parse(&name).ok()?, head, seq));
+        Ok(all.into_iter().filter_map(named).collect())
+    }
+
+    /// Number of rows that hold pieces of a document's snapshot, whatever is in them.
+    pub fn piece_rows(&mut self, document: &DocumentName) -> Result<u32, StoreError> {
+        let sql = "SELECT count(*) FROM piece JOIN document ON document.id = piece.document WHERE name = ?1";
+        self.connection.query_row(sql, [document.as_str()], |row| row.get(0)).map_err(from_sqlite)
+    }
+
     /// Whether a document has a row for a snapshot, whatever is in it.
     pub fn has_snapshot(&mut self, document: &DocumentName) -> Result<bool, StoreError> {
         let sql =
@@ -137,6 +179,8 @@ impl SqliteReader {
             pack_bytes: number("SELECT coalesce(sum(length(bytes) + coalesce(length(outside), 0)), 0) FROM pack")?,
             snapshots: number("SELECT count(*) FROM snapshot")?,
             snapshot_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM snapshot")?,
+            newcomer_snapshots: number("SELECT count(DISTINCT document) FROM piece")?,
+            newcomer_bytes: number("SELECT coalesce(sum(length(bytes)), 0) FROM piece")?,
             file_bytes: number("PRAGMA page_count")? * page,
             free_bytes: number("PRAGMA freelist_count")? * page,
         })
@@ -161,6 +205,10 @@ impl ReadStore for SqliteReader {
 
     fn open(&mut self, document: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
         row::open(&self.connection, document, bytes_max)
+    }
+
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError> {
+        piece::load(&self.connection, document, from, bytes_max)
     }
 
     fn documents(

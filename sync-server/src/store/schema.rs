@@ -16,8 +16,9 @@ const APPLICATION_ID: i32 = 0x526a_5376;
 ///
 /// Packs are in a table with a rowid, so that rows are appended to its end however many documents take turns; the index finds a
 /// document's range. Compaction puts few large packs in the place of many, with the hashes that they need from `outside` to be read alone,
-/// and a snapshot, of which a document has one at most. `received_at` is in milliseconds since 1970.
-pub(super) const MIGRATIONS: &[M<'static>] = &[V1, V2];
+/// and a snapshot, of which a document has one at most. What newcomers get in place of a long log is in pieces, each of which says of which whole
+/// it is. `received_at` is in milliseconds since 1970.
+pub(super) const MIGRATIONS: &[M<'static>] = &[V1, V2, V3];
 
 const V1: M<'static> = M::up(
     "PRAGMA application_id = 0x526a5376;
@@ -55,6 +56,21 @@ const V2: M<'static> = M::up(
          checksum INTEGER NOT NULL,
          bytes    BLOB NOT NULL
      ) STRICT;",
+);
+
+const V3: M<'static> = M::up(
+    "CREATE TABLE piece (
+         document INTEGER NOT NULL,
+         number   INTEGER NOT NULL,
+         format   INTEGER NOT NULL,
+         seq      INTEGER NOT NULL,
+         digest   BLOB NOT NULL,
+         views    INTEGER NOT NULL,
+         total    INTEGER NOT NULL,
+         checksum INTEGER NOT NULL,
+         bytes    BLOB NOT NULL
+     ) STRICT;
+     CREATE UNIQUE INDEX piece_number ON piece (document, number);",
 );
 
 /// Brings an open database to the format of `migrations`, or refuses it without touching it.

@@ -10,14 +10,16 @@ use rusqlite::{Connection, params};
 use rusqlite_migration::M;
 use sync_core::id::{DocumentName, Incarnation, LogSeq, StoreId};
 use sync_core::log::digest_start;
-use sync_core::storage::{Append, Compaction, DocumentRecord, Durability, Loaded, Store, StoreError, StoredPack};
+use sync_core::storage::{
+    Append, Compaction, DocumentRecord, DocumentSnapshot, Durability, Loaded, Pieces, Store, StoreError, StoredPack,
+};
 use wal_audit::Commits;
 
 use super::error::{from_io, from_sqlite};
 use super::folder::Folder;
 use super::reader::SqliteReader;
 use super::row::{self, DocumentRow, ROW_FORMAT};
-use super::{ReadStore as _, compact, schema};
+use super::{ReadStore as _, compact, piece, schema};
 
 /// Bytes of write-ahead log kept on disk between checkpoints; it may grow beyond while a long read holds it.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
@@ -195,6 +197,17 @@ impl Store for SqliteStore {
         transaction.commit().map_err(from_sqlite)
     }
 
+    fn keep_snapshot(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError> {
+        let immediate = rusqlite::TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(immediate).map_err(from_sqlite)?;
+        piece::keep(&transaction, snapshot)?;
+        transaction.commit().map_err(from_sqlite)
+    }
+
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError> {
+        self.reader.pieces(document, from, bytes_max)
+    }
+
     fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
         let mut skip = vec![None; appends.len()];
         // Each round blames one more append for damage to its document's rows, so there are no more rounds than appends.
@@ -214,6 +227,7 @@ impl Store for SqliteStore {
         record.deleted.push(incarnation);
         transaction.execute("DELETE FROM pack WHERE document = ?1", [id]).map_err(from_sqlite)?;
         transaction.execute("DELETE FROM snapshot WHERE document = ?1", [id]).map_err(from_sqlite)?;
+        piece::forget(&transaction, id)?;
         transaction
             .execute(
                 "UPDATE document SET incarnation = NULL, head = 0, deleted = ?2 WHERE id = ?1",

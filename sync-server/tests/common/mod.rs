@@ -147,13 +147,18 @@ impl Client {
     }
 
     pub async fn hello(&mut self) {
-        let hello = Hello { versions: vec![1], client: ClientId([7; 16]), token: None, accepts: 0 };
+        self.hello_accepting(0).await;
+    }
+
+    pub async fn hello_accepting(&mut self, accepts: u32) {
+        let hello = Hello { versions: vec![1], client: ClientId([7; 16]), token: None, accepts };
         self.send(ClientMessage::Hello(hello)).await;
     }
 
     pub async fn open_as(&mut self, handle: DocumentHandle, document: &str) -> Opened {
         let document = document.into();
-        let open = Open { handle, document, access: Access::Write, cursor: None, acked: None, clock: None };
+        let (cursor, acked, clock, snapshot, packs) = (None, None, None, None, None);
+        let open = Open { handle, document, access: Access::Write, cursor, acked, clock, snapshot, packs };
         self.send(ClientMessage::Open(open)).await;
         self.until(|m| if let ServerMessage::Opened(o) = m { Some(o) } else { None }).await
     }

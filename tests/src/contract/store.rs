@@ -1,6 +1,7 @@
 //! The contract of a server's store.
 
 mod compaction;
+mod pieces;
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ pub trait Fixture {
 
 /// Runs the whole suite, each part in a place of its own. Panics with the part's reason.
 pub fn run(make: &mut dyn FnMut() -> Box<dyn Fixture>) {
-    let parts: [fn(&mut dyn Fixture); 16] = [
+    let parts: [fn(&mut dyn Fixture); 19] = [
         unknown_document_is_nothing,
         appends_come_back_in_order,
         append_needs_the_exact_head,
@@ -45,6 +46,9 @@ pub fn run(make: &mut dyn FnMut() -> Box<dyn Fixture>) {
         compaction::packs_take_the_place_of_others,
         compaction::only_whole_ranges_are_replaced,
         compaction::a_failed_compaction_changes_nothing,
+        pieces::a_snapshot_comes_back_piece_by_piece,
+        pieces::only_what_stands_in_the_log_is_kept,
+        pieces::a_failed_write_leaves_the_snapshot_before,
     ];
     for part in parts {
         part(make().as_mut());

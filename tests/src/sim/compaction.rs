@@ -5,6 +5,7 @@
 use sync_core::change::Change;
 use sync_core::compact::{self, Options, Source};
 use sync_core::id::{DocumentName, LogSeq};
+use sync_core::newcomer;
 use sync_core::planted::Planting;
 use sync_core::rng::Rng;
 use sync_core::room::Input;
@@ -16,6 +17,7 @@ use crate::sim::world::World;
 
 /// Mixed into the seed, so that this chance is not the world's.
 const ASIDE: u64 = 0x7469_6572_7300_0000;
+const FURTHER_ASIDE: u64 = 0x6e65_7763_6f6d_6572;
 
 /// How a server compacts in one run.
 #[derive(Debug)]
@@ -24,6 +26,9 @@ pub(crate) struct Compaction {
     /// How often, in a thousand times that its store begins to write or read.
     per_mille: u64,
     options: Options,
+    /// Chance of what came later, so that it leaves alone what is drawn for compaction.
+    aside: Rng,
+    making: newcomer::Options,
 }
 
 impl Compaction {
@@ -41,7 +46,15 @@ impl Compaction {
             read_bytes_max: [0, 1_000, 1 << 20][rng.below(3) as usize],
             planted,
         };
-        (per_mille > 0).then_some(Self { rng, per_mille, options })
+        let mut aside = Rng::from_number(seed ^ FURTHER_ASIDE);
+        let making = newcomer::Options {
+            changes_min: [1, 1, 20][aside.below(3) as usize],
+            view_changes_min: [1, 30][aside.below(2) as usize],
+            piece_bytes: [50, 500, 60_000][aside.below(3) as usize],
+            read_bytes_max: options.read_bytes_max,
+            ..newcomer::Options::default()
+        };
+        (per_mille > 0).then_some(Self { rng, per_mille, options, aside, making })
     }
 }
 
@@ -96,6 +109,35 @@ impl World {
             }
             Err(e) if e.is_retryable() => self.count("compaction cut short"),
             Err(e) => self.fail(format!("P1: {document} can't be compacted: {e}")),
+        }
+    }
+
+    /// Perhaps makes a snapshot for newcomers, as a process of its own does: what it has read may be old, and the server may have gone on, by
+    /// the time that it is kept. It may be killed before.
+    pub(crate) fn make_some(&mut self) {
+        let Some(compaction) = &mut self.server.compaction else { return };
+        if let Some(snapshot) = self.server.made.take() {
+            if compaction.aside.chance(200) {
+                return self.count("snapshot for newcomers lost with its process");
+            }
+            match self.server.disk.keep(&snapshot) {
+                Ok(()) => self.count("snapshot for newcomers"),
+                Err(_) => self.count("snapshot for newcomers that came too late"),
+            }
+            return;
+        }
+        if !compaction.aside.chance(compaction.per_mille) {
+            return;
+        }
+        let names: Vec<_> = self.server.disk.documents(None, usize::MAX).unwrap_or_default();
+        if names.is_empty() {
+            return;
+        }
+        let document = names[compaction.aside.below(names.len() as u64) as usize].0.clone();
+        let mut source = Breaking { disk: &mut self.server.disk, document: &document, steps_left: 0 };
+        match newcomer::make(&document, &compaction.making, &mut source) {
+            Ok(snapshot) => self.server.made = snapshot,
+            Err(e) => self.fail(format!("P1: no snapshot can be made of {document}: {e}")),
         }
     }
 

@@ -9,8 +9,8 @@ use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq, StoreId};
 use sync_core::rng::Rng;
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
 use sync_core::storage::{
-    Append, Compaction, DocumentRecord, Durability, Loaded, LocalStore, Row, Store, StoreError, StoredPack,
-    StoredSnapshot, Table, Write,
+    Append, Compaction, DocumentRecord, DocumentSnapshot, Durability, Loaded, LocalStore, Pieces, Row, Store,
+    StoreError, StoredPack, StoredSnapshot, Table, Write,
 };
 
 const HEADER_BYTES: usize = 12;
@@ -167,6 +167,14 @@ impl ServerDisk {
         Ok(())
     }
 
+    /// Keeps a document snapshot without syncing.
+    pub fn keep(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError> {
+        trouble_now(&mut self.trouble)?;
+        self.state.keep(snapshot)?;
+        self.journal.append(&encode_snapshot(snapshot));
+        Ok(())
+    }
+
     /// Makes what was written durable.
     pub fn sync(&mut self) {
         self.journal.sync();
@@ -212,6 +220,16 @@ impl Store for ServerDisk {
         self.replace(compaction)?;
         self.sync();
         Ok(())
+    }
+
+    fn keep_snapshot(&mut self, snapshot: &DocumentSnapshot) -> Result<(), StoreError> {
+        self.keep(snapshot)?;
+        self.sync();
+        Ok(())
+    }
+
+    fn pieces(&mut self, document: &DocumentName, from: u32, bytes_max: usize) -> Result<Pieces, StoreError> {
+        self.state.pieces(document, from, bytes_max)
     }
 
     fn commit(&mut self, appends: &[Append]) -> Result<Vec<Result<Durability, StoreError>>, StoreError> {
@@ -271,6 +289,28 @@ fn encode_compaction(compaction: &Compaction) -> Vec<u8> {
     e.into_writer()
 }
 
+fn encode_snapshot(snapshot: &DocumentSnapshot) -> Vec<u8> {
+    let mut e = Encoder::new(Vec::new());
+    let mut write = || -> Result<(), minicbor::encode::Error<std::convert::Infallible>> {
+        let DocumentSnapshot { document, incarnation, seq, digest, views, pieces } = snapshot;
+        e.array(7)?.u8(4)?.str(document.as_str())?.encode(incarnation)?.encode(seq)?.encode(digest)?.u32(*views)?;
+        e.array(pieces.len() as u64)?;
+        pieces.iter().try_for_each(|piece| e.bytes(piece)?.ok())
+    };
+    write().expect("a vector takes any bytes");
+    e.into_writer()
+}
+
+fn decode_snapshot(d: &mut Decoder<'_>) -> Result<DocumentSnapshot, minicbor::decode::Error> {
+    let (document, incarnation) = (name(d)?, d.decode()?);
+    let (seq, digest, views) = (d.decode()?, d.decode()?, d.u32()?);
+    let mut pieces = Vec::new();
+    for _ in 0..d.array()?.unwrap_or(0) {
+        pieces.push(Bytes::copy_from_slice(d.bytes()?));
+    }
+    Ok(DocumentSnapshot { document, incarnation, seq, digest, views, pieces })
+}
+
 fn decode_compaction(d: &mut Decoder<'_>) -> Result<Compaction, minicbor::decode::Error> {
     let (document, incarnation) = (name(d)?, d.decode()?);
     let (mut packs, mut snapshot) = (Vec::new(), None);
@@ -312,6 +352,10 @@ fn replay(payload: &[u8], state: &mut MemoryStore) -> Result<(), minicbor::decod
         3 => {
             let compaction = decode_compaction(&mut d)?;
             state.replace(&compaction).map_err(|_| minicbor::decode::Error::message("a compaction that fitted"))?;
+        }
+        4 => {
+            let snapshot = decode_snapshot(&mut d)?;
+            state.keep(&snapshot).map_err(|_| minicbor::decode::Error::message("a snapshot that fitted"))?;
         }
         _ => {
             let document = name(&mut d)?;

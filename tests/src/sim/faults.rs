@@ -7,7 +7,7 @@ use sync_core::replica::OutboxState;
 use sync_core::storage::Store;
 
 use crate::sim::client::Client;
-use crate::sim::disk::{ServerDisk, Trouble};
+use crate::sim::disk::{ClientDisk, ServerDisk, Trouble};
 use crate::sim::ledger::Token;
 use crate::sim::options::Fault;
 use crate::sim::world::{Event, World};
@@ -16,6 +16,8 @@ use crate::sim::world::{Event, World};
 const IMAGES_MAX: usize = 4;
 /// Most clients in a world, with clones.
 const CLIENTS_MAX: usize = 5;
+/// How many more may come that hold nothing.
+const NEWCOMERS_MAX: usize = 2;
 
 impl World {
     /// Injects a random fault.
@@ -62,6 +64,7 @@ impl World {
                 self.count("server disk hangs");
                 self.server.hangs_until = self.now + Duration::from_millis(500 + self.rng.below(5_000));
             }
+            Fault::Newcomer => self.newcomer(client),
             Fault::Act => self.act(client),
             Fault::Refused => {
                 self.count("edit that will be refused");
@@ -155,6 +158,20 @@ impl World {
         self.start_client(copy);
         self.schedule_edit(copy);
         self.schedule_presence(copy);
+    }
+
+    /// A client with an empty disk opens what another one has open.
+    fn newcomer(&mut self, like: usize) {
+        if self.clients.len() >= CLIENTS_MAX + NEWCOMERS_MAX {
+            return;
+        }
+        self.count("newcomer");
+        let names = self.clients[like].names.clone();
+        self.clients.push(Client::new(names, ClientDisk::new()));
+        let index = self.clients.len() - 1;
+        self.start_client(index);
+        self.schedule_edit(index);
+        self.schedule_presence(index);
     }
 
     fn roll_client_back(&mut self, index: usize) {

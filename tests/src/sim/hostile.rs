@@ -141,6 +141,8 @@ impl World {
             cursor: None,
             acked: None,
             clock: None,
+            snapshot: None,
+            packs: None,
         };
         let mut messages = vec![ClientMessage::Hello(hello), ClientMessage::Open(open)];
         let mut known = self.ledger.logs[name].log.clone();

@@ -52,6 +52,8 @@ pub enum Fault {
     Delete,
     /// The server's disk answers nothing for a while.
     DiskHang,
+    /// A client that holds nothing comes.
+    Newcomer,
 }
 
 impl Fault {
@@ -77,7 +79,7 @@ impl Fault {
     ];
 
     /// Those that came later, drawn apart.
-    pub const LATER: [Fault; 3] = [Self::Hostile, Self::Delete, Self::DiskHang];
+    pub const LATER: [Fault; 4] = [Self::Hostile, Self::Delete, Self::DiskHang, Self::Newcomer];
 }
 
 /// Everything that a seed decides in advance.

@@ -9,7 +9,7 @@ use sync_core::protocol::CloseCode;
 use sync_core::room::{self, Room};
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Session};
-use sync_core::storage::{Append, Store, StoreDone, StoreTask};
+use sync_core::storage::{Append, DocumentSnapshot, Store, StoreDone, StoreTask};
 use sync_core::time::{Instant, WallTime};
 
 use crate::sim::compaction::Compaction;
@@ -46,6 +46,8 @@ pub(crate) struct Server {
     work: VecDeque<Work>,
     armed: Option<Instant>,
     pub(crate) compaction: Option<Compaction>,
+    /// A snapshot for newcomers that has been made and not kept.
+    pub(crate) made: Option<DocumentSnapshot>,
 }
 
 impl Server {
@@ -67,6 +69,7 @@ impl Server {
             work: VecDeque::new(),
             armed: None,
             compaction: None,
+            made: None,
         }
     }
 
@@ -206,6 +209,8 @@ impl World {
         config.tail_bytes_max = self.options.tail_bytes_max;
         config.read_bytes_max = self.options.read_bytes_max;
         config.staged_bytes_max = self.options.staged_bytes_max;
+        // The first seeds keep their stories: nothing is read for newcomers in them.
+        config.snapshot_changes_min = if self.server.compaction.is_some() { 1 } else { u64::MAX };
         config.wire.frame_bytes_max = self.options.frame_bytes_max;
         config.pack.change.planted = Planting::new(self.options.planted);
         config.pack.change.value_bytes_max = self.options.value_bytes_max;
@@ -256,6 +261,7 @@ impl World {
             return;
         }
         self.compact_some();
+        self.make_some();
         // Telling the room may have been the last that this process did.
         if epoch != self.server.epoch {
             return;
@@ -269,6 +275,9 @@ impl World {
                 }
                 StoreTask::Open { document, bytes_max } => {
                     StoreDone::Loaded(self.server.disk.open(&document, bytes_max))
+                }
+                StoreTask::Pieces { document, from, bytes_max } => {
+                    StoreDone::Pieces(self.server.disk.pieces(&document, from, bytes_max))
                 }
                 StoreTask::Append(append) => {
                     self.trace(b'a', &append.pack.bytes);
@@ -333,6 +342,7 @@ impl World {
         self.server.rooms.clear();
         self.server.waiting.clear();
         self.server.busy = None;
+        self.server.made = None;
         self.server.work.clear();
         self.server.armed = None;
         if self.server.disk.crash(&mut self.rng) {

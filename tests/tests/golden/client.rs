@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use sync_core::clock::{ClockEntry, HashPrefix, VectorClock};
 use sync_core::id::{ActorId, BatchId, ClientId, Cursor, Digest, DocumentHandle, Incarnation, LogSeq, StoreId};
-use sync_core::protocol::{Acked, Auth, Blob, ClientMessage, Close, Emit, Have, Hello, Open, Part, Ping, Push};
+use sync_core::protocol::{
+    Acked, Auth, Blob, ClientMessage, Close, Emit, Have, Hello, Open, Part, Ping, Push, SnapshotHeld,
+};
 use sync_core::scope::Access;
 
 /// Bytes that count up from `start`.
@@ -25,6 +27,8 @@ fn open() -> Open {
         cursor: None,
         acked: None,
         clock: None,
+        snapshot: None,
+        packs: None,
     }
 }
 
@@ -64,6 +68,14 @@ pub(crate) fn messages() -> Vec<(&'static str, ClientMessage)> {
             }),
         ),
         ("open-clock", ClientMessage::Open(Open { clock: Some(clock.clone()), ..open() })),
+        (
+            "open-snapshot",
+            ClientMessage::Open(Open {
+                snapshot: Some(SnapshotHeld { seq: LogSeq(5_000), digest: Digest(counting(0x70)), pieces: 3 }),
+                ..open()
+            }),
+        ),
+        ("open-packs", ClientMessage::Open(Open { packs: Some(true), ..open() })),
         ("open-read", ClientMessage::Open(Open { document: "notes/ü".into(), access: Access::Read, ..open() })),
         ("push", ClientMessage::Push(Push { handle, batch: BatchId(1), pack: blob(b"a pack") })),
         ("push-batch-64-bits", ClientMessage::Push(Push { handle, batch: BatchId(1 << 40), pack: blob(b"") })),

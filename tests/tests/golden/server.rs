@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sync_core::id::{BatchId, ChangeHash, Digest, DocumentHandle, Incarnation, LogSeq, RoomNumber, SessionId, StoreId};
 use sync_core::protocol::{
     Ack, Blob, Changes, Emitted, Expiring, GoAway, Granted, Hash, LogActors, Mode, Opened, Part, Ping, Reject,
-    RejectCode, ServerMessage, SparseEnd, Throttle, Verdict, Welcome, WireLimits,
+    RejectCode, ServerMessage, SnapshotPiece, SparseEnd, Throttle, Verdict, Welcome, WireLimits,
 };
 use sync_core::scope::{Access, Scope};
 use sync_core::time::WallTime;
@@ -92,6 +92,10 @@ fn documents() -> Vec<(&'static str, ServerMessage)> {
         ServerMessage::Changes(Changes { room, first: LogSeq(first), pack, sparse })
     };
     let sparse = Some(SparseEnd { last: LogSeq(1041), digest: Digest(counting(0x60)) });
+    let piece = |index, bytes: &'static [u8]| {
+        let (seq, digest, bytes) = (LogSeq(1041), Digest(counting(0x60)), Blob(Bytes::from_static(bytes)));
+        ServerMessage::Snapshot(SnapshotPiece { room, seq, digest, index, total: 3, views: 1, bytes })
+    };
     let emitted = |payload: &'static [u8], ttl_ms| {
         let payload = Blob(Bytes::from_static(payload));
         ServerMessage::Emitted(Emitted { room, from: SessionId(41), payload, ttl_ms })
@@ -107,6 +111,8 @@ fn documents() -> Vec<(&'static str, ServerMessage)> {
         ("changes", changes(1042, Some(b"a pack"), None)),
         ("changes-sparse", changes(1, Some(b"a pack"), sparse)),
         ("changes-sparse-all-held", changes(1, None, sparse)),
+        ("snapshot-view", piece(0, b"a view")),
+        ("snapshot-last", piece(2, b"the end of a saved document")),
         ("emitted-presence", emitted(b"at line 3", Some(30_000))),
         ("emitted-left", emitted(b"", Some(0))),
         ("emitted-message", emitted(b"hello", None)),

@@ -21,11 +21,11 @@ export type EngineAnswer = { pick: string } | { value: NewValue } | { remove: tr
 
 /** What conflicts need of the engine. Wherever it runs, what goes to and fro is plain data. */
 export type ConflictGround = {
-  /** All conflicts of the document as it is now. */
-  list(): readonly Conflict[];
+  /** From now on the conflicts are told, to `heard`. */
+  watch(): void;
   /** Writes an answer. Throws if the conflict is gone, or has another version. */
-  resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): void | Promise<void>;
-  reopen(id: string): void | Promise<void>;
+  resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): Promise<void>;
+  reopen(id: string): Promise<void>;
 };
 
 export class Conflicts {
@@ -35,6 +35,10 @@ export class Conflicts {
   readonly #runners = new Map<string, RuleRunner>();
   #policies: readonly Policy[] = [];
   #faults: RuleFault[] = [];
+  /** What the document has; nothing until it was asked for. */
+  #heard: readonly Conflict[] | undefined;
+  #isWatched = false;
+  #waiting: ((listed: readonly Conflict[]) => void)[] = [];
   #listed: readonly Conflict[] | undefined;
   #told: readonly Conflict[] = [];
   #announced = false;
@@ -45,7 +49,11 @@ export class Conflicts {
     this.#spawn = spawn;
   }
 
-  /** The conflicts that a filter asks for, or all of them: settled ones too, which are listed as long as the document has them. */
+  /**
+   * The conflicts that a filter asks for, or all of them: settled ones too, which are listed as long as the document has them. Nobody
+   * looks for conflicts before somebody asks: the first call, or subscription, begins it, and until they are found there are none;
+   * `listed` waits for that.
+   */
   list(filter: ConflictFilter = {}): readonly Conflict[] {
     return this.#all().filter((conflict) => matches(conflict, filter));
   }
@@ -53,6 +61,13 @@ export class Conflicts {
   /** A value of the document with what rules answer in the places of their conflicts. The document itself is not changed. */
   project<T>(value: T): T {
     return project(value, this.#all());
+  }
+
+  /** All of them, once they are found. */
+  get listed(): Promise<readonly Conflict[]> {
+    this.#watch();
+    if (this.#heard) return Promise.resolve(this.#all());
+    return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
   /** How many somebody has to look at. */
@@ -88,13 +103,11 @@ export class Conflicts {
     const version = options.version ?? conflict.version;
     if (version !== conflict.version) throw changed(conflict);
     await this.#ground.resolve(id, version, engineAnswer(conflict, answer), options.note);
-    this.changed();
   }
 
   /** Takes an answer back: the conflict is open again. */
   async reopen(id: string): Promise<void> {
     await this.#ground.reopen(this.#find(id).id);
-    this.changed();
   }
 
   /** Puts other rules in force. They answer at once, on this device; nothing is written. */
@@ -103,13 +116,14 @@ export class Conflicts {
     this.#runners.clear();
     this.#faults = [];
     this.#policies = [...policies];
-    this.changed();
+    this.#changed();
   }
 
-  /** @internal The document may have other conflicts. */
-  changed(): void {
-    this.#listed = undefined;
-    this.#announce();
+  /** @internal The document's conflicts are these now. */
+  heard(conflicts: readonly Conflict[]): void {
+    this.#heard = conflicts;
+    this.#changed();
+    for (const waiting of this.#waiting.splice(0)) waiting(this.#all());
   }
 
   /** @internal Nothing more will come. */
@@ -118,8 +132,20 @@ export class Conflicts {
     for (const runner of this.#runners.values()) runner.stop();
   }
 
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    this.#ground.watch();
+  }
+
+  #changed(): void {
+    this.#listed = undefined;
+    this.#announce();
+  }
+
   #all(): readonly Conflict[] {
-    this.#listed ??= Object.freeze(this.#ground.list().map((conflict) => this.#ruled(conflict)));
+    this.#watch();
+    this.#listed ??= Object.freeze((this.#heard ?? []).map((conflict) => this.#ruled(conflict)));
     return this.#listed;
   }
 
@@ -151,7 +177,7 @@ export class Conflicts {
         this.#faults = [...this.#faults, fault];
         console.error(`rejoin: the rule ${fault.policy} ${fault.reason}; its conflicts are for people`);
       }
-      this.changed();
+      this.#changed();
     };
     const runner = new RuleRunner(rule, tell, this.#spawn);
     this.#runners.set(key, runner);

@@ -10,7 +10,7 @@ impl Net {
     pub(crate) fn tab(&mut self, store: usize, tab: u32) -> usize {
         let tab = Some(TabId(tab));
         let replica = Replica::new(replica::Config { tab, ..replica::Config::default() }, self.rng.bytes());
-        self.clients.push(Client { replica, store, tab, session: None, full: false });
+        self.clients.push(Client { replica, store, tab, session: None, full: false, events: Vec::new() });
         self.settle();
         self.clients.len() - 1
     }
@@ -27,7 +27,7 @@ impl Net {
         let config = replica::Config { online: false, ..replica::Config::default() };
         let (replica, store) = (Replica::new(config, [0; 32]), self.stores.len());
         self.stores.push(MemoryLocalStore::new());
-        self.clients[client] = Client { replica, store, tab: None, session: None, full: false };
+        self.clients[client] = Client { replica, store, tab: None, session: None, full: false, events: Vec::new() };
     }
 
     pub(crate) fn feed(&mut self, client: usize, input: replica::Input) {

@@ -98,6 +98,8 @@ impl Host {
             cursor: None,
             acked: None,
             clock: None,
+            snapshot: None,
+            packs: None,
         };
         host.say(ClientMessage::Open(open));
         host.settle();
