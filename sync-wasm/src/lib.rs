@@ -10,6 +10,7 @@ mod edit;
 mod error;
 mod js;
 mod output;
+mod patch;
 mod replica;
 mod touched;
 mod value;

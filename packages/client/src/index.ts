@@ -14,5 +14,5 @@ export { type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, Text, type Value } from "./values.js";
-export type { OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export type { Held, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
 export type { Traffic } from "./wire.js";
