@@ -13,7 +13,7 @@ use crate::{js, value};
 /// The edits that do what these patches say, one after the other. `None` if one of them has no such form.
 pub(crate) fn edits(document: &Automerge, patches: &[Patch]) -> Option<Array> {
     let edits = Array::new();
-    for patch in patches.iter().filter(|patch| !is_hidden(patch)) {
+    for patch in patches.iter().filter(|patch| !is_of_answers(patch)) {
         let path: Array = patch.path.iter().map(|(_, prop)| step(prop)).collect();
         let is_text = document.object_type(&patch.obj).ok()? == ObjType::Text;
         let edit = match &patch.action {
@@ -44,8 +44,8 @@ pub(crate) fn edits(document: &Automerge, patches: &[Patch]) -> Option<Array> {
     Some(edits)
 }
 
-/// Settlements are no part of the value.
-fn is_hidden(patch: &Patch) -> bool {
+/// What is the engine's own: answers to conflicts.
+fn is_of_answers(patch: &Patch) -> bool {
     match (patch.path.first(), &patch.action) {
         (Some((_, Prop::Map(key))), _) => key == settlement::ROOT_KEY,
         (None, PatchAction::PutMap { key, .. } | PatchAction::DeleteMap { key }) => key == settlement::ROOT_KEY,

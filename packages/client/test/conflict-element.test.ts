@@ -38,6 +38,7 @@ async function show(page: Page): Promise<void> {
       conflict("projected", ["stock", "plums", "quantity"], { state: "projected", policy: "sumDeltas@1", answer: 9, ...sides(ann(7), bo(12, { shown: true })) }),
     ]);
     globalThis.conflicts = new Conflicts(globalThis.ground);
+    globalThis.ground.heard = (listed) => globalThis.conflicts.heard(listed);
     const calls: string[] = [];
     const element = document.createElement("rejoin-conflicts");
     element.document = {
@@ -145,7 +146,7 @@ test("what the server refused is tried again, edited, or let go; a refused answe
   const [download] = await Promise.all([page.waitForEvent("download"), card.getByRole("button", { name: "Save a copy" }).click()]);
   assert.equal(download.suggestedFilename(), "lab-stock.changes");
   await page.evaluate(() => {
-    globalThis.ground.resolve = () => {
+    globalThis.ground.resolve = async () => {
       throw new Error("it has three sides now");
     };
   });

@@ -23,23 +23,31 @@ export function conflict(id: string, path: Conflict["path"], more: Partial<Confl
 export class Ground implements ConflictGround {
   listed: Conflict[];
   answers: [string, EngineAnswer, string | undefined][] = [];
+  /** Whom to tell of another list. */
+  heard: (conflicts: readonly Conflict[]) => void = () => {};
 
   constructor(listed: Conflict[]) {
     this.listed = listed;
   }
 
-  list(): readonly Conflict[] {
-    return this.listed;
+  watch(): void {
+    queueMicrotask(() => this.heard(this.listed));
   }
 
-  resolve(id: string, _version: number, answer: EngineAnswer, note: string | undefined): void {
+  /** The document has other conflicts. */
+  tell(listed: Conflict[]): void {
+    this.listed = listed;
+    this.heard(listed);
+  }
+
+  async resolve(id: string, _version: number, answer: EngineAnswer, note: string | undefined): Promise<void> {
     this.answers.push([id, answer, note]);
     const settledBy = { change: "cc".repeat(32), policy: "human@1", ...(note !== undefined && { note }) };
     const given = (of: Conflict) => ("pick" in answer ? of.candidates.find(({ change }) => change === answer.pick)?.value : "value" in answer ? answer.value : undefined);
-    this.listed = this.listed.map((each) => (each.id === id ? { ...each, state: "settled", answer: given(each), settledBy } : each));
+    this.tell(this.listed.map((each) => (each.id === id ? { ...each, state: "settled", answer: given(each), settledBy } : each)));
   }
 
-  reopen(id: string): void {
-    this.listed = this.listed.map((each) => (each.id === id ? conflict(id, each.path, { kind: each.kind, candidates: each.candidates }) : each));
+  async reopen(id: string): Promise<void> {
+    this.tell(this.listed.map((each) => (each.id === id ? conflict(id, each.path, { kind: each.kind, candidates: each.candidates }) : each)));
   }
 }
