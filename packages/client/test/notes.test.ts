@@ -126,9 +126,13 @@ test("what is inside is shown: line, clock, cursor, outbox, frames; its switch i
   await demo.pictures(page, "inside");
   await inside.getByRole("switch").click();
   await inside.getByText("Outbox: empty").waitFor();
+  assert.deepEqual(await notes(bo, 2), ["Looked at from inside", "Waits"]);
+  await inside.getByRole("button", { name: "End it now, as a crash would" }).click();
+  await says(ann, "Something broke");
   await inside.press("Escape");
   await inside.waitFor({ state: "hidden" });
-  assert.deepEqual(await notes(bo, 2), ["Looked at from inside", "Waits"]);
+  await page.reload();
+  assert.deepEqual(await notes(ann, 2), ["Looked at from inside", "Waits"]);
 });
 
 /** Bounds what the page may keep; fills it up in a database apart. */
