@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compact;
 pub mod conflict;
 pub mod document;
+pub mod few;
 pub mod id;
 pub mod limits;
 pub mod link;

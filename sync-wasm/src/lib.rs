@@ -9,6 +9,7 @@ mod edit;
 mod error;
 mod js;
 mod output;
+mod patch;
 mod replica;
 mod value;
 

@@ -251,6 +251,7 @@ export class Client {
       case "state":
       case "peers":
         this.#documents.get(news.document)?.handle(news);
+        if (news.kind === "done" && news.client) this.#status = news.client;
         break;
       case "client":
         this.#status = news.status;

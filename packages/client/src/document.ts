@@ -252,8 +252,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     if (this.#closed) return;
     if (heard.kind === "peers") return this.presence.heard(heard.peers);
     if (heard.kind === "come") this.#came(heard.edits);
-    else if (heard.kind === "done") this.#answered(heard);
-    else {
+    if (heard.kind === "done") this.#answered(heard);
+    if (heard.kind !== "come") {
       this.#state = heard.state;
       this.#outbox = heard.state.outbox ?? this.#outbox;
     }

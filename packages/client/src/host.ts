@@ -64,7 +64,7 @@ class Host {
   #count = 0;
 
   constructor(post: (answer: Answer) => void) {
-    this.#post = post;
+    this.#post = (answer) => post(answer.kind === "done" ? { ...answer, client: this.status } : answer);
     // It is on its way while the page says what it wants.
     void engine().catch(() => undefined);
   }

@@ -26,6 +26,9 @@ const OUTBOX_EVERY_MS = 250;
 /** A document that the engine has. */
 type Engine = { driver: Driver; id: number; undo: Undo };
 
+/** Longest rest after a batch. */
+const REST_MS_MAX = 1_000;
+
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
 
 export class Hosted {
@@ -53,6 +56,9 @@ export class Hosted {
   #outboxDue = 0;
   #outboxTimer: ReturnType<typeof setTimeout> | undefined;
   #keeping: ReturnType<typeof setTimeout> | undefined;
+  /** A batch of what was received is due. */
+  #due: ReturnType<typeof setTimeout> | undefined;
+  #restUntil = 0;
   #closed = false;
 
   constructor(
@@ -122,7 +128,8 @@ export class Hosted {
     if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), { ...this.#status, loading: false });
     const { saved, acknowledged } = this.#done;
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
-    return { status: this.#status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
+    const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
+    return { status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
   }
 
   /** The page has all that came up to `base`. */
@@ -156,16 +163,14 @@ export class Hosted {
     undo.changed(before, driver.now());
     this.#done.page = change;
     this.#changes.push({ engine: this.#done.engine, page: change });
-    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined });
     this.#settle();
     this.#keep();
-    this.announce();
+    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
   }
 
   #refuse(change: number, error: unknown): void {
     this.#refused += 1;
-    this.#post({ kind: "done", document: this.id, change, edits: [], refused: failureOf(error) });
-    this.announce();
+    this.#post({ kind: "done", document: this.id, change, edits: [], refused: failureOf(error), state: this.state });
   }
 
   /** Something has come from elsewhere; gives the page what leads to it. */
@@ -180,10 +185,41 @@ export class Hosted {
     this.#keep();
   }
 
+  /** Something was received. A batch of any size costs about as much as one change, so they wait as long as the last batch has cost. */
+  #received(): void {
+    if (!this.#engine || this.#due !== undefined) return;
+    const wait = this.#restUntil - this.#engine.driver.now();
+    if (wait <= 0) return this.#refresh();
+    this.#due = setTimeout(() => {
+      this.#refresh();
+      this.announce();
+    }, wait);
+  }
+
   /** Brings the value up to what the engine has. */
   #refresh(): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
     if (!this.#engine || this.#engine.driver.ended) return;
     const { driver, id } = this.#engine;
+    const begun = driver.now();
+    driver.turn((engine, now) => engine.applyWaiting(now, id));
+    const patches = driver.peek((engine) => engine.patches(id));
+    let whole = patches === undefined;
+    if (patches) {
+      this.#arrive((writer) => {
+        const edits = patches.map((edit) => writer.fromEngine(edit));
+        whole = edits.includes(undefined);
+        return edits.filter((edit) => edit !== undefined);
+      });
+    }
+    if (whole) this.#readWhole(driver, id);
+    const now = driver.now();
+    this.#restUntil = now + Math.min(now - begun, REST_MS_MAX);
+  }
+
+  /** Where the engine can't say what has changed, the whole value is read and compared. */
+  #readWhole(driver: Driver, id: number): void {
     const now = this.#read((engine, special) => engine.value(id, special), driver);
     // A copy in memory that proved damaged is loaded again; until then the last value stands.
     if (!now) return;
@@ -212,7 +248,7 @@ export class Hosted {
     if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
     if (event.kind === "changed" && !event.local && this.#engine) {
       this.#engine.undo.otherChanged();
-      this.#refresh();
+      this.#received();
     }
     this.announce();
   }
@@ -261,6 +297,8 @@ export class Hosted {
   }
 
   position(cursor: string): number | undefined {
+    // It may stand in what is received and not applied yet.
+    if (this.#due !== undefined) this.#refresh();
     return this.#ask((engine, id) => engine.position(id, cursor));
   }
 
@@ -340,6 +378,7 @@ export class Hosted {
     void this.keep();
     this.#closed = true;
     clearTimeout(this.#outboxTimer);
+    clearTimeout(this.#due);
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
   }

@@ -67,8 +67,8 @@ export type Answer =
   | { kind: "failure"; call: number; failure: Failure }
   /** Something came from elsewhere: these edits lead to what the document is now. */
   | { kind: "come"; document: number; edits: Edit[] }
-  /** The page's edits up to this one are in the document, as these; or they are not, and never will be. */
-  | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined }
+  /** The page's edits up to this one are in the document, as these, and counted in both states; or they are not, and never will be. */
+  | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined; state: DocumentState; client?: ClientStatus }
   | { kind: "state"; document: number; state: DocumentState }
   | { kind: "peers"; document: number; peers: readonly Peer[] }
   | { kind: "client"; status: ClientStatus; persist: boolean }

@@ -135,6 +135,8 @@ class Model {
   engine: Any = {
     open: () => 1,
     init: () => undefined,
+    applyWaiting: () => undefined,
+    patches: () => undefined,
     outbox: () => [],
     cursor: () => "cursor",
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
