@@ -28,6 +28,7 @@ pub mod room;
 pub mod saved;
 pub mod scope;
 pub mod session;
+pub mod settlement;
 pub mod snapshot;
 pub mod storage;
 pub mod table;

@@ -16,9 +16,11 @@ mod quiet;
 mod receive;
 mod rows;
 mod save;
+mod settling;
 pub mod tabs;
 mod types;
 
+pub use settling::{Listed, ResolveError};
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,

@@ -5,6 +5,7 @@
 
 use automerge::{Automerge, ObjType, Patch, PatchAction, Prop, ReadDoc as _, ScalarValue, Value};
 use js_sys::{Array, Object};
+use sync_core::settlement;
 use wasm_bindgen::JsValue;
 
 use crate::{js, value};
@@ -12,7 +13,7 @@ use crate::{js, value};
 /// The edits that do what these patches say, one after the other. `None` if one of them has no such form.
 pub(crate) fn edits(document: &Automerge, patches: &[Patch]) -> Option<Array> {
     let edits = Array::new();
-    for patch in patches {
+    for patch in patches.iter().filter(|patch| !is_hidden(patch)) {
         let path: Array = patch.path.iter().map(|(_, prop)| step(prop)).collect();
         let is_text = document.object_type(&patch.obj).ok()? == ObjType::Text;
         let edit = match &patch.action {
@@ -41,6 +42,15 @@ pub(crate) fn edits(document: &Automerge, patches: &[Patch]) -> Option<Array> {
         edits.push(&edit);
     }
     Some(edits)
+}
+
+/// Settlements are no part of the value.
+fn is_hidden(patch: &Patch) -> bool {
+    match (patch.path.first(), &patch.action) {
+        (Some((_, Prop::Map(key))), _) => key == settlement::ROOT_KEY,
+        (None, PatchAction::PutMap { key, .. } | PatchAction::DeleteMap { key }) => key == settlement::ROOT_KEY,
+        _ => false,
+    }
 }
 
 fn edit<const N: usize>(kind: &str, path: &Array, parts: [JsValue; N]) -> JsValue {

@@ -22,6 +22,8 @@ pub(crate) fn pages() -> Result<(), Failure> {
     let data = run::target_dir().join("offline-notes");
     let mut sync = Command::new(server);
     sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}"), "--data"]).arg(&data);
+    // What the lab's people are refused.
+    sync.args(["--read-only", "archive/**"]);
     let mut page = Command::new("node");
     page.current_dir(run::root()).args(["examples/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
     // One address is to be opened, and it is the pages'.

@@ -250,6 +250,7 @@ export class Client {
       case "done":
       case "state":
       case "peers":
+      case "conflicts":
         this.#documents.get(news.document)?.handle(news);
         if (news.kind === "done" && news.client) this.#status = news.client;
         break;
