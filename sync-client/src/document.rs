@@ -6,6 +6,7 @@ use std::time::Duration;
 use automerge::transaction::Transaction;
 use automerge::{Automerge, AutomergeError};
 use bytes::Bytes;
+use sync_core::conflict::Conflict;
 use sync_core::document::InitValue;
 use sync_core::id::{ChangeHash, DocumentName};
 use sync_core::replica::{ChangeId, DocumentId, OutboxEntry};
@@ -143,6 +144,16 @@ impl Document {
     /// outbox holds no such change.
     pub fn discard(&self, change: ChangeHash) -> Result<bool, ChangeError> {
         Ok(self.driver().with(|core, now| core.replica.discard(now, self.inner.id, change))??)
+    }
+
+    /// What merges hid of somebody's work, the same list with the same ids on every replica, followed by what the server refused of this
+    /// client's. [`DocumentEvent::Changed`](crate::DocumentEvent::Changed) says when to look again. The first call looks through the
+    /// document's history.
+    ///
+    /// # Errors
+    /// As [`Document::read`].
+    pub fn conflicts(&self) -> Result<Vec<Conflict>, NotReady> {
+        self.driver().with(|core, _| core.replica.conflicts(self.inner.id)).ok().flatten().ok_or(NotReady)
     }
 
     /// The changes of the outbox as automerge chunks one after the other, for the user to keep elsewhere.

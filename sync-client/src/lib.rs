@@ -41,6 +41,7 @@ pub use error::{ChangeError, CloseError, Closed, DocumentError, NotReady, OpenEr
 pub use event::{ClientEvent, ClientSubscription, DocumentEvent, Subscription};
 pub use status::Status;
 pub use store::SqliteStore;
+pub use sync_core::conflict;
 pub use sync_core::document::InitValue;
 pub use sync_core::id::{ActorId, ChangeHash, NameError, SessionId};
 pub use sync_core::protocol::RejectCode;

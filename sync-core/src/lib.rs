@@ -7,6 +7,7 @@
 pub mod change;
 pub mod clock;
 pub mod compact;
+pub mod conflict;
 pub mod document;
 pub mod few;
 pub mod id;

@@ -120,11 +120,23 @@ pub enum Planted {
     SegmentWithoutOutside,
     /// A compaction packs changes in another order than the log's.
     CompactionOutOfOrder,
+    /// The replica keeps its index of conflicts when it writes its document anew.
+    ConflictsKept,
+    /// The replica lists no conflicts of several values.
+    RegisterUnlisted,
+    /// The replica lists no conflicts of objects that several have made.
+    ContainerUnlisted,
+    /// The replica lists no work that a deletion has hidden.
+    DeleteUpdateUnlisted,
+    /// The replica lists no steps of counters that were overwritten.
+    CounterUnlisted,
+    /// The replica lists no marks that others have covered.
+    MarkUnlisted,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 44] = [
+    pub const ALL: [(Planted, &'static str); 50] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -169,5 +181,11 @@ impl Planted {
         (Planted::HistoryNotLookedUp, "history-not-looked-up"),
         (Planted::SegmentWithoutOutside, "segment-without-outside"),
         (Planted::CompactionOutOfOrder, "compaction-out-of-order"),
+        (Planted::ConflictsKept, "conflicts-kept"),
+        (Planted::RegisterUnlisted, "register-unlisted"),
+        (Planted::ContainerUnlisted, "container-unlisted"),
+        (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),
+        (Planted::CounterUnlisted, "counter-unlisted"),
+        (Planted::MarkUnlisted, "mark-unlisted"),
     ];
 }

@@ -4,6 +4,7 @@
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
 mod branch;
+mod conflicts;
 mod connection;
 mod conversation;
 mod kept;
@@ -30,9 +31,10 @@ use automerge::AutomergeError;
 use automerge::transaction::Transaction;
 use bytes::Bytes;
 
+use crate::clock::VectorClock;
 use crate::document::{InitValue, init_change};
 use crate::few::FewMap;
-use crate::id::{ChangeHash, ClientId, DocumentName, TaskId};
+use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, TaskId};
 use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
@@ -261,6 +263,12 @@ impl Replica {
     /// Reads a document. `None` until it is ready.
     pub fn read<R>(&self, id: DocumentId, read: impl FnOnce(&automerge::Automerge) -> R) -> Option<R> {
         self.local(id).map(|local| read(local.document.automerge()))
+    }
+
+    /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
+    /// is ready; no position before the server was first heard.
+    pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
+        self.local(id).map(|local| (local.cursor.map(|cursor| cursor.seq), local.all.clock()))
     }
 
     /// Sends presence (with a lifetime) or a message (without) to whoever has the document open. The last presence is sent again after a

@@ -3,6 +3,8 @@
 //! Owns the shape of outputs, events and rows on their way to the driver and of its answers. Decides nothing.
 
 use js_sys::{Array, Object};
+use sync_core::clock::VectorClock;
+use sync_core::id::LogSeq;
 use sync_core::protocol::RejectCode;
 use sync_core::replica::{Event, OutboxEntry, OutboxState, Output, State, Status};
 use sync_core::storage::{LocalTask, Row, StoreError, Write};
@@ -57,6 +59,12 @@ export type Version = {
   /** Who wrote it: one tab's author on one device. */ readonly actor: string;
   /** The author's clock when it was made. */ readonly time: Date;
   /** Number of its operations. */ readonly operations: number;
+};
+/** What is held of a document. */
+export type Held = {
+  /** How far in the server's log without a hole; `undefined` before the server was first heard. */ readonly cursor: number | undefined;
+  /** The vector clock: of each author the number of the last change that makes the value. */
+  readonly clock: readonly (readonly [actor: string, seq: number])[];
 };
 /** Where a document, or all of them, stand. */
 export type EngineState = "synced" | "syncing" | "offline" | "rejected" | "storage-full";
@@ -162,6 +170,13 @@ pub(crate) fn version(change: &automerge::ChangeMetadata<'_>) -> Object {
     set(&object, "actor", change.actor.to_string());
     set(&object, "time", js_sys::Date::new(&(change.timestamp as f64).into()));
     with(object, "operations", number((change.max_op + 1).saturating_sub(change.start_op)))
+}
+
+/// What is held of a document.
+pub(crate) fn held(cursor: Option<LogSeq>, clock: &VectorClock) -> Object {
+    let entry = |actor: String, seq: u32| JsValue::from(Array::of2(&actor.into(), &seq.into()));
+    let clock: Array = clock.iter().map(|(actor, held)| entry(actor.to_string(), held.seq)).collect();
+    with(with(Object::new(), "cursor", cursor.map(|seq| number(seq.0))), "clock", clock)
 }
 
 /// A change in the outbox.

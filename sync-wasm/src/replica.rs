@@ -247,6 +247,14 @@ impl Replica {
         self.0.read(DocumentId(document), |automerge| cursor::exact(automerge, &path, cursor)).flatten()
     }
 
+    /// What is held of a document, for whoever looks into it; `undefined` until it is loaded.
+    #[wasm_bindgen(unchecked_return_type = "Held | undefined")]
+    pub fn holds(&self, document: u32) -> JsValue {
+        self.0
+            .holds(DocumentId(document))
+            .map_or(JsValue::UNDEFINED, |(cursor, clock)| output::held(cursor, &clock).into())
+    }
+
     /// Tells whoever has the document open what this connection's presence is, for `ttl_ms`. An empty one ends it.
     pub fn emit(&mut self, document: u32, payload: Vec<u8>, ttl_ms: f64) {
         self.0.emit(DocumentId(document), Bytes::from(payload), Some(Duration::from_millis(ttl_ms.max(0.0) as u64)));

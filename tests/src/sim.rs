@@ -5,6 +5,7 @@
 mod checks;
 mod client;
 mod compaction;
+mod conflicts;
 mod deletion;
 pub mod disk;
 mod edits;

@@ -2,6 +2,7 @@
 //!
 //! Owns how the browser module, its glue and the TypeScript around it become a package. What is in them is theirs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -123,12 +124,13 @@ pub(crate) fn dist() -> Result<(), Failure> {
     run::shown(&mut pack)
 }
 
-/// Says what a browser has to load, and fails beyond the bound.
+/// Says what a browser has to load for `index.js`, and fails beyond the bound; what the other entry points add is told apart.
 fn measure(dist: &Path) -> Result<(), Failure> {
+    let size = |file: &PathBuf| gzipped(file).map_err(|error| failed(file, &error));
+    let first = loaded(&dist.join("index.js"))?;
     let (mut module, mut scripts) = (0, 0);
-    for file in files(dist)?.iter().filter(|file| file.extension().is_some_and(|e| e == "js" || e == "wasm")) {
-        let size = gzipped(file).map_err(|error| failed(file, &error))?;
-        if file.extension().is_some_and(|e| e == "wasm") { module += size } else { scripts += size }
+    for file in &first {
+        if file.extension().is_some_and(|e| e == "wasm") { module += size(file)? } else { scripts += size(file)? }
     }
     let total = module + scripts;
     println!(
@@ -137,10 +139,37 @@ fn measure(dist: &Path) -> Result<(), Failure> {
         module / 1000,
         scripts / 1000
     );
+    let entries = fs::read_dir(dist).map_err(|error| failed(dist, &error))?;
+    let mut entries: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    entries.sort();
+    for entry in entries.iter().filter(|entry| is_script(entry) && !first.contains(*entry)) {
+        let more: usize = loaded(entry)?.difference(&first).map(size).sum::<Result<usize, Failure>>()?;
+        println!("  {} adds {:.1} KB", entry.file_stem().unwrap_or_default().display(), more as f64 / 1000.0);
+    }
     if total > GZIPPED_KB_MAX * 1000 {
         return Err(Failure::new("the package is larger than it may be"));
     }
     Ok(())
+}
+
+fn is_script(file: &Path) -> bool {
+    file.extension().is_some_and(|extension| extension == "js")
+}
+
+/// A script and all that it names in quotes and is there, relative to it: what it imports, and what its workers and modules are.
+fn loaded(entry: &Path) -> Result<BTreeSet<PathBuf>, Failure> {
+    let (mut found, mut next) = (BTreeSet::new(), vec![entry.to_path_buf()]);
+    while let Some(file) = next.pop() {
+        if is_script(&file) {
+            let text = fs::read_to_string(&file).map_err(|error| failed(&file, &error))?;
+            let beside = file.parent().unwrap_or(&file);
+            let named = text.split(['"', '\'']).filter(|name| name.ends_with(".js") || name.ends_with(".wasm"));
+            let paths = named.filter_map(|name| beside.join(name).canonicalize().ok());
+            next.extend(paths.filter(|path| !found.contains(path) && *path != file));
+        }
+        found.insert(file);
+    }
+    Ok(found)
 }
 
 /// All files under a folder.

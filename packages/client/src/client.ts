@@ -1,17 +1,14 @@
-/** The client as a page holds it: connecting, documents, online and offline, closing. */
+/** The client as a page holds it: connecting, documents, online and offline, closing. The engine is in a worker. */
 
+import { Channel, type News } from "./channel.js";
 import { SyncDocument } from "./document.js";
-import { Driver, type DriverEvent, type TokenSource } from "./driver.js";
+import type { Frame, TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
-import { PresenceHub } from "./presence.js";
-import { type ClientStatus, NOTHING } from "./status.js";
-import { IndexedDbStore } from "./store/indexeddb.js";
-import { MemoryStore } from "./store/memory.js";
-import type { LocalStore } from "./store/store.js";
-import { hasLocks, Tabs } from "./tabs.js";
+import { type ClientStatus, type Status, withEdits } from "./status.js";
 import { Counter, Text } from "./values.js";
-import load from "./wasm/rejoin.js";
+import { errorOf, type InitKey, type Inspected, type Traffic } from "./wire.js";
+import type { Held, OutboxEntry } from "./wasm/rejoin.js";
 
 /** What `connect` may be told. */
 export type ConnectOptions = {
@@ -37,26 +34,13 @@ export type OpenOptions<T> = {
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   checkUrl(url);
-  await engine();
-  const { store, tabs } = await openStore(`rejoin:${options.store ?? "default"}`);
+  const channel = await Channel.open();
   try {
-    return await Client.start(url, options, store, tabs);
+    return await Client.start(url, options, channel);
   } catch (error) {
-    store.close();
-    tabs?.leave();
+    channel.end(new RejoinError("closed", "the client could not be started"));
     throw error;
   }
-}
-
-let loaded: Promise<unknown> | undefined;
-
-/** Loads the engine, once for the page; after a failure the next call tries again. */
-function engine(): Promise<unknown> {
-  loaded ??= load().catch((error: unknown) => {
-    loaded = undefined;
-    throw error;
-  });
-  return loaded;
 }
 
 function checkUrl(url: string): void {
@@ -66,91 +50,99 @@ function checkUrl(url: string): void {
   }
 }
 
-async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {
-  // Without locks two tabs would write to one store under one identity. Without storage there is nothing to share.
-  if (!hasLocks() || !globalThis.indexedDB) return { store: new MemoryStore(), tabs: undefined };
-  const tabs = await Tabs.join(name);
-  try {
-    return { store: await IndexedDbStore.open(name), tabs };
-  } catch (error) {
-    tabs.leave();
-    // Blocked by the user or by a private window.
-    if (error instanceof Error && /^(SecurityError|InvalidStateError|NotAllowedError):/.test(error.message)) {
-      return { store: new MemoryStore(), tabs: undefined };
-    }
-    throw error instanceof RejoinError ? error : new RejoinError("store-failed", String(error), { cause: error });
-  }
-}
+/** A client as one that looks into it sees it: plain data. */
+export type Diagnosis = {
+  readonly url: string;
+  readonly status: ClientStatus;
+  /** This tab's number on the store; none where it is alone. */
+  readonly tab: number | undefined;
+  /** What went over this tab's connections since the client was connected. */
+  readonly traffic: { readonly in: Traffic; readonly out: Traffic };
+  readonly documents: readonly DocumentDiagnosis[];
+};
+export type DocumentDiagnosis = Held & { readonly name: string; readonly status: Status; readonly outbox: readonly OutboxEntry[] };
 
 /** A client: documents on this device, and a connection to a server whenever there is one. */
 export class Client {
-  readonly #driver: Driver;
-  readonly #storage: "device" | "memory";
-  readonly #tabs: Tabs | undefined;
-  #presence: PresenceHub | undefined;
-  readonly #documents = new Map<number, Opened>();
+  readonly #channel: Channel;
+  readonly #token: TokenSource | undefined;
+  readonly #documents = new Map<number, SyncDocument<never>>();
+  readonly #opened = new Map<string, Promise<SyncDocument<never>>>();
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
+  readonly #watchers = new Set<(frame: Frame) => void>();
+  readonly #url: string;
   readonly #page = new AbortController();
-  #status = NOTHING;
-  #storeFailure: string | undefined;
+  #status: ClientStatus;
+  #failure: Error | undefined;
   #persisting = false;
   #announced = false;
 
-  private constructor(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined) {
-    this.#storage = store.durable ? "device" : "memory";
-    this.#tabs = tabs;
-    const settings = { url, token: options.token, online: !options.offline };
-    this.#driver = new Driver(settings, store, tabs, (event) => this.#handle(event));
+  private constructor(url: string, channel: Channel, token: TokenSource | undefined, status: ClientStatus) {
+    this.#url = url;
+    this.#channel = channel;
+    this.#token = token;
+    this.#status = status;
+    channel.listen((news) => this.#handle(news));
+    const { signal } = this.#page;
+    const changed = () => channel.send({ kind: "network" });
+    const hidden = () => {
+      this.#flush();
+      channel.send({ kind: "hidden" });
+    };
+    globalThis.addEventListener?.("online", changed, { signal });
+    globalThis.addEventListener?.("pagehide", () => {
+      this.#flush();
+      channel.send({ kind: "leave" });
+    }, { signal });
+    globalThis.document?.addEventListener("visibilitychange", () => (document.hidden ? hidden() : changed()), { signal });
   }
 
   /** @internal */
-  static async start(url: string, options: ConnectOptions, store: LocalStore, tabs: Tabs | undefined): Promise<Client> {
-    const client = new Client(url, options, store, tabs);
-    client.#presence = new PresenceHub(client.#driver, tabs?.name);
-    await client.#driver.until(() => {
-      if (client.#storeFailure !== undefined) throw new RejoinError("store-failed", client.#storeFailure);
-      return client.#driver.peek((engine) => engine.isIdentified()) || undefined;
-    });
-    const { signal } = client.#page;
-    const changed = () => client.#driver.networkChanged();
-    globalThis.addEventListener?.("online", changed, { signal });
-    globalThis.addEventListener?.("pagehide", () => client.#leave(), { signal });
-    globalThis.document?.addEventListener("visibilitychange", () => document.hidden || changed(), { signal });
+  static async start(url: string, { store = "default", token, offline }: ConnectOptions, channel: Channel): Promise<Client> {
+    const asksToken = typeof token === "function";
+    const settings = { url, store, online: !offline, token: asksToken ? undefined : token, asksToken };
+    const early: News[] = [];
+    channel.listen((news) => void early.push(news));
+    const status = await channel.call<ClientStatus>({ do: "start", settings });
+    const client = new Client(url, channel, token, status);
+    for (const news of early) client.#handle(news);
     return client;
   }
 
   /**
-   * Opens a document and waits until it is read from this device; a name never used gives an empty one. Needs no network. Opening it
-   * again gives the same object.
+   * Opens a document and waits until it can be read: as it was seen last on this device, as long as its history is still being loaded
+   * (`status.loading`). A name never used gives an empty one. Needs no network. Opening it again gives the same object.
    */
   async open<T extends object = Record<string, unknown>, P = unknown>(
     name: string,
     options: OpenOptions<T> = {},
   ): Promise<SyncDocument<T, P>> {
-    const id = this.#driver.turn((engine, now) => engine.open(now, name));
-    let opened = this.#documents.get(id);
-    if (!opened) {
-      const onClose = () => void this.#documents.delete(id);
-      const document = new SyncDocument(this.#driver, this.#presence as PresenceHub, id, name, onClose) as SyncDocument<never>;
-      opened = { document, ready: false, failure: undefined };
-      this.#documents.set(id, opened);
+    this.#check();
+    const init = Object.entries(options.init ?? {}).map(([key, value]) => initKey(key, value));
+    const held = this.#opened.get(name);
+    if (held) {
+      const document = await held;
+      await document.init(init);
+      return document as unknown as SyncDocument<T, P>;
     }
-    const { document } = opened;
-    await this.#driver.until(() => {
-      if (opened.failure !== undefined) {
-        this.#documents.delete(id);
-        throw new RejoinError("store-failed", opened.failure);
-      }
-      return opened.ready || undefined;
-    });
-    for (const [key, value] of Object.entries(options.init ?? {})) this.#init(id, key, value);
-    return document as unknown as SyncDocument<T, P>;
+    const opening = this.#open(name, init);
+    this.#opened.set(name, opening);
+    opening.catch(() => this.#opened.delete(name));
+    return (await opening) as unknown as SyncDocument<T, P>;
+  }
+
+  async #open(name: string, init: InitKey[]): Promise<SyncDocument<never>> {
+    await this.#closing.get(name);
+    const document = await this.#channel.call<number>({ do: "open", name, init });
+    return this.#documents.get(document) as SyncDocument<never>;
   }
 
   /** Where all open documents stand together: the worst of their states, the sums of their counts. */
   get status(): ClientStatus {
-    this.#status = this.#driver.status((engine) => engine.overall(), this.#status);
-    return { ...this.#status, storage: this.#storage, connected: this.#driver.connected, leads: this.#driver.leads };
+    let edits = 0;
+    for (const document of this.#documents.values()) edits += document.edits;
+    return withEdits(this.#status, edits);
   }
 
   /** Calls `listener` now and whenever the status may have changed. Gives what ends the subscription. */
@@ -161,14 +153,38 @@ export class Client {
     return () => void this.#subscribers.delete(subscriber);
   }
 
+  /** Everything that an inspector shows, as it is now. */
+  async inspect(): Promise<Diagnosis> {
+    this.#check();
+    const { tab, traffic, held } = await this.#channel.call<Inspected>({ do: "inspect" });
+    const documents = held.flatMap(([id, held]) => {
+      const document = this.#documents.get(id);
+      return document ? [{ ...held, name: document.name, status: document.status, outbox: document.outbox }] : [];
+    });
+    return { url: this.#url, status: this.status, tab, traffic, documents };
+  }
+
+  /** Calls `listener` with each message that goes over this tab's connection. Gives what ends it. */
+  watchFrames(listener: (frame: Frame) => void): () => void {
+    const watcher = (frame: Frame) => listener(frame);
+    this.#watchers.add(watcher);
+    this.#channel.send({ kind: "watch", frames: true });
+    return () => {
+      this.#watchers.delete(watcher);
+      if (this.#watchers.size === 0) this.#channel.send({ kind: "watch", frames: false });
+    };
+  }
+
   /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
   goOffline(): void {
-    this.#driver.turn((engine, now) => engine.setOnline(now, false));
+    this.#check();
+    this.#channel.send({ kind: "online", online: false });
   }
 
   /** Connects now, and again whenever the connection is lost. */
   goOnline(): void {
-    this.#driver.turn((engine, now) => engine.setOnline(now, true));
+    this.#check();
+    this.#channel.send({ kind: "online", online: true });
   }
 
   /**
@@ -176,54 +192,93 @@ export class Client {
    * stays in the outbox for the next time. If saving fails the client stays open and goes on trying.
    */
   async close(): Promise<void> {
-    await this.#driver.close();
-    this.#presence?.close();
+    if (this.#page.signal.aborted) return;
+    this.#flush();
+    await this.#channel.call({ do: "close" });
+    this.#end();
+    this.#channel.end(new RejoinError("closed", "the client is closed"));
+  }
+
+  /**
+   * For tests and demonstrations: ends the worker at once, with nothing written that is not written yet, as a crash of it would. All
+   * documents then say `failed`; the next `connect`, of this page or another, finds what was saved on this device.
+   */
+  crash(): void {
+    this.#channel.fail(new RejoinError("engine-failed", "the worker was ended: reload the page"));
+  }
+
+  #check(): void {
+    if (this.#failure) throw this.#failure;
+    if (this.#page.signal.aborted) throw new RejoinError("closed", "the client is closed");
+  }
+
+  #end(): void {
     this.#page.abort();
-    for (const { document } of this.#documents.values()) document.ended();
+    for (const document of this.#documents.values()) document.ended();
     this.#documents.clear();
+    this.#opened.clear();
     this.#subscribers.clear();
-    this.#tabs?.leave();
   }
 
-  /** The page ends. */
-  #leave(): void {
-    this.#presence?.leave();
-    this.#driver.leaveTabs();
+  #flush(): void {
+    for (const document of this.#documents.values()) document.commit();
   }
 
-  #init(id: number, key: string, value: unknown): void {
-    const [kind, start] =
-      value instanceof Counter
-        ? (["counter", value.value] as const)
-        : ([value instanceof Text ? "text" : Array.isArray(value) ? "list" : "map", undefined] as const);
-    const empty = value instanceof Counter || (value instanceof Text ? value.length : Object.keys(value as object).length) === 0;
-    if (!empty) throw new RejoinError("bad-value", `init.${key}: only what is empty is the same on all devices`);
-    this.#driver.turn((engine, now) => engine.init(now, id, key, kind, start));
-  }
-
-  #handle(event: DriverEvent): void {
-    if (event.kind === "storage-failed") this.#storeFailure = event.reason;
-    if (event.kind === "saved") this.#persist();
-    if (event.kind === "emitted") return this.#presence?.heard(event.document, event.from, event.payload);
-    if (event.kind === "connection" || event.kind === "ready") this.#presence?.turned();
-    if ("document" in event) {
-      const opened = this.#documents.get(event.document);
-      if (opened) {
-        if (event.kind === "ready") opened.ready = true;
-        if (event.kind === "failed") opened.failure = event.reason;
-        else opened.document.handle(event);
+  #handle(news: News): void {
+    switch (news.kind) {
+      case "opened": {
+        const { name, opening } = news;
+        const document = new SyncDocument<never>(this.#channel, name, opening, {
+          edited: () => this.#announce(),
+          close: () => this.#close(opening.document, name),
+        });
+        this.#documents.set(opening.document, document);
+        return;
       }
-    } else {
-      for (const { document, ready } of this.#documents.values()) if (ready) document.announce();
+      case "come":
+      case "done":
+      case "state":
+      case "peers":
+        this.#documents.get(news.document)?.handle(news);
+        break;
+      case "client":
+        this.#status = news.status;
+        if (news.persist) this.#persist();
+        break;
+      case "frame":
+        callAll(this.#watchers, news.frame);
+        return;
+      case "token":
+        void this.#answerToken(news.call);
+        return;
+      case "failed":
+        this.#failure = errorOf(news.failure);
+        this.#status = { ...this.#status, state: "failed", connected: false };
+        for (const document of this.#documents.values()) document.failed(this.#failure);
+        this.#channel.end(this.#failure);
     }
     this.#announce();
   }
 
-  /** Once there is something to keep, the browser is asked not to drop it when it needs room. */
+  #close(document: number, name: string): void {
+    this.#documents.delete(document);
+    this.#opened.delete(name);
+    const closing = this.#channel.call<void>({ do: "close-document", document }).catch(() => undefined);
+    this.#closing.set(name, closing);
+    void closing.then(() => this.#closing.get(name) === closing && this.#closing.delete(name));
+  }
+
+  async #answerToken(call: number): Promise<void> {
+    const source = this.#token;
+    const fetched = typeof source === "function" ? (async () => source())() : Promise.resolve(source);
+    // A token that can't be had ends the attempt; the next one asks again.
+    this.#channel.send({ kind: "token", call, token: await fetched.catch(() => undefined) });
+  }
+
+  /** Whether the browser agrees changes nothing here. */
   #persist(): void {
-    if (this.#persisting || this.#storage === "memory") return;
+    if (this.#persisting) return;
     this.#persisting = true;
-    // Whether it agrees changes nothing here.
     void navigator.storage?.persist?.().catch(() => false);
   }
 
@@ -233,10 +288,14 @@ export class Client {
     queueMicrotask(() => {
       this.#announced = false;
       if (this.#page.signal.aborted || this.#subscribers.size === 0) return;
-      const status = this.status;
-      callAll(this.#subscribers, status);
+      callAll(this.#subscribers, this.status);
     });
   }
 }
 
-type Opened = { document: SyncDocument<never>; ready: boolean; failure: string | undefined };
+function initKey(key: string, value: unknown): InitKey {
+  if (value instanceof Counter) return { key, kind: "counter", start: value.value };
+  const empty = (value instanceof Text ? value.length : Object.keys(value as object).length) === 0;
+  if (!empty) throw new RejoinError("bad-value", `init.${key}: only what is empty is the same on all devices`);
+  return { key, kind: value instanceof Text ? "text" : Array.isArray(value) ? "list" : "map", start: undefined };
+}

@@ -4,7 +4,7 @@
  * Owns how texts and lists are aligned. Looks at values alone: what came back to what it was has not changed.
  */
 
-import type { Kinds } from "./draft.js";
+import { isWithin } from "./values.js";
 import type { Path } from "./wasm/rejoin.js";
 
 /**
@@ -20,6 +20,12 @@ export type Patch =
   | { readonly kind: "splice"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: readonly unknown[] }
   /** In the text at `path` characters have gone or come. */
   | { readonly kind: "text"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: string };
+
+/** What a string or number in a value may be beyond that. */
+export type Kind = "text" | "counter";
+
+/** Texts and counters by the container that they stand in: as values they look like strings and numbers. */
+export type Kinds = WeakMap<object, Map<string | number, Kind>>;
 
 /** A value, and which strings in it are texts and which numbers counters. */
 export type Shown = { readonly value: object; readonly kinds: Kinds };
@@ -93,12 +99,26 @@ type Items = Record<string | number, unknown>;
 /** Which splices, one after the other, make one text the other. They keep characters whole. */
 export function texts(old: string, now: string): { index: number; deleted: number; inserted: string; removed: string }[] {
   if (old === now) return [];
-  const [before, after] = [Array.from(old), Array.from(now)];
+  // Of a long text little differs: only that is taken apart.
+  const [head, tail] = common(old, now);
+  const [before, after] = [old, now].map((text) => Array.from(text.slice(head, text.length - tail))) as [string[], string[]];
   const starts = unitsOf(after);
   return hunks(before.length, after.length, (at, nowAt) => before[at] === after[nowAt]).map(({ from, to, newFrom, newTo }) => {
     const removed = before.slice(from, to).join("");
-    return { index: starts[newFrom] as number, deleted: removed.length, inserted: after.slice(newFrom, newTo).join(""), removed };
+    return { index: head + (starts[newFrom] as number), deleted: removed.length, inserted: after.slice(newFrom, newTo).join(""), removed };
   });
+}
+
+/** How many units two texts have in common at their ends, characters kept whole. */
+function common(old: string, now: string): [head: number, tail: number] {
+  const shorter = Math.min(old.length, now.length);
+  let head = 0;
+  while (head < shorter && old.charCodeAt(head) === now.charCodeAt(head)) head += 1;
+  if (isWithin(old, head) || isWithin(now, head)) head -= 1;
+  let tail = 0;
+  while (tail < shorter - head && old.charCodeAt(old.length - 1 - tail) === now.charCodeAt(now.length - 1 - tail)) tail += 1;
+  if (isWithin(old, old.length - tail) || isWithin(now, now.length - tail)) tail -= 1;
+  return [head, tail];
 }
 
 function unitsOf(characters: string[]): number[] {
@@ -107,7 +127,7 @@ function unitsOf(characters: string[]): number[] {
   return starts;
 }
 
-export function kindOf(shown: Shown, at: string | number): "text" | "counter" | undefined {
+export function kindOf(shown: Shown, at: string | number): Kind | undefined {
   return shown.kinds.get(shown.value)?.get(at);
 }
 

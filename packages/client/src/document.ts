@@ -1,15 +1,24 @@
-/** An open document as a page holds it: read, change, wait, watch, and settle what the server would not have. */
+/** An open document as a page holds it: a mirror of the value, edited at once; what it takes to settle edits is in the worker. */
 
+import type { Channel } from "./channel.js";
 import { diff, type Patch, type Shown } from "./diff.js";
-import { type Kinds, record } from "./draft.js";
-import type { Driver } from "./driver.js";
+import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
-import { Presence, type PresenceHub } from "./presence.js";
-import { NOTHING, type Status } from "./status.js";
-import { Undo } from "./undo.js";
+import { checkSize, OUTBOX_CHANGES_MAX } from "./limits.js";
+import { edited, shownOf } from "./mirror.js";
+import { Presence } from "./presence.js";
+import { rebase } from "./rebase.js";
+import { type Status, withEdits } from "./status.js";
 import type { Value } from "./values.js";
-import type { EngineEvent, OutboxEntry, Path, Replica, Version } from "./wasm/rejoin.js";
+import { type Answer, type DocumentState, errorOf, type InitKey, type Opening } from "./wire.js";
+import type { Edit, NewValue, OutboxEntry, Path, Version } from "./wasm/rejoin.js";
+
+/** Typing in one text becomes one change as long as it pauses no longer than this, and goes on no longer than that. */
+const PAUSE_MS = 50;
+const BURST_MS_MAX = 100;
+/** The worker is told how much the page has seen of what came, once for so many batches. */
+const SEEN_EVERY = 16;
 
 /** Names an edit, to wait for it. */
 export type ChangeId = number & { readonly changeId: unique symbol };
@@ -25,72 +34,98 @@ export type Snapshot<T> = {
   readonly patches: readonly Patch[];
 };
 
+/** Edits that the worker has not answered. Only the last one may still grow. */
+type Burst = { first: number; change: number; edits: Edit[]; posted: boolean; begunAt: number; typing: string | undefined };
+
+type Context = { edited: () => void; close: () => void };
+
+type Heard = Extract<Answer, { kind: "come" | "done" | "state" | "peers" }>;
+
 /** A document of type `T`, in which presence is of type `P`. */
 export class SyncDocument<T extends object = Record<string, unknown>, P = unknown> {
   /** The document's name. */
   readonly name: string;
   /** Who else has the document open, and what they say of themselves. */
   readonly presence: Presence<P>;
-  readonly #driver: Driver;
+  readonly #channel: Channel;
   readonly #id: number;
-  readonly #hub: PresenceHub;
-  readonly #onClose: () => void;
-  readonly #undo: Undo;
+  readonly #context: Context;
   readonly #subscribers = new Set<(news: News) => void>();
   readonly #waiting = new Set<Waiting>();
-  #shown: Shown | undefined;
-  #stale = true;
-  #status = NOTHING;
+  readonly #refused = new Map<number, Error>();
+  /** The value as the worker has it, for what this page has seen. */
+  #base: Shown;
+  /** How many batches that came from elsewhere are in it. */
+  #seen: number;
+  #refusals = 0;
+  #bursts: Burst[] = [];
+  #shown: Shown;
+  #state: DocumentState;
+  #outbox: readonly OutboxEntry[];
+  #change = 0;
+  #pause: ReturnType<typeof setTimeout> | undefined;
   #announced = false;
-  #saved = 0;
-  #acknowledged = 0;
+  #failure: Error | undefined;
   #closed = false;
 
   /** @internal */
-  constructor(driver: Driver, hub: PresenceHub, id: number, name: string, onClose: () => void) {
-    this.#driver = driver;
-    this.#hub = hub;
-    this.#id = id;
+  constructor(channel: Channel, name: string, opening: Opening, context: Context) {
+    this.#channel = channel;
     this.name = name;
-    this.presence = new Presence(hub, name);
-    this.#onClose = onClose;
-    this.#undo = new Undo({
-      shown: () => this.#read(),
-      cursor: (path, index) => driver.peek((engine) => engine.cursor(id, path, index, false)),
-      exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
-      position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
-      edit: (edits) => void driver.turn((engine, now) => engine.change(now, Date.now(), id, edits)),
-    });
+    this.#id = opening.document;
+    this.#context = context;
+    this.#base = shownOf(opening.value);
+    this.#shown = this.#base;
+    this.#seen = opening.base;
+    this.#state = opening.state;
+    this.#outbox = opening.state.outbox ?? [];
+    const document = this.#id;
+    this.presence = new Presence<P>((value, ttl) => channel.send({ kind: "presence", document, value, ttl }), opening.peers);
   }
 
   /** The value now, own edits included; frozen. Another object after each change. */
   get value(): Value<T> {
-    return this.#read().value as Value<T>;
+    return this.#shown.value as Value<T>;
   }
 
   /** Where the document stands. */
   get status(): Status {
     this.#check();
-    this.#status = this.#driver.status((engine) => engine.status(this.#id), this.#status);
-    return this.#status;
+    return withEdits(this.#state.status, this.#bursts.length);
   }
 
-  /** The changes that the server is not known to have, oldest first, rejected ones last. */
+  /** The changes that the server is not known to have, oldest first, rejected ones last. What was edited in the last moment is not yet a change. */
   get outbox(): readonly OutboxEntry[] {
-    return this.#driver.peek((engine) => engine.outbox(this.#id));
+    return this.#outbox;
   }
 
   /**
    * Edits the document at once, with or without a network: all that `write` does to the draft is one change. If it throws, or the
-   * change is refused, nothing is changed. Gives an id to wait for.
+   * change is refused, nothing is changed. Gives an id to wait for. Typing in one text without a pause becomes one change.
    */
   change(write: (draft: T) => void): ChangeId {
     this.#check();
-    const before = this.#read();
-    const edits = record(before.value, before.kinds, write);
-    const change = this.#driver.turn((engine, now) => engine.change(now, Date.now(), this.#id, edits)) as ChangeId;
-    this.#undo.changed(before, this.#driver.now());
-    return change;
+    if (this.#failure) throw this.#failure;
+    const edits = record(this.#shown.value, this.#shown.kinds, write);
+    checkSize(edits);
+    const { pending, rejected } = this.status;
+    if (pending + rejected >= OUTBOX_CHANGES_MAX) throw new RejoinError("outbox-full", "the outbox is full");
+    if (edits.length === 0) return this.#change as ChangeId;
+    this.#change += 1;
+    this.#shown = edited(this.#shown, edits);
+    this.#add(edits);
+    this.announce();
+    return this.#change as ChangeId;
+  }
+
+  /** Ends the burst of typing that goes on: it becomes a change now. */
+  commit(): void {
+    clearTimeout(this.#pause);
+    const burst = this.#bursts.at(-1);
+    if (!burst || burst.posted || this.#failure) return;
+    burst.posted = true;
+    const { change, edits } = burst;
+    this.#channel.send({ kind: "edit", document: this.#id, base: this.#seen, refused: this.#refusals, change, edits });
   }
 
   /**
@@ -98,59 +133,53 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
    * a key is put back only if it still holds what was put there, and of texts and lists only what was inserted here goes. Typing without
    * a pause is one change. False if there is none.
    */
-  undo(): boolean {
-    this.#check();
-    return this.#undo.undo();
+  undo(): Promise<boolean> {
+    return this.#ask({ do: "undo", document: this.#id });
   }
 
   /** Takes back the last `undo`, unless something was changed here since. False if there is none. */
-  redo(): boolean {
-    this.#check();
-    return this.#undo.redo();
+  redo(): Promise<boolean> {
+    return this.#ask({ do: "redo", document: this.#id });
   }
 
   /** Whether this page has changed something that was not undone. */
   get canUndo(): boolean {
-    return this.#undo.canUndo;
+    return this.#state.canUndo || this.#bursts.length > 0;
   }
 
   /** Whether something was undone, and nothing changed since. */
   get canRedo(): boolean {
-    return this.#undo.canRedo;
+    return this.#state.canRedo && this.#bursts.length === 0;
   }
 
   /**
    * A cursor for the character or element at `index` of the text or list at `path`, such as `["notes", 0, "body"]`; for the end if it is
    * there. If what it stands at is removed it stands at what comes next.
    */
-  cursor(path: Path, index: number): Cursor {
+  async cursor(path: Path, index: number): Promise<Cursor> {
     this.#check();
-    return this.#driver.peek((engine) => engine.cursor(this.#id, path, index, true)) as Cursor;
+    this.commit();
+    return this.#ask<Cursor>({ do: "cursor", document: this.#id, base: this.#seen, path, index });
   }
 
   /** Where a cursor stands now, made here or elsewhere. `undefined` if the document does not have its place, or not yet. */
-  position(cursor: Cursor): number | undefined {
-    this.#check();
-    return this.#driver.peek((engine) => engine.position(this.#id, cursor));
+  position(cursor: Cursor): Promise<number | undefined> {
+    return this.#ask({ do: "position", document: this.#id, cursor });
   }
 
   /** All changes that this device has, each after those that its author had seen. */
-  get history(): readonly Version[] {
-    this.#check();
-    return this.#driver.peek((engine) => engine.history(this.#id));
+  get history(): Promise<readonly Version[]> {
+    return this.#ask({ do: "history", document: this.#id });
   }
 
   /** The value as the author of a change saw it, that change included; what others did meanwhile is not in it. */
-  at(change: string): Value<T> {
-    this.#check();
-    const shown = this.#show((engine, special) => engine.valueAt(this.#id, change, special));
-    if (!shown) throw new RejoinError("bad-value", `the document has no change ${change}`);
-    return shown.value as Value<T>;
+  async at(change: string): Promise<Value<T>> {
+    return shownOf(await this.#ask<NewValue>({ do: "at", document: this.#id, change })).value as Value<T>;
   }
 
   /** Waits until an edit is saved on this device, from where it survives any crash. */
   saved(change: ChangeId): Promise<void> {
-    return this.#wait(() => this.#saved >= change);
+    return this.#wait(change, () => this.#state.saved >= change);
   }
 
   /**
@@ -158,7 +187,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
    * as long as there is no network.
    */
   acknowledged(change: ChangeId): Promise<void> {
-    return this.#wait(() => this.#acknowledged >= change);
+    return this.#wait(change, () => this.#state.acknowledged >= change);
   }
 
   /**
@@ -166,7 +195,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
    */
   subscribe(listener: (snapshot: Snapshot<T>) => void): () => void {
     this.#check();
-    let last = this.#read();
+    let last = this.#shown;
     // A function of its own, so that one listener can subscribe twice.
     const subscriber = ({ shown, status, diff }: News) => {
       const before = last;
@@ -186,57 +215,78 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   /** Writes a rejected change again and pushes it once more. False if there is no such change, or nothing of it can be written. */
-  retry(change: string): boolean {
-    return this.#driver.turn((engine, now) => engine.retry(now, this.#id, change));
+  retry(change: string): Promise<boolean> {
+    return this.#ask({ do: "retry", document: this.#id, change });
   }
 
   /** Lets a rejected change go, or takes back one that was not sent. What was edited on top of it is kept. False if there is none. */
-  discard(change: string): boolean {
-    return this.#driver.turn((engine, now) => engine.discard(now, this.#id, change));
+  discard(change: string): Promise<boolean> {
+    return this.#ask({ do: "discard", document: this.#id, change });
   }
 
   /** The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere. */
-  export(): Uint8Array {
-    return this.#driver.peek((engine) => engine.export(this.#id));
+  export(): Promise<Uint8Array> {
+    return this.#ask({ do: "export", document: this.#id });
   }
 
   /** Closes the document. What is not saved yet still will be; what is unsent is sent when it is open again. */
   close(): void {
     if (this.#closed) return;
-    this.#hub.left(this.name);
-    this.#onClose();
-    this.#driver.turn((engine) => engine.close(this.#id));
+    this.commit();
+    this.#context.close();
     this.ended();
   }
 
+  /** @internal Edits that the engine does not have yet. */
+  get edits(): number {
+    return this.#bursts.length;
+  }
+
+  /** @internal Creates root keys. */
+  async init(init: InitKey[]): Promise<void> {
+    if (init.length > 0) await this.#ask({ do: "init", document: this.#id, init });
+  }
+
   /** @internal */
-  handle(event: EngineEvent): void {
-    if (event.kind === "saved") this.#saved = Math.max(this.#saved, event.change);
-    if (event.kind === "acknowledged") this.#acknowledged = Math.max(this.#acknowledged, event.change);
-    if (event.kind === "changed") {
-      this.#stale = true;
-      if (!event.local) this.#undo.otherChanged();
+  handle(heard: Heard): void {
+    if (this.#closed) return;
+    if (heard.kind === "peers") return this.presence.heard(heard.peers);
+    if (heard.kind === "come") this.#came(heard.edits);
+    else if (heard.kind === "done") this.#answered(heard);
+    else {
+      this.#state = heard.state;
+      this.#outbox = heard.state.outbox ?? this.#outbox;
     }
     this.#settle();
     this.announce();
   }
 
-  /** @internal Tells subscribers, once however much happens before they are told. */
+  /** @internal */
   announce(): void {
     if (this.#announced) return;
     this.#announced = true;
+    this.#context.edited();
     queueMicrotask(() => {
       this.#announced = false;
-      // Without a subscriber there is nobody to read for; a document that is still being loaded has none.
       if (this.#closed || this.#subscribers.size === 0) return;
       callAll(this.#subscribers, this.#news());
     });
   }
 
+  /** @internal The engine has stopped. */
+  failed(error: Error): void {
+    this.#failure = error;
+    this.#state = { ...this.#state, status: { ...this.#state.status, state: "failed" } };
+    this.#settle();
+    this.announce();
+  }
+
   /** @internal Nothing more will come. */
   ended(): void {
     this.#closed = true;
+    clearTimeout(this.#pause);
     this.#subscribers.clear();
+    this.presence.ended();
     this.#settle();
   }
 
@@ -244,8 +294,66 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     if (this.#closed) throw new RejoinError("closed", "the document is closed");
   }
 
+  async #ask<R>(ask: Parameters<Channel["call"]>[0]): Promise<R> {
+    this.#check();
+    if (this.#failure) throw this.#failure;
+    this.commit();
+    return this.#channel.call<R>(ask);
+  }
+
+  /** Keeps edits until they are a change: those of one burst of typing together. */
+  #add(edits: Edit[]): void {
+    const now = performance.now();
+    const typing = typedIn(edits);
+    const last = this.#bursts.at(-1);
+    const goesOn = last && !last.posted && typing !== undefined && last.typing === typing;
+    if (goesOn) {
+      last.edits = [...last.edits, ...edits];
+      last.change = this.#change;
+    } else {
+      this.commit();
+      this.#bursts.push({ first: this.#change, change: this.#change, edits, posted: false, begunAt: now, typing });
+    }
+    clearTimeout(this.#pause);
+    const { begunAt } = this.#bursts.at(-1) as Burst;
+    const hidden = globalThis.document?.hidden;
+    const wait = typing === undefined || hidden ? 0 : Math.min(PAUSE_MS, begunAt + BURST_MS_MAX - now);
+    if (wait > 0) this.#pause = setTimeout(() => this.commit(), wait);
+    else this.commit();
+  }
+
+  /** What has come from elsewhere goes below what was edited here and is not answered yet. */
+  #came(edits: Edit[]): void {
+    let come = edits;
+    for (const burst of this.#bursts) [burst.edits, come] = rebase(burst.edits, come);
+    this.#seen += 1;
+    this.#base = edited(this.#base, edits);
+    this.#show();
+    if (this.#seen % SEEN_EVERY === 0) this.#channel.send({ kind: "seen", document: this.#id, base: this.#seen });
+  }
+
+  #answered({ change, edits, refused }: Extract<Heard, { kind: "done" }>): void {
+    if (refused) this.#refuse(change, errorOf(refused));
+    else this.#bursts = this.#bursts.filter((burst) => burst.change > change);
+    this.#base = edited(this.#base, edits);
+    this.#show();
+  }
+
+  /** What was edited on top of what was refused has no ground any more. */
+  #refuse(change: number, error: Error): void {
+    this.#refusals += 1;
+    const gone = this.#bursts.filter((burst) => burst.change <= change || !burst.posted);
+    for (const { first, change: last } of gone) for (let id = first; id <= last; id += 1) this.#refused.set(id, error);
+    this.#bursts = this.#bursts.filter((burst) => !gone.includes(burst));
+    reportError(error);
+  }
+
+  #show(): void {
+    this.#shown = this.#bursts.reduce((shown, { edits }) => edited(shown, edits), this.#base);
+  }
+
   #news(): News {
-    const shown = this.#read();
+    const shown = this.#shown;
     const known = new Map<Shown, readonly Patch[]>();
     const between = (before: Shown) => {
       const patches = known.get(before) ?? (before === shown ? [] : diff(before, shown));
@@ -255,51 +363,42 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return { shown, status: this.status, diff: between };
   }
 
-  #read(): Shown {
-    if (this.#stale && !this.#closed && !this.#driver.failed) {
-      const shown = this.#show((engine, special) => engine.value(this.#id, special));
-      // A copy in memory that proved damaged is loaded again; until then the last value stands.
-      if (shown) {
-        this.#shown = shown;
-        this.#stale = false;
-      }
-    }
-    if (!this.#shown) throw new RejoinError("not-ready", "the document is not loaded");
-    return this.#shown;
-  }
-
-  #show(read: (engine: Replica, special: Special) => unknown): Shown | undefined {
-    const kinds: Kinds = new WeakMap();
-    const value = this.#driver.peek((engine) =>
-      read(engine, (container, key, kind) => {
-        const known = kinds.get(container) ?? new Map<string | number, "text" | "counter">();
-        kinds.set(container, known.set(key, kind));
-      }),
-    );
-    return value === undefined ? undefined : { value: value as object, kinds };
-  }
-
-  #wait(reached: () => boolean): Promise<void> {
+  #wait(change: number, reached: () => boolean): Promise<void> {
+    this.commit();
     return new Promise((resolve, reject) => {
-      this.#waiting.add({ reached, resolve, reject });
+      this.#waiting.add({ change, reached, resolve, reject });
       this.#settle();
     });
   }
 
   #settle(): void {
     for (const waiting of this.#waiting) {
-      const reached = waiting.reached();
-      if (!reached && !this.#closed) continue;
+      const error = this.#why(waiting);
+      if (error === null) continue;
       this.#waiting.delete(waiting);
-      if (reached) waiting.resolve();
-      else waiting.reject(new RejoinError("closed", "the document is closed"));
+      if (error) waiting.reject(error);
+      else waiting.resolve();
     }
+  }
+
+  /** Why a wait is over: reached, or in vain; `null` if it is not. */
+  #why({ change, reached }: Waiting): Error | undefined | null {
+    const refused = this.#refused.get(change);
+    if (refused) return refused;
+    if (reached()) return undefined;
+    if (this.#failure) return this.#failure;
+    return this.#closed ? new RejoinError("closed", "the document is closed") : null;
   }
 }
 
-type Special = (container: object, key: string | number, kind: "text" | "counter") => void;
+/** The text that edits are typed in, if they are nothing else. */
+function typedIn(edits: readonly Edit[]): string | undefined {
+  const [first] = edits;
+  const place = JSON.stringify(first?.[1]);
+  return edits.every((edit) => edit[0] === "text" && JSON.stringify(edit[1]) === place) ? place : undefined;
+}
 
 /** What subscribers make their snapshot of. */
 type News = { shown: Shown; status: Status; diff: (before: Shown) => readonly Patch[] };
 
-type Waiting = { reached: () => boolean; resolve: () => void; reject: (error: Error) => void };
+type Waiting = { change: number; reached: () => boolean; resolve: () => void; reject: (error: Error) => void };

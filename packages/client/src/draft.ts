@@ -5,12 +5,10 @@
  * holds at that moment, so that the edits can be done in order anywhere: in this page, or in a worker that has the document.
  */
 
+import type { Kinds } from "./diff.js";
 import { RejoinError } from "./errors.js";
 import { Counter, encode, Text } from "./values.js";
 import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
-
-/** Texts and counters by the container that they stand in: as values they look like strings and numbers. */
-export type Kinds = WeakMap<object, Map<string | number, "text" | "counter">>;
 
 /** Runs `write` on a draft of `value`; gives the edits that it made. */
 export function record<T>(value: object, kinds: Kinds, write: (draft: T) => unknown): Edit[] {

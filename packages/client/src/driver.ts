@@ -8,7 +8,7 @@
 import { RejoinError } from "./errors.js";
 import { Socket } from "./socket.js";
 import { type Status, statusOf } from "./status.js";
-import { type LocalStore, type Row, StoreError } from "./store/store.js";
+import { type LocalStore, type Row, StoreError, type Write } from "./store/store.js";
 import type { Tabs } from "./tabs.js";
 import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
@@ -20,10 +20,20 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A token, or what fetches one before each connection. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean };
+export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean; views: { clear(): Promise<void> } | undefined };
+
+/** A message on the connection, for whoever looks into it. */
+export type Frame = {
+  readonly direction: "in" | "out";
+  readonly bytes: number;
+  /** The number of its first message's kind in the protocol; none if it is no message. */
+  readonly kind: number | undefined;
+  /** When it came or went, in milliseconds since 1970. */
+  readonly at: number;
+};
 
 /** What the page is told. */
-export type DriverEvent = EngineEvent | { kind: "connection" } | { kind: "engine-failed" };
+export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "engine-failed" };
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -64,6 +74,11 @@ export class Driver {
   /** Whether this tab speaks with the server, for all tabs on the store. */
   get leads(): boolean {
     return !this.#tabs || this.#leads;
+  }
+
+  /** Whether it was closed in good order. */
+  get closed(): boolean {
+    return this.#end === "closed";
   }
 
   /** Whether nothing can be asked of the engine any more. */
@@ -132,6 +147,11 @@ export class Driver {
     this.leaveTabs();
     this.#stop("closed");
     this.#engine.free();
+  }
+
+  /** Ends as if the worker had been killed: what is not written yet is not. */
+  crash(): void {
+    if (!this.#end) this.#stop("engine-failed");
   }
 
   /** The page ends: the other tabs need not wait for this one. */
@@ -227,6 +247,7 @@ export class Driver {
         return;
       case "send":
         this.#socket?.send(output.frame);
+        if (this.#connected) this.#passed("out", output.frame);
         return;
       case "disconnect":
         this.#dropSocket();
@@ -249,7 +270,7 @@ export class Driver {
     let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#store.commit(task.writes);
+      else await this.#commit(task.writes);
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
       deposed = code === "deposed";
@@ -267,6 +288,18 @@ export class Driver {
       else if (failure) engine.handleReadFailed(now, task.task, failure);
       else engine.handleRows(now, task.task, rows);
     });
+  }
+
+  /** A device that is full has no room for caches. */
+  async #commit(writes: readonly Write[]): Promise<void> {
+    const { views } = this.#options;
+    try {
+      await this.#store.commit(writes);
+    } catch (error) {
+      if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
+      await views.clear();
+      await this.#store.commit(writes);
+    }
   }
 
   async #connect(): Promise<void> {
@@ -291,9 +324,19 @@ export class Driver {
         this.#setConnected(true);
         this.turn((engine, now) => engine.handleConnected(now));
       },
-      frame: (frame) => this.turn((engine, now) => engine.handleFrame(now, frame)),
+      frame: (frame) => {
+        this.#passed("in", frame);
+        this.turn((engine, now) => engine.handleFrame(now, frame));
+      },
       ended,
     });
+  }
+
+  /** A message is an array of two in CBOR, of which the first is a small number. */
+  #passed(direction: "in" | "out", frame: Uint8Array): void {
+    const [array, first = 24] = frame;
+    const kind = array === 0x82 && first < 24 ? first : undefined;
+    this.#tell({ kind: "frame", frame: { direction, bytes: frame.length, kind, at: Date.now() } });
   }
 
   #dropSocket(): void {

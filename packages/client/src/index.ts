@@ -1,11 +1,12 @@
 /** Offline-first documents: edited on this device with or without a network, and kept in sync with a Rejoin server. */
 
-export { Client, connect, type ConnectOptions, type Init, type OpenOptions } from "./client.js";
+export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiagnosis, type Init, type OpenOptions } from "./client.js";
 export type { Patch } from "./diff.js";
 export { type ChangeId, type Cursor, type Snapshot, SyncDocument } from "./document.js";
-export type { TokenSource } from "./driver.js";
+export type { Frame, TokenSource } from "./driver.js";
 export { type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, Text, type Value } from "./values.js";
 export type { OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export type { Traffic } from "./wire.js";

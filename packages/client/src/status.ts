@@ -20,6 +20,8 @@ export type Status = {
   readonly unsaved: number;
   /** When it was last in sync with the server, if it was since the client was connected. */
   readonly syncedAt: Date | undefined;
+  /** Whether what is shown is what was seen last, while all that was changed since is still being loaded. */
+  readonly loading: boolean;
 };
 
 /** Where the client stands. */
@@ -33,11 +35,18 @@ export type ClientStatus = Status & {
 };
 
 /** Before anything is known. */
-export const NOTHING: Status = { state: "offline", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined };
+export const NOTHING: Status = { state: "offline", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false };
 
 /** The engine's status in the page's terms. */
 export function statusOf(engine: EngineStatus, nowMs: number): Status {
   const { state, pending, rejected, unsaved, syncedAtMs } = engine;
   const syncedAt = syncedAtMs === undefined ? undefined : new Date(Date.now() - (nowMs - syncedAtMs));
-  return { state, pending, rejected, unsaved, syncedAt };
+  return { state, pending, rejected, unsaved, syncedAt, loading: false };
+}
+
+/** A status with edits that the engine does not have yet. */
+export function withEdits<S extends Status>(status: S, edits: number): S {
+  if (edits === 0) return status;
+  const state = status.state === "synced" ? "syncing" : status.state;
+  return { ...status, state, pending: status.pending + edits, unsaved: status.unsaved + edits };
 }

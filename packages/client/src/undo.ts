@@ -7,6 +7,7 @@
  */
 
 import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
+import { crossing, lookUp } from "./mirror.js";
 import { codePoints } from "./values.js";
 import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
 
@@ -126,7 +127,7 @@ export class Undo {
     const kind = kindOf({ value: was.container, kinds: before.kinds }, was.at);
     const counted = patch.kind === "put" && kind === "counter" && this.#counts(now, path, at);
     if (counted) return { kind: "increment", ...place, by: (was.value as number) - (patch.value as number) };
-    const value = was.had ? restored(was.value, kind, before) : undefined;
+    const value = was.had ? crossing(was.value, kind, before.kinds) : undefined;
     const isGone = patch.kind === "delete";
     return { kind: "put", ...place, is: isGone ? undefined : patch.value, isGone, shown: now, was: value };
   }
@@ -141,7 +142,7 @@ export class Undo {
       insert = was.value as string;
     } else {
       const kind = (offset: number) => kindOf({ value: was.container, kinds: before.kinds }, (was.at as number) + offset);
-      insert = (was.value as unknown[]).map((item, offset) => restored(item, kind(offset), before));
+      insert = (was.value as unknown[]).map((item, offset) => crossing(item, kind(offset), before.kinds));
     }
     const cursor = (at: number) => this.#ground.cursor(patch.path, at);
     const remove = Array.from({ length: count }, (_, offset) => cursor(index + offset));
@@ -230,18 +231,4 @@ export class Undo {
 
 function isTyping(step: Step): boolean {
   return step.kind === "splice" && typeof step.insert === "string";
-}
-
-function lookUp(value: unknown, path: Path): unknown {
-  return path.reduce<unknown>((at, step) => (isContainer(at) ? (at as Record<string | number, unknown>)[step] : undefined), value);
-}
-
-/** A value that was read, as it goes into a document again. */
-function restored(value: unknown, kind: "text" | "counter" | undefined, shown: Shown): NewValue {
-  if (kind === "text") return { text: value as string };
-  if (kind === "counter") return { counter: value as number };
-  if (!isContainer(value)) return value as NewValue;
-  const within = (at: string | number, item: unknown) => restored(item, kindOf({ value, kinds: shown.kinds }, at), shown);
-  if (Array.isArray(value)) return { list: value.map((item, index) => within(index, item)) };
-  return { map: Object.entries(value).map(([key, item]) => [key, within(key, item)]) };
 }

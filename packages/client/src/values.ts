@@ -53,7 +53,7 @@ export class Text {
     else if (isWithin(this.#text, end)) end += 1;
     const inserted = insert.toWellFormed();
     if (start === end && inserted === "") return;
-    this.#sink?.splice(codePoints(this.#text, 0, start), codePoints(this.#text, start, end), inserted);
+    this.#sink?.splice(start, end - start, inserted);
     this.#text = this.#text.slice(0, start) + inserted + this.#text.slice(end);
   }
 
@@ -169,16 +169,30 @@ function whole(number: number): number {
 }
 
 /** Whether `index` stands between the two halves of a character outside the basic plane. */
-function isWithin(text: string, index: number): boolean {
+export function isWithin(text: string, index: number): boolean {
   const [before, after] = [text.charCodeAt(index - 1), text.charCodeAt(index)];
   return before >= 0xd800 && before < 0xdc00 && after >= 0xdc00 && after < 0xe000;
 }
 
+/** Whether each unit of a text is a character. */
+function isPlain(text: string): boolean {
+  return !/[\ud800-\udfff]/.test(text);
+}
+
 /** How many characters begin from one position to another. */
 export function codePoints(text: string, from: number, to: number): number {
+  if (isPlain(text)) return to - from;
   let count = 0;
   for (let index = from; index < to; index += 1) {
     if (!isWithin(text, index)) count += 1;
   }
   return count;
+}
+
+/** The position that is so many characters after another one; beyond the text as many units. */
+export function unitsAfter(text: string, from: number, characters: number): number {
+  if (isPlain(text)) return from + characters;
+  let index = from;
+  for (let left = characters; left > 0; left -= 1) index += isWithin(text, index + 1) ? 2 : 1;
+  return index;
 }

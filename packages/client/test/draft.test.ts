@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { type Kinds, record } from "#dist/draft.js";
+import type { Kinds } from "#dist/diff.js";
+import { record } from "#dist/draft.js";
 import { Counter, Text } from "#dist/values.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -59,14 +60,14 @@ test("an object that was removed or replaced can't be edited any more", () => {
   refused((d) => { const made = (d.made = {}, d.made); d.made = {}; made.x = 1; }, "bad-value", about);
 });
 
-test("texts count in code points where strings count in units, and never cut a character", () => {
-  assert.deepEqual(edits((d) => d.body.insert(8, "!")), [["text", ["body"], 7, 0, "!"]]);
-  assert.deepEqual(edits((d) => d.body.delete(6, 2)), [["text", ["body"], 6, 1, ""]]);
+test("texts count in units, as strings do, and never cut a character", () => {
+  assert.deepEqual(edits((d) => d.body.insert(8, "!")), [["text", ["body"], 8, 0, "!"]]);
+  assert.deepEqual(edits((d) => d.body.delete(6, 2)), [["text", ["body"], 6, 2, ""]]);
   // Between the halves of the emoji.
   assert.deepEqual(edits((d) => d.body.insert(7, "x")), [["text", ["body"], 6, 0, "x"]]);
-  assert.deepEqual(edits((d) => d.body.delete(7, 1)), [["text", ["body"], 6, 1, ""]]);
-  assert.deepEqual(edits((d) => d.body.update("héllo 😁 world")), [["text", ["body"], 6, 1, "😁"]]);
-  assert.deepEqual(edits((d) => d.body.update("héllo 😀 big world")), [["text", ["body"], 8, 0, "big "]]);
+  assert.deepEqual(edits((d) => d.body.delete(7, 1)), [["text", ["body"], 6, 2, ""]]);
+  assert.deepEqual(edits((d) => d.body.update("héllo 😁 world")), [["text", ["body"], 6, 2, "😁"]]);
+  assert.deepEqual(edits((d) => d.body.update("héllo 😀 big world")), [["text", ["body"], 9, 0, "big "]]);
   assert.deepEqual(edits((d) => d.body.update("héllo 😀 world")), []);
   refused((d) => d.body.insert(99, "x"), "bad-value", /no characters/);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { joinDocument, open, synced, titles, value, write } from "./support/browser.js";
+import { inWorkers, joinDocument, open, synced, titles, value, write } from "./support/browser.js";
 import { Line } from "./support/line.js";
 import { Stage } from "./support/stage.js";
 
@@ -42,10 +42,7 @@ test("devices whose clocks are an hour off, one ahead and one behind, sync and h
   const pages = [];
   for (const offset of [3_600_000, -3_600_000]) {
     const context = await stage.chromium.context();
-    await context.addInitScript((offset) => {
-      const now = Date.now.bind(Date);
-      Date.now = () => now() + offset;
-    }, offset);
+    await inWorkers(context, stage.site.origin, `const now = Date.now.bind(Date); Date.now = () => now() + ${offset};`);
     const page = await open(context, stage.site.origin);
     await joinDocument(page, stage.server.url, { name });
     pages.push(page);

@@ -5,7 +5,7 @@ import { after, before, test, type TestContext } from "node:test";
 
 import type { Page } from "playwright-core";
 
-import { Chromium, joinDocument, open, synced, titles, write } from "./support/browser.js";
+import { Chromium, joinDocument, loaded, open, synced, titles, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Site } from "./support/site.js";
 
@@ -77,6 +77,7 @@ test("the browser is killed before the server acknowledges, and the edit is ther
   page = await open(chromium.profile, site.origin);
   await joinDocument(page, server.url, { offline: true });
   await titles(page, "acknowledged", "on its way");
+  await loaded(page);
   assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
 
   await server.start();

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import type { Page } from "playwright-core";
 
-import { Chromium, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { Chromium, inWorkers, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Site } from "./support/site.js";
 
@@ -125,7 +125,7 @@ test("a database of the version before is read, with what was not sent", async (
 
 test("a page that may keep nothing works in memory, and says so", async () => {
   const context = await chromium.context();
-  await context.addInitScript(() => Object.defineProperty(globalThis, "indexedDB", { value: undefined }));
+  await inWorkers(context, site.origin, 'Object.defineProperty(globalThis, "indexedDB", { value: undefined });');
   const page = await open(context, site.origin);
   await joinDocument(page, "ws://127.0.0.1:9/sync");
   await write(page, "in memory");

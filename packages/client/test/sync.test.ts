@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { joinDocument, load, open, synced, titles, value, write } from "./support/browser.js";
+import { joinDocument, load, loaded, open, synced, titles, value, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Stage } from "./support/stage.js";
 
@@ -62,6 +62,7 @@ test("a page is loaded again while the server is down, and its edits are there",
   await load(page, stage.site.origin);
   await joinDocument(page, stage.server.url, { name });
   await titles(page, "on the server", "on this device");
+  await loaded(page);
   assert.equal(await page.evaluate(() => globalThis.doc.status.pending), 1);
 
   await stage.server.start();

@@ -20,10 +20,10 @@ export async function typed(): Promise<void> {
   list.subscribe(({ value, status }) => [value.items.length, status.pending]);
 
   list.subscribe(({ patches }) => patches.map((patch: Patch) => (patch.kind === "text" ? patch.inserted.length : patch.path)));
-  const cursor: Cursor = list.cursor(["items", 0], 0);
-  const place: number | undefined = list.position(cursor);
-  const undone: boolean = list.undo() && list.redo();
-  const older: string | undefined = list.at(list.history[0]!.change).items[0]?.name;
+  const cursor: Cursor = await list.cursor(["items", 0], 0);
+  const place: number | undefined = await list.position(cursor);
+  const undone: boolean = (await list.undo()) && (await list.redo());
+  const older: string | undefined = (await list.at((await list.history)[0]!.change)).items[0]?.name;
   const present = await client.open<Groceries, { name: string; at?: Cursor }>("todos/groceries");
   present.presence.set({ name: "Ann", at: cursor }, { ttl: 1_000 });
   present.presence.subscribe((peers) => peers.map(({ id, value }) => `${id} ${value.name}`));
@@ -35,7 +35,7 @@ export async function typed(): Promise<void> {
   // @ts-expect-error any string is no cursor
   list.position("x");
   // @ts-expect-error an older value is read, not written
-  list.at("x").items.push({ name: "milk", done: false });
+  (await list.at("x")).items.push({ name: "milk", done: false });
   // @ts-expect-error a field that is not there
   list.change((d) => (d.itmes = []));
   // @ts-expect-error a field of another type

@@ -67,7 +67,7 @@ test("a deletion is undone where it was, though the text has moved", async () =>
 
 test("typing without a pause is undone at once, and other changes one by one", async () => {
   const [ann] = await two("undo/bursts");
-  const seen = await ann.evaluate(() => {
+  const seen = await ann.evaluate(async () => {
     const { doc } = globalThis;
     for (const [index, letter] of [..."word"].entries()) doc.change((d) => d.body.splice(index, 0, letter));
     doc.change((d) => void d.left.increment(5));
@@ -75,8 +75,8 @@ test("typing without a pause is undone at once, and other changes one by one", a
     doc.change((d) => void ((d.notes[0] as { done: boolean }).done = true));
     const states = [];
     do states.push([doc.value.body, doc.value.left, doc.value.notes.map(({ done }) => done)]);
-    while (doc.undo());
-    while (doc.redo());
+    while (await doc.undo());
+    while (await doc.redo());
     states.push([doc.value.body, doc.value.left, doc.value.notes.map(({ done }) => done)]);
     return states;
   });
@@ -120,25 +120,22 @@ test("a cursor stays with its character on both sides, and history shows each ve
   const [ann, bob] = await two("undo/history");
   await type(ann, 0, 0, "a😀bc");
   await body([bob], "a😀bc");
-  const [middle, end] = await ann.evaluate(() => [globalThis.doc.cursor(["body"], 3), globalThis.doc.cursor(["body"], 5)] as const);
+  const [middle, end] = await ann.evaluate(async () => [await globalThis.doc.cursor(["body"], 3), await globalThis.doc.cursor(["body"], 5)] as const);
   await type(bob, 0, 1, "😀😀😀");
   await body([ann], "😀😀😀😀bc");
   for (const page of [ann, bob]) {
-    const places = await page.evaluate(([middle, end]) => [globalThis.doc.position(middle), globalThis.doc.position(end)], [middle, end] as const);
+    const places = await page.evaluate(async ([middle, end]) => [await globalThis.doc.position(middle), await globalThis.doc.position(end)], [middle, end] as const);
     assert.deepEqual(places, [8, 10]);
   }
-  const history = await ann.evaluate(() => {
+  const history = await ann.evaluate(async () => {
     const { doc } = globalThis;
-    const seen = doc.history.map(({ change, actor, time, operations }) => ({ body: doc.at(change).body, actor, time: time.getTime(), operations }));
-    const codes = [() => doc.at("0".repeat(64)), () => doc.at("no hash"), () => doc.cursor(["body"], 99), () => doc.cursor(["nothing"], 0)].map((wrong) => {
-      try {
-        wrong();
-        return "";
-      } catch (error) {
-        return (error as { code: string }).code;
-      }
-    });
-    return { seen: seen.slice(-2), codes, nowhere: doc.position("nowhere" as never) };
+    const seen = [];
+    for (const { change, actor, time, operations } of await doc.history) {
+      seen.push({ body: (await doc.at(change)).body, actor, time: time.getTime(), operations });
+    }
+    const wrong = [doc.at("0".repeat(64)), doc.at("no hash"), doc.cursor(["body"], 99), doc.cursor(["nothing"], 0)];
+    const codes = (await Promise.allSettled<unknown>(wrong)).map((end) => (end.status === "rejected" ? (end.reason as { code: string }).code : ""));
+    return { seen: seen.slice(-2), codes, nowhere: await doc.position("nowhere" as never) };
   });
   assert.deepEqual(history.seen.map(({ body, operations }) => [body, operations]), [["a😀bc", 4], ["😀😀😀😀bc", 4]]);
   assert.notEqual(history.seen[0]?.actor, history.seen[1]?.actor);

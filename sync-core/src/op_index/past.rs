@@ -117,6 +117,17 @@ impl Past {
         }
     }
 
+    /// The change of an actor that holds its operation with this counter, which is there.
+    pub(crate) fn seq_of(&self, actor: u32, counter: u32) -> u32 {
+        let Some(past) = self.actors.get(actor as usize) else { return 0 };
+        let next = past.runs.partition_point(|run| run.last_op < counter);
+        let end = past.runs.get(next).map_or(past.seq + 1, |run| run.seq);
+        match next.checked_sub(1).and_then(|i| past.runs.get(i)) {
+            Some(run) if run.stride > 0 => (run.seq + (counter - run.last_op).div_ceil(run.stride)).min(end),
+            _ => end,
+        }
+    }
+
     /// Highest change of `other` among the ancestors of a change with these deps.
     pub(crate) fn seen_by(&self, deps: &[Place], other: u32) -> u32 {
         deps.iter().map(|dep| self.seen(*dep, other)).max().unwrap_or(0)

@@ -55,6 +55,7 @@ impl Local {
     ) -> Result<Reissued, LocalError> {
         self.all = ChangeTable::new();
         self.index = OpIndex::new();
+        self.forget_conflicts();
         let limits = ChangeLimits::stored();
         for change in &base {
             self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("held: {e}")))?;

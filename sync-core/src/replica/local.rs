@@ -4,6 +4,7 @@
 
 use crate::change::Change;
 use crate::clock::VectorClock;
+use crate::conflict::ConflictIndex;
 use crate::document::{Document, EditFailure};
 use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
@@ -81,6 +82,8 @@ pub(super) struct Local {
     /// All that makes the value: `acked` and `outbox`.
     pub(super) all: ChangeTable,
     pub(super) index: OpIndex,
+    /// Where work may be hidden, since somebody asked for it.
+    pub(super) conflicts: Option<Box<ConflictIndex>>,
     pub(super) outbox: Vec<Pending>,
     pub(super) rejected: Vec<Rejected>,
     pub(super) cursor: Option<Cursor>,
@@ -126,6 +129,7 @@ impl Local {
             acked: ChangeTable::new(),
             all: ChangeTable::new(),
             index: OpIndex::new(),
+            conflicts: None,
             outbox: Vec::new(),
             rejected: Vec::new(),
             cursor: None,
@@ -253,6 +257,9 @@ impl Local {
     pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
         validator::admit(change, &self.all, &mut self.index, limits)?;
         self.all.insert(change)?;
+        if let Some(conflicts) = &mut self.conflicts {
+            conflicts.admit(change, &self.all, &self.index);
+        }
         Ok(())
     }
 
@@ -307,6 +314,11 @@ impl Local {
     pub(super) fn take_actor(&mut self, fresh: &ActorId) {
         self.actor = fresh.clone();
         self.own_actors.insert(self.tab, fresh.clone());
+    }
+
+    /// Who edits this document on this device, in whichever tab.
+    pub(super) fn own_actors(&self) -> impl Iterator<Item = &ActorId> {
+        self.own_actors.values()
     }
 
     /// Changes not yet committed to the local store. They are the last ones of the outbox.

@@ -317,6 +317,7 @@ impl Local {
         self.acked = ChangeTable::new();
         self.all = ChangeTable::new();
         self.index = OpIndex::new();
+        self.forget_conflicts();
         self.start(store_id, incarnation);
         delta.writes.push(self.row_write());
         delta

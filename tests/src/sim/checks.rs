@@ -5,6 +5,7 @@ use std::time::Duration;
 use sync_core::replica::State;
 
 use crate::sim::client::Heard;
+use crate::sim::conflicts;
 use crate::sim::ledger::{tokens_in, value_of};
 use crate::sim::net::Connection;
 use crate::sim::world::World;
@@ -112,19 +113,20 @@ impl World {
         }
     }
 
-    /// P3: replicas and the log hold the same changes and show the same value.
+    /// P3: replicas and the log hold the same changes and show the same value and conflicts.
     fn check_replicas(&mut self) {
         if let Err(e) = self.compare_replicas() {
             self.fail(e);
         }
     }
 
-    fn compare_replicas(&self) -> Result<(), String> {
+    fn compare_replicas(&mut self) -> Result<(), String> {
         for (name, mirror) in &self.ledger.logs {
             let want = mirror.materialise()?;
             let (heads, value) = (want.get_heads(), value_of(&want));
-            for (index, client) in self.clients.iter().enumerate() {
-                let (Some(opened), Some(replica)) = (client.documents.get(name), &client.replica) else { continue };
+            let listed = conflicts::of_log(name, &mirror.changes)?;
+            for (index, client) in self.clients.iter_mut().enumerate() {
+                let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };
                 let same = replica.read(opened.id, |document| {
                     let mut held = document.get_heads();
                     held.sort();
@@ -141,6 +143,9 @@ impl World {
                         return Err(format!("P3: client {index} shows another value of {name} than the log"));
                     }
                     None => return Err(format!("P3: client {index} can't read {name}")),
+                }
+                if replica.conflicts(opened.id).map(conflicts::shared).as_ref() != Some(&listed) {
+                    return Err(format!("P3: client {index} lists other conflicts of {name} than the log has"));
                 }
             }
         }

@@ -10,6 +10,7 @@ use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState,
 use sync_core::storage::{LocalDone, LocalStore, LocalTask};
 use sync_core::time::{Instant, WallTime};
 
+use crate::sim::conflicts;
 use crate::sim::disk::{ClientDisk, encode_writes};
 use crate::sim::ledger::{Token, tokens_in, tokens_of};
 use crate::sim::net::Travelling;
@@ -380,6 +381,10 @@ impl World {
         self.ledger.write(token, name.clone(), index);
         if let Some(opened) = self.clients[index].documents.get_mut(&name) {
             opened.edits.push((change, token));
+            let edits = opened.edits.len();
+            if let Some(replica) = self.clients[index].replica.as_mut() {
+                conflicts::look(replica, index, id, edits);
+            }
         }
         self.drain_client(index);
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod closures;
+mod conflicts;
 mod killed;
 mod process;
 mod server;

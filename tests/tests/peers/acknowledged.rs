@@ -3,6 +3,7 @@
 use automerge::{AutoCommit, ROOT, transaction::Transactable as _};
 use bytes::Bytes;
 use rejoin_tests::raw::{self, Raw};
+use sync_client::conflict::{ConflictKind, PathPart, Value};
 use sync_client::{OutboxState, RejectCode};
 use sync_core::change::Change;
 use sync_core::pack;
@@ -109,6 +110,12 @@ async fn failure_2_a_refused_change_stays_in_the_outbox_and_is_shown() {
             let outbox = document.outbox();
             assert!(matches!(&outbox[..], [e] if matches!(e.state, OutboxState::Rejected { code: RejectCode::TooLarge, .. })));
             assert!(!document.export().is_empty(), "it can be kept elsewhere");
+            let conflicts = document.conflicts().expect("loaded");
+            let [refused] = conflicts.iter().filter(|c| c.kind == ConflictKind::Rejected).collect::<Vec<_>>()[..] else {
+                panic!("it is no conflict: {conflicts:?}")
+            };
+            assert_eq!(refused.path, [PathPart::Key("mine".into())]);
+            assert_eq!(refused.candidates[1].value, Some(Value::Scalar(1.into())), "what was wanted");
             client.close().await.expect("closes");
         }
         let there = server.document("full").await.expect("it was made");

@@ -11,6 +11,8 @@ import { type Browser, type BrowserContext, chromium, type Page } from "playwrig
 
 import type * as rejoin from "#dist/index.js";
 
+import { WORKER_COOKIE } from "./site.js";
+
 declare global {
   /** What the tests' page loads. */
   // eslint-disable-next-line no-var
@@ -105,6 +107,11 @@ export class Chromium {
   }
 }
 
+/** Runs a script in all workers of a context's pages of `origin` before the package does: they have a world of their own. */
+export async function inWorkers(context: BrowserContext, origin: string, script: string): Promise<void> {
+  await context.addCookies([{ url: origin, name: WORKER_COOKIE, value: encodeURIComponent(script) }]);
+}
+
 /** A page of `origin` in a context, with the package loaded. An error that nothing in it catches fails the test. */
 export async function open(context: BrowserContext, origin: string): Promise<Page> {
   const page = await context.newPage();
@@ -138,6 +145,11 @@ export async function joinDocument(page: Page, url: string, options: { name?: st
 /** The document's value. */
 export function value(page: Page): Promise<unknown> {
   return page.evaluate(() => globalThis.doc.value);
+}
+
+/** Waits until the document is all there, and what is shown not only what was seen last. */
+export async function loaded(page: Page): Promise<void> {
+  await page.waitForFunction(() => !globalThis.doc.status.loading);
 }
 
 /** Waits until everything is saved on this device and on the server. */

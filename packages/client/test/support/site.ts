@@ -10,6 +10,9 @@ const PACKAGE = new URL("../../", import.meta.url);
 const FOLDERS: Record<string, URL> = { client: new URL("dist/", PACKAGE), test: new URL("build/", PACKAGE) };
 const TYPES: Record<string, string> = { js: "text/javascript", wasm: "application/wasm" };
 
+/** What a page's workers are to run first. */
+export const WORKER_COOKIE = "worker";
+
 const PAGE = `<!doctype html>
 <meta charset="utf-8">
 <title>test</title>
@@ -33,7 +36,10 @@ export class Site {
       if (!base || rest.includes("..")) return void response.writeHead(404).end();
       const type = TYPES[rest.split(".").pop() ?? ""] ?? "application/octet-stream";
       readFile(fileURLToPath(new URL(rest, base))).then(
-        (bytes) => response.setHeader("content-type", type).end(bytes),
+        (bytes) => {
+          const first = rest === "worker.js" ? new RegExp(`${WORKER_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? "")?.[1] : undefined;
+          response.setHeader("content-type", type).end(first ? `${decodeURIComponent(first)}\n${bytes}` : bytes);
+        },
         () => response.writeHead(404).end(),
       );
     });

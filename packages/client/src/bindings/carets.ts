@@ -1,0 +1,144 @@
+/**
+ * Carets of several people in one text: telling one's own by presence, and where those of the others stand now.
+ *
+ * Owns what presence says of a caret. A caret names its text by itself, so that it is found wherever the text moves. Draws nothing.
+ */
+
+import type { Cursor } from "../document.js";
+import type { Peer } from "../presence.js";
+import type { AnyDocument, Place } from "./place.js";
+
+/** Who writes, as others see it. */
+export type Person = {
+  readonly name: string;
+  /** A CSS colour. One that goes with the name if not given. */
+  readonly color?: string;
+};
+
+/** What bindings say by presence. An application that says something of its own beside it takes this into its presence's type. */
+export type CaretPresence = {
+  readonly person?: Person;
+  /** The two ends of the selection, the caret at `head`; absent while the text has not the focus. */
+  readonly caret?: { readonly anchor: Cursor; readonly head: Cursor };
+};
+
+export type CaretOptions = {
+  /** Shown to others at this page's caret. Without it nobody is told of the caret, and theirs are shown all the same. */
+  person?: Person;
+  /** Takes the place of `document.presence.set`, for a page that says more by presence than its caret. */
+  publish?: (presence: CaretPresence) => void;
+};
+
+/** Somebody else's caret, as it stands now. */
+export type RemoteCaret = { readonly id: string; readonly name: string; readonly color: string; readonly anchor: number; readonly head: number };
+
+/** Dark enough for white letters upon them, and told apart with any sight: measured against white, each has 4.5 to 1 or more. */
+const COLORS = ["#0b6e4f", "#8a3ffc", "#b3401e", "#00639c", "#a11d6b", "#6b5a00", "#3d5a80", "#7a3b2e"] as const;
+/** A caret that stands still is told again before its time is over. */
+const TTL_MS = 30_000;
+
+/** The colour that goes with a name. */
+export function colorOf(name: string): string {
+  let sum = 0;
+  for (const letter of name) sum = (sum * 31 + (letter.codePointAt(0) ?? 0)) >>> 0;
+  return COLORS[sum % COLORS.length] as string;
+}
+
+export class Carets {
+  readonly #document: AnyDocument;
+  readonly #place: Place;
+  readonly #options: CaretOptions;
+  readonly #show: (carets: readonly RemoteCaret[]) => void;
+  readonly #stop: () => void;
+  #peers: readonly Peer<unknown>[] = [];
+  #said: { anchor: number; head: number } | undefined;
+  #turn = 0;
+  #reading = 0;
+  #again: ReturnType<typeof setInterval> | undefined;
+
+  /** `show` is called with the carets of others in the text of `place`, whenever they or the text have moved. */
+  constructor(place: Place, options: CaretOptions, show: (carets: readonly RemoteCaret[]) => void) {
+    this.#document = place.document;
+    this.#place = place;
+    this.#options = options;
+    this.#show = show;
+    this.#stop = this.#document.presence.subscribe((peers) => {
+      this.#peers = peers;
+      void this.refresh();
+    });
+  }
+
+  /** Says where this page's selection is; nothing if the text has lost the focus. */
+  say(selection: { anchor: number; head: number } | undefined): void {
+    if (!this.#options.person || same(selection, this.#said)) return;
+    const had = this.#said !== undefined;
+    this.#said = selection;
+    clearInterval(this.#again);
+    if (selection) this.#again = setInterval(() => void this.#publish(), TTL_MS / 2);
+    if (selection || had) void this.#publish();
+  }
+
+  /** Looks again where the carets of others stand. */
+  async refresh(): Promise<void> {
+    const turn = (this.#reading += 1);
+    const found = await Promise.all(this.#peers.map((peer) => this.#locate(peer)));
+    if (turn === this.#reading) this.#show(found.filter((caret) => caret !== undefined));
+  }
+
+  stop(): void {
+    this.say(undefined);
+    this.#stop();
+    this.#reading += 1;
+    clearInterval(this.#again);
+  }
+
+  async #publish(): Promise<void> {
+    const turn = (this.#turn += 1);
+    const { person } = this.#options;
+    const caret = await this.#caret();
+    if (turn !== this.#turn || !person) return;
+    const presence: CaretPresence = caret ? { person, caret } : { person };
+    if (this.#options.publish) this.#options.publish(presence);
+    else this.#document.presence.set(presence, { ttl: TTL_MS });
+  }
+
+  async #caret(): Promise<CaretPresence["caret"]> {
+    const [said, path, text] = [this.#said, this.#place.path, this.#place.text];
+    if (!said || !path || text === undefined) return undefined;
+    const cursor = async (at: number) => this.#document.cursor(path, Math.min(at, text.length));
+    try {
+      const [anchor, head] = await Promise.all([cursor(said.anchor), cursor(said.head)]);
+      return { anchor, head };
+    } catch {
+      // The text has gone meanwhile, or the document was closed.
+      return undefined;
+    }
+  }
+
+  async #locate({ id, value }: Peer<unknown>): Promise<RemoteCaret | undefined> {
+    const { person, caret } = (value ?? {}) as CaretPresence;
+    const path = this.#place.path;
+    // Others may say anything.
+    if (!path || typeof caret?.anchor !== "string" || typeof caret.head !== "string") return undefined;
+    try {
+      const own = await this.#document.cursor(path, 0);
+      if (textOf(own) !== textOf(caret.head) || textOf(own) !== textOf(caret.anchor)) return undefined;
+      const [anchor, head] = await Promise.all([this.#document.position(caret.anchor), this.#document.position(caret.head)]);
+      if (anchor === undefined || head === undefined) return undefined;
+      const name = typeof person?.name === "string" ? person.name.slice(0, 40) : "";
+      const color = typeof person?.color === "string" && CSS.supports("color", person.color) ? person.color : colorOf(name || id);
+      return { id, name, color, anchor, head };
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** Which text a cursor is in: what it names before its place. */
+function textOf(cursor: string): string {
+  return cursor.slice(0, cursor.lastIndexOf("/"));
+}
+
+function same(a: { anchor: number; head: number } | undefined, b: typeof a): boolean {
+  return a?.anchor === b?.anchor && a?.head === b?.head;
+}

@@ -1,0 +1,191 @@
+/**
+ * `@rejoin/client/codemirror`: an extension by which a CodeMirror 6 editor edits a text of a document together with others.
+ *
+ * Owns how the editor's transactions become changes of the document and the document's patches transactions, the keys of undo and redo,
+ * and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
+ */
+
+import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction } from "@codemirror/state";
+import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
+
+import { type CaretOptions, Carets, type RemoteCaret } from "./bindings/carets.js";
+import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
+import type { Splice } from "./bindings/splice.js";
+
+export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
+export type { TextPath } from "./bindings/place.js";
+
+/**
+ * Binds one editor to the text at `path` of a document. Its own history is not needed: undo and redo are the document's. While there is
+ * no text at the path nothing can be edited.
+ */
+export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D>, options: CaretOptions = {}): Extension {
+  let isThere = false;
+  const plugin = ViewPlugin.define((view) => {
+    const bound = new BoundEditor(view, document, path, options, (there) => (isThere = there));
+    return bound;
+  });
+  const step = (done: () => Promise<boolean>) => () => {
+    void done();
+    return true;
+  };
+  const [undo, redo] = [step(() => document.undo()), step(() => document.redo())];
+  return [
+    plugin,
+    carets,
+    look,
+    // The document's text is taken unit by unit, carriage returns too.
+    EditorState.lineSeparator.of("\n"),
+    EditorState.changeFilter.of((transaction) => isThere || transaction.annotation(fromDocument) === true),
+    Prec.high(
+      keymap.of([
+        { key: "Mod-z", run: undo, preventDefault: true },
+        { key: "Mod-y", run: redo, preventDefault: true },
+        { key: "Mod-Shift-z", run: redo, preventDefault: true },
+      ]),
+    ),
+    Prec.high(
+      EditorView.domEventHandlers({
+        beforeinput: ({ inputType }) => (inputType === "historyUndo" ? undo() : inputType === "historyRedo" ? redo() : false),
+      }),
+    ),
+  ];
+}
+
+/** Marks what comes from the document and is not to go into it. */
+const fromDocument = Annotation.define<boolean>();
+const setCarets = StateEffect.define<readonly RemoteCaret[]>();
+
+class BoundEditor<D extends AnyDocument> {
+  readonly #view: EditorView;
+  readonly #place: Place<D>;
+  readonly #carets: Carets;
+  readonly #there: (isThere: boolean) => void;
+  #ended = false;
+
+  constructor(view: EditorView, document: D, path: TextPath<D>, options: CaretOptions, there: (isThere: boolean) => void) {
+    this.#view = view;
+    this.#there = there;
+    this.#place = new Place(document, path, (text, splices) => this.#heard(text, splices));
+    this.#carets = new Carets(this.#place as unknown as Place, options, (carets) => this.#dispatch({ effects: setCarets.of(carets) }));
+    there(this.#place.text !== undefined);
+    // An editor that is being made takes no transactions.
+    queueMicrotask(() => this.#showWhole());
+  }
+
+  update(update: ViewUpdate): void {
+    const own = update.transactions.filter((transaction) => transaction.docChanged && !transaction.annotation(fromDocument));
+    const splices: Splice[] = [];
+    for (const { changes } of own) {
+      changes.iterChanges((fromA, toA, fromB, _toB, inserted) => {
+        // A run of its own on what the runs before it have made.
+        splices.push({ index: fromB, deleted: toA - fromA, inserted: inserted.toString() });
+      }, true);
+    }
+    if (splices.length > 0) this.#place.write(splices);
+    if (update.selectionSet || update.focusChanged || update.docChanged) this.#say();
+  }
+
+  destroy(): void {
+    this.#ended = true;
+    this.#place.stop();
+    this.#carets.stop();
+  }
+
+  #heard(text: string | undefined, splices: readonly Splice[]): void {
+    this.#there(text !== undefined);
+    if (text === undefined || splices.length === 0) return this.#showWhole();
+    // Each splice names its place after those before it.
+    this.#dispatch(...splices.map(({ index, deleted, inserted }) => ({
+      changes: { from: index, to: index + deleted, insert: inserted },
+      annotations: [fromDocument.of(true), Transaction.addToHistory.of(false), Transaction.remote.of(true)],
+      sequential: true,
+    })));
+    void this.#carets.refresh();
+  }
+
+  #showWhole(): void {
+    const [shown, text] = [this.#view.state.sliceDoc(), this.#place.text ?? ""];
+    if (shown === text) return;
+    const annotations = [fromDocument.of(true), Transaction.addToHistory.of(false)];
+    this.#dispatch({ changes: { from: 0, to: shown.length, insert: text }, annotations });
+  }
+
+  #dispatch(...transactions: Parameters<EditorView["dispatch"]>[0][]): void {
+    if (this.#ended) return;
+    for (const transaction of transactions) this.#view.dispatch(transaction as never);
+  }
+
+  #say(): void {
+    const { anchor, head } = this.#view.state.selection.main;
+    this.#carets.say(this.#view.hasFocus ? { anchor, head } : undefined);
+  }
+}
+
+class CaretWidget extends WidgetType {
+  readonly #caret: RemoteCaret;
+
+  constructor(caret: RemoteCaret) {
+    super();
+    this.#caret = caret;
+  }
+
+  override eq(other: CaretWidget): boolean {
+    const [a, b] = [this.#caret, other.#caret];
+    return a.id === b.id && a.name === b.name && a.color === b.color;
+  }
+
+  override toDOM(): HTMLElement {
+    const { name, color } = this.#caret;
+    const caret = document.createElement("span");
+    caret.className = "rejoin-caret";
+    caret.style.setProperty("--color", color);
+    caret.setAttribute("aria-hidden", "true");
+    // Not as text, which would be the editor's.
+    caret.dataset.name = name;
+    return caret;
+  }
+
+  override ignoreEvent(): boolean {
+    return true;
+  }
+}
+
+/** The carets of others, which go along with the text until it is known where they stand. */
+const carets = StateField.define<DecorationSet>({
+  create: () => Decoration.none,
+  update(shown, transaction) {
+    const set = transaction.effects.find((effect) => effect.is(setCarets));
+    return set ? decorations(set.value as readonly RemoteCaret[], transaction.newDoc.length) : shown.map(transaction.changes);
+  },
+  provide: (field) => EditorView.decorations.from(field),
+});
+
+function decorations(carets: readonly RemoteCaret[], length: number): DecorationSet {
+  const found: Range<Decoration>[] = [];
+  for (const caret of carets) {
+    const [from, to] = [Math.min(caret.anchor, caret.head, length), Math.min(Math.max(caret.anchor, caret.head), length)];
+    const attributes = { style: `--color: ${caret.color}` };
+    if (from < to) found.push(Decoration.mark({ class: "rejoin-selected", attributes }).range(from, to));
+    found.push(Decoration.widget({ widget: new CaretWidget(caret), side: 1 }).range(Math.min(caret.head, length)));
+  }
+  return Decoration.set(found, true);
+}
+
+const look = EditorView.baseTheme({
+  ".rejoin-selected": { backgroundColor: "color-mix(in srgb, var(--color) 25%, transparent)" },
+  ".rejoin-caret": { position: "relative", borderInlineStart: "2px solid var(--color)", marginInline: "-1px" },
+  ".rejoin-caret:not([data-name=''])::after": {
+    content: "attr(data-name)",
+    position: "absolute",
+    bottom: "100%",
+    insetInlineStart: "-2px",
+    padding: "0 0.4em",
+    borderRadius: "0.4em 0.4em 0.4em 0",
+    background: "var(--color)",
+    color: "#fff",
+    font: "600 0.7rem/1.35 system-ui, sans-serif",
+    whiteSpace: "nowrap",
+    pointerEvents: "none",
+  },
+});

@@ -1,0 +1,327 @@
+/**
+ * The client where the engine is: in a worker, or at the other end of a channel in the page itself.
+ *
+ * Owns the order in which things start: a document is shown as it was seen last before the engine is there. Decides nothing of documents.
+ */
+
+import { Driver, type DriverEvent, type Frame } from "./driver.js";
+import { RejoinError } from "./errors.js";
+import { Hosted } from "./hosted.js";
+import { PresenceHub } from "./hub.js";
+import { type ClientStatus, NOTHING } from "./status.js";
+import { IndexedDbStore } from "./store/indexeddb.js";
+import { MemoryStore } from "./store/memory.js";
+import type { LocalStore } from "./store/store.js";
+import { hasLocks, Tabs } from "./tabs.js";
+import { Views } from "./views.js";
+import { type Answer, type Ask, failureOf, type Inspected, type Opening, type Request, type Settings } from "./wire.js";
+import load, { type Held } from "./wasm/rejoin.js";
+
+/** An end of a channel. */
+export type End = { postMessage(message: unknown): void; onmessage: ((event: MessageEvent<Request>) => void) | null };
+
+/** Serves a page at the other end. */
+export function serve(end: End): void {
+  const host = new Host((answer) => end.postMessage(answer));
+  end.onmessage = ({ data }) => host.handle(data);
+  const alive = `rejoin#alive-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  const hello = () => end.postMessage({ kind: "hello", alive } satisfies Answer);
+  if (!hasLocks()) return hello();
+  void navigator.locks.request(alive, () => {
+    hello();
+    return new Promise(() => undefined);
+  });
+}
+
+let loading: Promise<unknown> | undefined;
+
+/** Loads the engine, once; after a failure the next call tries again. */
+function engine(): Promise<unknown> {
+  loading ??= load().catch((error: unknown) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+class Host {
+  readonly #post: (answer: Answer) => void;
+  readonly #documents = new Map<number, Hosted>();
+  readonly #byEngine = new Map<number, Hosted>();
+  readonly #tokens = new Map<number, (token: string | undefined) => void>();
+  #driver: Promise<Driver> | undefined;
+  #running: Driver | undefined;
+  #hub: PresenceHub | undefined;
+  #views: Views | undefined;
+  #tabs: Tabs | undefined;
+  #storage: "device" | "memory" = "memory";
+  #status = NOTHING;
+  #storeFailure: string | undefined;
+  #persist = false;
+  #announced = false;
+  readonly #traffic = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } };
+  #watched = false;
+  #count = 0;
+
+  constructor(post: (answer: Answer) => void) {
+    this.#post = post;
+    // It is on its way while the page says what it wants.
+    void engine().catch(() => undefined);
+  }
+
+  handle(request: Request): void {
+    switch (request.kind) {
+      case "call":
+        this.#answer(request.call, request.ask);
+        return;
+      case "edit":
+        this.#guard(() => this.#documents.get(request.document)?.edit(request));
+        return;
+      case "seen":
+        this.#documents.get(request.document)?.seen(request.base);
+        return;
+      case "presence":
+        this.#later(() => this.#say(request.document, request.value, request.ttl));
+        return;
+      case "token":
+        this.#tokens.get(request.call)?.(request.token);
+        this.#tokens.delete(request.call);
+        return;
+      case "online":
+        this.#later((driver) => driver.turn((engine, now) => engine.setOnline(now, request.online)));
+        return;
+      case "watch":
+        this.#watched = request.frames;
+        return;
+      case "network":
+        this.#running?.networkChanged();
+        return;
+      case "hidden":
+        for (const document of this.#documents.values()) void document.keep();
+        return;
+      case "leave":
+        for (const document of this.#documents.values()) void document.keep();
+        this.#hub?.leave();
+        this.#running?.leaveTabs();
+        return;
+      case "crash":
+        this.#running?.crash();
+        this.#tabs?.leave();
+    }
+  }
+
+  #answer(call: number, ask: Ask): void {
+    const failed = (error: unknown) => this.#post({ kind: "failure", call, failure: failureOf(error) });
+    try {
+      const opened = (opening: Opening) => {
+        this.#post({ kind: "opened", name: ask.do === "open" ? ask.name : "", opening });
+        this.#post({ kind: "answer", call, value: opening.document });
+      };
+      if (ask.do === "open") this.#open(ask).then((opening) => opened(opening()), failed);
+      else this.#do(ask).then((value) => this.#post({ kind: "answer", call, value }), failed);
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  async #do(ask: Exclude<Ask, { do: "open" }>): Promise<unknown> {
+    if (ask.do === "start") return this.#start(ask.settings);
+    if (ask.do === "close") return this.#close();
+    if (ask.do === "inspect") return this.#inspect();
+    const document = this.#documents.get(ask.document);
+    if (!document) throw new RejoinError("closed", "the document is closed");
+    await document.loaded;
+    switch (ask.do) {
+      case "init":
+        return document.init(ask.init);
+      case "cursor":
+        return document.cursor(ask.base, ask.path, ask.index);
+      case "position":
+        return document.position(ask.cursor);
+      case "history":
+        return document.history();
+      case "at":
+        return document.at(ask.change);
+      case "undo":
+      case "redo":
+        return document.undo(ask.do === "undo");
+      case "retry":
+      case "discard":
+        return document.settle(ask.change, ask.do === "retry");
+      case "export":
+        return document.export();
+      case "close-document":
+        this.#hub?.clear(document.name);
+        this.#documents.delete(ask.document);
+        return document.close();
+    }
+  }
+
+  async #start(settings: Settings): Promise<ClientStatus> {
+    const name = `rejoin:${settings.store}`;
+    if (globalThis.indexedDB && hasLocks()) this.#views = new Views(`${name}:views`);
+    const { store, tabs } = await openStore(name);
+    this.#tabs = tabs;
+    this.#storage = store.durable ? "device" : "memory";
+    if (!store.durable) this.#views = undefined;
+    this.#driver = this.#run(settings, store, tabs);
+    this.#driver.catch((error: unknown) => {
+      store.close();
+      tabs?.leave();
+      this.#post({ kind: "failed", failure: failureOf(error) });
+    });
+    return this.status;
+  }
+
+  /** Starts the engine on an open store. */
+  async #run({ url, online, token, asksToken }: Settings, store: LocalStore, tabs: Tabs | undefined): Promise<Driver> {
+    await engine();
+    const source = asksToken ? () => this.#token() : token;
+    const driver = new Driver({ url, token: source, online, views: this.#views }, store, tabs, (event) => this.#handle(event));
+    this.#running = driver;
+    await driver.until(() => {
+      if (this.#storeFailure !== undefined) throw new RejoinError("store-failed", this.#storeFailure);
+      return driver.peek((replica) => replica.isIdentified()) || undefined;
+    });
+    this.#hub = new PresenceHub(driver, tabs?.name, (name, peers) => {
+      for (const document of this.#documents.values()) {
+        if (document.name === name) this.#post({ kind: "peers", document: document.id, peers });
+      }
+    });
+    return driver;
+  }
+
+  #token(): Promise<string> {
+    const call = (this.#count += 1);
+    this.#post({ kind: "token", call });
+    return new Promise((resolve, reject) => {
+      this.#tokens.set(call, (token) => (token === undefined ? reject(new Error("there is no token")) : resolve(token)));
+    });
+  }
+
+  /** Opens a document; gives what tells how it then is, to be said before anything else is. */
+  async #open({ name, init }: Extract<Ask, { do: "open" }>): Promise<() => Opening> {
+    const driver = this.#driver as Promise<Driver>;
+    const view = await this.#views?.read(name);
+    const id = (this.#count += 1);
+    const document = new Hosted(id, name, init, view, {
+      driver,
+      views: this.#views,
+      post: this.#post,
+      opened: (engineId, hosted) => void this.#byEngine.set(engineId, hosted),
+    });
+    this.#documents.set(id, document);
+    if (view) {
+      // That the document, or the engine, can't be had is said by the status.
+      document.loaded.catch((error: unknown) => {
+        if (!(error instanceof RejoinError)) throw error;
+      });
+    } else {
+      await document.loaded.catch((error: unknown) => {
+        this.#documents.delete(id);
+        throw error;
+      });
+    }
+    return () => ({ document: id, ...document.opening, peers: this.#hub?.peers(name) ?? [] });
+  }
+
+  /** What needs the engine, once it is there. */
+  #later(what: (driver: Driver) => void): void {
+    if (this.#running?.ended) return;
+    this.#driver?.then((driver) => {
+      if (!driver.ended) what(driver);
+    }, () => undefined);
+  }
+
+  #say(id: number, value: unknown, ttl: number): void {
+    const document = this.#documents.get(id);
+    if (!document) return;
+    if (value === undefined) this.#hub?.clear(document.name);
+    else this.#hub?.set(document.name, value, ttl);
+  }
+
+  get status(): ClientStatus {
+    const driver = this.#running;
+    if (driver) this.#status = driver.status((replica) => replica.overall(), this.#status);
+    return { ...this.#status, storage: this.#storage, connected: driver?.connected ?? false, leads: driver?.leads ?? false };
+  }
+
+  async #close(): Promise<void> {
+    const driver = await (this.#driver as Promise<Driver>);
+    for (const document of this.#documents.values()) {
+      await document.loaded.catch(() => undefined);
+      await document.keep();
+    }
+    await driver.close();
+    this.#hub?.close();
+    this.#tabs?.leave();
+    await this.#views?.close();
+    this.#documents.clear();
+  }
+
+  async #inspect(): Promise<Inspected> {
+    const driver = await (this.#driver as Promise<Driver>);
+    const held = [...this.#byEngine].flatMap(([engineId, { id }]): [number, Held][] => {
+      const held = this.#documents.has(id) ? driver.peek((replica) => replica.holds(engineId)) : undefined;
+      return held ? [[id, held]] : [];
+    });
+    return { tab: this.#tabs?.number, traffic: this.#traffic, held };
+  }
+
+  #passed(frame: Frame): void {
+    const traffic = this.#traffic[frame.direction];
+    traffic.frames += 1;
+    traffic.bytes += frame.bytes;
+    if (this.#watched) this.#post({ kind: "frame", frame });
+  }
+
+  #handle(event: DriverEvent): void {
+    if (event.kind === "frame") return this.#passed(event.frame);
+    if (event.kind === "engine-failed") {
+      this.#post({ kind: "failed", failure: { code: "engine-failed", message: "the engine has stopped: reload the page" } });
+    }
+    if (event.kind === "storage-failed") this.#storeFailure = event.reason;
+    // Once there is something to keep, the browser is asked not to drop it when it needs room.
+    if (event.kind === "saved" && this.#storage === "device") this.#persist = true;
+    if (event.kind === "emitted") return this.#hub?.heard(event.document, event.from, event.payload);
+    if (event.kind === "connection" || event.kind === "ready") this.#hub?.turned();
+    if ("document" in event) this.#byEngine.get(event.document)?.handle(event);
+    else for (const document of this.#documents.values()) document.announce();
+    this.#announce();
+  }
+
+  #announce(): void {
+    if (this.#announced) return;
+    this.#announced = true;
+    queueMicrotask(() => {
+      this.#announced = false;
+      if (this.#running?.closed) return;
+      this.#post({ kind: "client", status: this.status, persist: this.#persist });
+    });
+  }
+
+  #guard(call: () => void): void {
+    try {
+      call();
+    } catch (error) {
+      // The page has been told that the engine has stopped, or is closing.
+      if (!this.#running?.ended) throw error;
+    }
+  }
+}
+
+async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {
+  // Without locks two tabs would write to one store under one identity. Without storage there is nothing to share.
+  if (!hasLocks() || !globalThis.indexedDB) return { store: new MemoryStore(), tabs: undefined };
+  const tabs = await Tabs.join(name);
+  try {
+    return { store: await IndexedDbStore.open(name), tabs };
+  } catch (error) {
+    tabs.leave();
+    // Blocked by the user or by a private window.
+    if (error instanceof Error && /^(SecurityError|InvalidStateError|NotAllowedError):/.test(error.message)) {
+      return { store: new MemoryStore(), tabs: undefined };
+    }
+    throw error instanceof RejoinError ? error : new RejoinError("store-failed", String(error));
+  }
+}

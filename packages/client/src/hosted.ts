@@ -1,0 +1,357 @@
+/**
+ * One document where the engine is: takes a page's edits, rebased over what has come since the page saw it, and tells what comes.
+ *
+ * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value
+ * stands for it, and edits wait.
+ */
+
+import type { Driver } from "./driver.js";
+import { RejoinError } from "./errors.js";
+import type { Shown } from "./diff.js";
+import { crossing, differences, edited, nothing, shownOf, textAt, Writer } from "./mirror.js";
+import { rebase } from "./rebase.js";
+import { NOTHING, type Status } from "./status.js";
+import { Undo } from "./undo.js";
+import { codePoints } from "./values.js";
+import type { Views } from "./views.js";
+import { type Answer, type DocumentState, failureOf, type InitKey } from "./wire.js";
+import type { Edit, EngineEvent, NewValue, Path, Replica, Version } from "./wasm/rejoin.js";
+
+/** A value that has changed is kept for the next time after this time. */
+const KEEP_AFTER_MS = 1_000;
+/** The outbox is told at once as long as it has no more changes; a longer one once in so many milliseconds. */
+const OUTBOX_AT_ONCE_MAX = 50;
+const OUTBOX_EVERY_MS = 250;
+
+/** A document that the engine has. */
+type Engine = { driver: Driver; id: number; undo: Undo };
+
+type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
+
+export class Hosted {
+  readonly name: string;
+  /** The number by which the page knows it. */
+  readonly id: number;
+  /** Ends once the engine has it. */
+  readonly loaded: Promise<void>;
+  readonly #driver: Promise<Driver>;
+  readonly #views: Views | undefined;
+  readonly #post: (answer: Answer) => void;
+  #engine: Engine | undefined;
+  #shown: Shown;
+  #version = 0;
+  /** What has come and the page may not have seen. */
+  #come: { version: number; edits: Edit[] }[] = [];
+  #waiting: PageEdit[] = [];
+  #refused = 0;
+  /** Changes of the engine by the page's numbers. */
+  #changes: { engine: number; page: number }[] = [];
+  #done = { page: 0, engine: 0, saved: 0, acknowledged: 0 };
+  #status: Status = { ...NOTHING, loading: true };
+  #event: "ready" | { reason: string } | undefined;
+  #announced = false;
+  #outboxDue = 0;
+  #outboxTimer: ReturnType<typeof setTimeout> | undefined;
+  #keeping: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  constructor(
+    id: number,
+    name: string,
+    init: readonly InitKey[],
+    view: NewValue | undefined,
+    context: { driver: Promise<Driver>; views: Views | undefined; post: (answer: Answer) => void; opened: (id: number, document: Hosted) => void },
+  ) {
+    this.id = id;
+    this.name = name;
+    this.#driver = context.driver;
+    this.#views = context.views;
+    this.#post = context.post;
+    this.#shown = view ? shownOf(view) : nothing();
+    if (view) this.#shown = edited(this.#shown, missing(this.#shown, init));
+    this.loaded = this.#load(init, context.opened);
+  }
+
+  async #load(init: readonly InitKey[], opened: (id: number, document: Hosted) => void): Promise<void> {
+    const driver = await this.#driver;
+    if (this.#closed) return;
+    const id = driver.turn((engine, now) => {
+      const id = engine.open(now, this.name);
+      opened(id, this);
+      return id;
+    });
+    await driver.until(() => {
+      if (typeof this.#event === "object") throw new RejoinError("store-failed", this.#event.reason);
+      return this.#event;
+    });
+    if (this.#closed) return;
+    const undo = new Undo({
+      shown: () => this.#shown,
+      cursor: (path, index) => driver.peek((engine) => engine.cursor(id, path, index, false)),
+      exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
+      position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
+      edit: (edits) => {
+        this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
+        this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+      },
+    });
+    this.#engine = { driver, id, undo };
+    this.init(init);
+    this.#refresh();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const edit of waiting) this.edit(edit);
+    this.announce();
+  }
+
+  /** Creates root keys, unless the document has them. */
+  init(keys: readonly InitKey[]): void {
+    const { driver, id } = this.#held;
+    for (const { key, kind, start } of keys) driver.turn((engine, now) => engine.init(now, id, key, kind, start));
+    this.#refresh();
+  }
+
+  /** As it is now; all that has come is in it. */
+  get opening(): { base: number; value: NewValue; state: DocumentState } {
+    return { base: this.#version, value: crossing(this.#shown.value, undefined, this.#shown.kinds), state: this.state };
+  }
+
+  /** All but the value. */
+  get state(): DocumentState {
+    const engine = this.#engine;
+    if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), { ...this.#status, loading: false });
+    const { saved, acknowledged } = this.#done;
+    const { canUndo = false, canRedo = false } = engine?.undo ?? {};
+    return { status: this.#status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
+  }
+
+  /** The page has all that came up to `base`. */
+  seen(base: number): void {
+    this.#come = this.#come.filter(({ version }) => version > base);
+  }
+
+  /** The page has edited its mirror. */
+  edit(made: PageEdit): void {
+    const { change, refused } = made;
+    if (!this.#engine) return void this.#waiting.push(made);
+    this.seen(made.base);
+    // It was made on top of what the page did not know to be refused.
+    if (refused !== this.#refused) return this.#refuse(change, new RejoinError("refused", "an edit before it was refused"));
+    let { edits } = made;
+    for (const come of this.#come) [edits, come.edits] = rebase(edits, come.edits);
+    const { driver, id, undo } = this.#engine;
+    const before = this.#shown;
+    const writer = new Writer(before);
+    const done = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
+    const after = writer.done();
+    try {
+      if (done.length > 0) {
+        this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
+      }
+    } catch (error) {
+      if (driver.ended) throw error;
+      return this.#refuse(change, error);
+    }
+    this.#shown = after;
+    undo.changed(before, driver.now());
+    this.#done.page = change;
+    this.#changes.push({ engine: this.#done.engine, page: change });
+    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined });
+    this.#settle();
+    this.#keep();
+    this.announce();
+  }
+
+  #refuse(change: number, error: unknown): void {
+    this.#refused += 1;
+    this.#post({ kind: "done", document: this.id, change, edits: [], refused: failureOf(error) });
+    this.announce();
+  }
+
+  /** Something has come from elsewhere; gives the page what leads to it. */
+  #arrive(write: (writer: Writer) => Edit[]): void {
+    const writer = new Writer(this.#shown);
+    const edits = write(writer);
+    this.#shown = writer.done();
+    if (edits.length === 0) return;
+    this.#version += 1;
+    this.#come.push({ version: this.#version, edits });
+    this.#post({ kind: "come", document: this.id, edits });
+    this.#keep();
+  }
+
+  /** Brings the value up to what the engine has. */
+  #refresh(): void {
+    if (!this.#engine || this.#engine.driver.ended) return;
+    const { driver, id } = this.#engine;
+    const now = this.#read((engine, special) => engine.value(id, special), driver);
+    // A copy in memory that proved damaged is loaded again; until then the last value stands.
+    if (!now) return;
+    const edits = differences(this.#shown, now);
+    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+  }
+
+  #read(read: (engine: Replica, special: Special) => unknown, driver: Driver): Shown | undefined {
+    const kinds: Shown["kinds"] = new WeakMap();
+    const value = driver.peek((engine) =>
+      read(engine, (container, key, kind) => {
+        const known = kinds.get(container) ?? new Map<string | number, "text" | "counter">();
+        kinds.set(container, known.set(key, kind));
+      }),
+    );
+    return value === undefined ? undefined : { value: value as object, kinds };
+  }
+
+  handle(event: EngineEvent): void {
+    if (event.kind === "ready") this.#event = "ready";
+    if (event.kind === "failed") {
+      this.#event = { reason: event.reason };
+      this.#status = { ...this.#status, state: "failed" };
+    }
+    if (event.kind === "saved") this.#note("saved", event.change);
+    if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
+    if (event.kind === "changed" && !event.local && this.#engine) {
+      this.#engine.undo.otherChanged();
+      this.#refresh();
+    }
+    this.announce();
+  }
+
+  /** The numbers under which the page waits. */
+  #reached = { saved: 0, acknowledged: 0 };
+
+  #note(what: "saved" | "acknowledged", change: number): void {
+    this.#reached[what] = Math.max(this.#reached[what], change);
+    this.#settle();
+  }
+
+  #settle(): void {
+    for (const what of ["saved", "acknowledged"] as const) {
+      const page = this.#changes.findLast(({ engine }) => engine <= this.#reached[what])?.page ?? 0;
+      this.#done[what] = Math.max(this.#done[what], page);
+    }
+    const both = Math.min(this.#reached.saved, this.#reached.acknowledged);
+    this.#changes = this.#changes.filter(({ engine, page }) => engine > both || page === this.#done.page);
+  }
+
+  /** What the engine says of the page's own history. */
+  undo(back: boolean): boolean {
+    const { undo } = this.#held;
+    const undone = back ? undo.undo() : undo.redo();
+    this.announce();
+    return undone;
+  }
+
+  cursor(base: number, path: Path, index: number): string {
+    this.seen(base);
+    const { driver, id } = this.#held;
+    // A place that the page names moves as an edit made there would.
+    const isText = this.#placeIsText(path);
+    let place: Edit[] = isText ? [["text", path, index, 0, " "]] : [["splice", path, index, 0, [null]]];
+    for (const { edits } of this.#come) [place] = rebase(place, edits);
+    const [only] = place;
+    if (!only) throw new RejoinError("bad-value", "the place is gone");
+    const text = isText ? textAt(this.#shown, only[1]) : undefined;
+    const at = only[2] as number;
+    return driver.peek((engine) => engine.cursor(id, only[1], text === undefined ? at : codePoints(text, 0, at), false));
+  }
+
+  #placeIsText(path: Path): boolean {
+    return textAt(this.#shown, path) !== undefined;
+  }
+
+  position(cursor: string): number | undefined {
+    return this.#ask((engine, id) => engine.position(id, cursor));
+  }
+
+  history(): Version[] {
+    return this.#ask((engine, id) => engine.history(id));
+  }
+
+  at(change: string): NewValue {
+    const { driver, id } = this.#held;
+    const shown = this.#read((engine, special) => engine.valueAt(id, change, special), driver);
+    if (!shown) throw new RejoinError("bad-value", `the document has no change ${change}`);
+    return crossing(shown.value, undefined, shown.kinds);
+  }
+
+  settle(change: string, again: boolean): boolean {
+    const { driver, id } = this.#held;
+    const done = driver.turn((engine, now) => (again ? engine.retry(now, id, change) : engine.discard(now, id, change)));
+    this.#refresh();
+    return done;
+  }
+
+  export(): Uint8Array {
+    return this.#ask((engine, id) => engine.export(id));
+  }
+
+  get #held(): Engine {
+    if (!this.#engine) throw new RejoinError("not-ready", "the document is not loaded");
+    return this.#engine;
+  }
+
+  #ask<R>(ask: (engine: Replica, id: number) => R): R {
+    const { driver, id } = this.#held;
+    return driver.peek((engine) => ask(engine, id));
+  }
+
+  #outbox(): DocumentState["outbox"] {
+    const engine = this.#engine;
+    if (!engine || engine.driver.ended) return undefined;
+    const { pending, rejected } = this.#status;
+    const wait = this.#outboxDue - engine.driver.now();
+    if (pending + rejected > OUTBOX_AT_ONCE_MAX && wait > 0) {
+      this.#outboxTimer ??= setTimeout(() => {
+        this.#outboxTimer = undefined;
+        this.announce();
+      }, wait);
+      return undefined;
+    }
+    this.#outboxDue = engine.driver.now() + OUTBOX_EVERY_MS;
+    return engine.driver.peek((replica) => replica.outbox(engine.id));
+  }
+
+  /** Tells the page where it stands, once for all that happens together. */
+  announce(): void {
+    if (this.#announced) return;
+    this.#announced = true;
+    queueMicrotask(() => {
+      this.#announced = false;
+      if (!this.#closed) this.#post({ kind: "state", document: this.id, state: this.state });
+    });
+  }
+
+  #keep(): void {
+    if (this.#engine && this.#views) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
+  }
+
+  /** Keeps the value for the next time, if it has changed since. */
+  async keep(): Promise<void> {
+    if (this.#keeping === undefined) return;
+    clearTimeout(this.#keeping);
+    this.#keeping = undefined;
+    await this.#views?.write(this.name, crossing(this.#shown.value, undefined, this.#shown.kinds));
+  }
+
+  /** The page has closed it. What is not saved yet still will be. */
+  async close(): Promise<void> {
+    await this.loaded.catch(() => undefined);
+    void this.keep();
+    this.#closed = true;
+    clearTimeout(this.#outboxTimer);
+    const engine = this.#engine;
+    if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
+  }
+}
+
+type Special = (container: object, key: string | number, kind: "text" | "counter") => void;
+
+/** What a page's program relies on and a value that was kept before does not have. */
+function missing(shown: Shown, init: readonly InitKey[]): Edit[] {
+  const value = ({ kind, start = 0 }: InitKey): NewValue => {
+    if (kind === "counter") return { counter: start };
+    return kind === "text" ? { text: "" } : kind === "list" ? { list: [] } : { map: [] };
+  };
+  return init.filter(({ key }) => !Object.hasOwn(shown.value, key)).map((key) => ["put", [], key.key, value(key)]);
+}

@@ -1,0 +1,65 @@
+/** The engine's bounds of one change, so that a page is told at once what the engine would refuse a moment later. */
+
+import { RejoinError } from "./errors.js";
+import { codePoints } from "./values.js";
+import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
+
+/** Most changes that the outbox takes. */
+export const OUTBOX_CHANGES_MAX = 100_000;
+/** Most operations in one change. */
+const OPERATIONS_MAX = 200_000;
+/** Longest key, and longest value, in bytes. */
+const KEY_BYTES_MAX = 1_024;
+const VALUE_BYTES_MAX = 2 << 20;
+/** Deepest nesting of objects below the root. */
+const DEPTH_MAX = 100;
+
+/** Throws if edits are more than one change may be. */
+export function checkSize(edits: readonly Edit[]): void {
+  let operations = 0;
+  for (const edit of edits) operations += size(edit);
+  if (operations > OPERATIONS_MAX) throw refused(`one change has at most ${OPERATIONS_MAX} operations`);
+}
+
+function size(edit: Edit): number {
+  switch (edit[0]) {
+    case "put":
+      if (typeof edit[2] === "string") checkKey(edit[2]);
+      return sizeOf(edit[3], edit[1]);
+    case "splice":
+      return edit[3] + edit[4].reduce<number>((sum, value) => sum + sizeOf(value, edit[1]), 0);
+    case "text":
+      return edit[3] + codePoints(edit[4], 0, edit[4].length);
+    default:
+      return 1;
+  }
+}
+
+function sizeOf(value: NewValue, path: Path, depth = 1): number {
+  if (typeof value === "string") {
+    // No text takes more than three bytes a unit.
+    if (value.length * 3 > VALUE_BYTES_MAX && bytes(value) > VALUE_BYTES_MAX) throw refused("the string is too long: use a Text");
+    return 1;
+  }
+  if (value instanceof Uint8Array && value.length > VALUE_BYTES_MAX) throw refused("these are too many bytes for one value");
+  if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array || "counter" in value) return 1;
+  if (path.length + depth > DEPTH_MAX) throw refused("nested too deeply");
+  if ("text" in value) return 1 + codePoints(value.text, 0, value.text.length);
+  if ("list" in value) return value.list.reduce<number>((sum, item) => sum + sizeOf(item, path, depth + 1), 1);
+  return value.map.reduce<number>((sum, [key, item]) => {
+    checkKey(key);
+    return sum + sizeOf(item, path, depth + 1);
+  }, 1);
+}
+
+function checkKey(key: string): void {
+  if (key.length * 3 > KEY_BYTES_MAX && bytes(key) > KEY_BYTES_MAX) throw refused(`a key has at most ${KEY_BYTES_MAX} bytes`);
+}
+
+function bytes(text: string): number {
+  return new TextEncoder().encode(text).length;
+}
+
+function refused(message: string): RejoinError {
+  return new RejoinError("refused", message);
+}

@@ -1,0 +1,78 @@
+/**
+ * The last value seen of each document, to be read before its history has loaded.
+ *
+ * A cache, in a database of its own: nothing is lost with it, no older or newer version of the package waits for it, and it goes first when
+ * the device is full. What fails here is as if nothing had been kept.
+ */
+
+import type { NewValue } from "./wasm/rejoin.js";
+
+const FORMAT = 1;
+const TABLE = "view";
+
+export class Views {
+  readonly #name: string;
+  #database: Promise<IDBDatabase | undefined>;
+
+  constructor(name: string) {
+    this.#name = name;
+    this.#database = open(name);
+  }
+
+  /** The value seen last of a document. */
+  async read(document: string): Promise<NewValue | undefined> {
+    const database = await this.#database;
+    try {
+      return (await done(database?.transaction(TABLE).objectStore(TABLE).get(document))) as NewValue | undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Keeps a value. */
+  async write(document: string, value: NewValue): Promise<void> {
+    const database = await this.#database;
+    try {
+      await done(database?.transaction(TABLE, "readwrite").objectStore(TABLE).put(value, document));
+    } catch {
+      // There is none the next time.
+    }
+  }
+
+  /** Lets all go and keeps nothing more. */
+  async clear(): Promise<void> {
+    const database = await this.#database;
+    this.#database = Promise.resolve(undefined);
+    database?.close();
+    await done(indexedDB.deleteDatabase(this.#name)).catch(() => undefined);
+  }
+
+  async close(): Promise<void> {
+    (await this.#database)?.close();
+  }
+}
+
+function open(name: string): Promise<IDBDatabase | undefined> {
+  return new Promise((resolve) => {
+    try {
+      const request = indexedDB.open(name, FORMAT);
+      request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
+      request.onsuccess = () => {
+        const { result } = request;
+        result.onversionchange = () => result.close();
+        resolve(result);
+      };
+      request.onerror = () => resolve(undefined);
+    } catch {
+      resolve(undefined);
+    }
+  });
+}
+
+function done<T>(request: IDBRequest<T> | undefined): Promise<T | undefined> {
+  if (!request) return Promise.resolve(undefined);
+  return new Promise((resolve, reject) => {
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}

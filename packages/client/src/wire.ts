@@ -1,0 +1,87 @@
+/** What the page and the worker that has the documents say to each other. Plain data only, in order, nothing lost. */
+
+import type { Frame } from "./driver.js";
+import { type ErrorCode, RejoinError } from "./errors.js";
+import type { Peer } from "./presence.js";
+import type { ClientStatus, Status } from "./status.js";
+import type { Edit, Held, NewValue, OutboxEntry, Path } from "./wasm/rejoin.js";
+
+/** How a client is started. `asksToken`: the page is asked for a token before each connection. */
+export type Settings = { url: string; store: string; online: boolean; token: string | undefined; asksToken: boolean };
+
+/** A root key that all devices create alike. */
+export type InitKey = { key: string; kind: "map" | "list" | "text" | "counter"; start: number | undefined };
+
+/** What the page wants an answer to. */
+export type Ask =
+  | { do: "start"; settings: Settings }
+  | { do: "open"; name: string; init: InitKey[] }
+  | { do: "init"; document: number; init: InitKey[] }
+  | { do: "cursor"; document: number; base: number; path: Path; index: number }
+  | { do: "position"; document: number; cursor: string }
+  | { do: "history" | "undo" | "redo" | "export" | "close-document"; document: number }
+  | { do: "at" | "retry" | "discard"; document: number; change: string }
+  | { do: "close" }
+  | { do: "inspect" };
+
+/** From the page. `base` is how many batches that came from elsewhere it had seen. */
+export type Request =
+  | { kind: "call"; call: number; ask: Ask }
+  | { kind: "edit"; document: number; base: number; refused: number; change: number; edits: Edit[] }
+  | { kind: "seen"; document: number; base: number }
+  | { kind: "presence"; document: number; value: unknown; ttl: number }
+  | { kind: "token"; call: number; token: string | undefined }
+  | { kind: "online"; online: boolean }
+  /** Whether each message on the connection is to be told. */
+  | { kind: "watch"; frames: boolean }
+  | { kind: "network" | "hidden" | "leave" | "crash" };
+
+/** An error on its way. */
+export type Failure = { code: ErrorCode | undefined; message: string };
+
+/** All of a document but its value. */
+export type DocumentState = {
+  status: Status;
+  outbox: readonly OutboxEntry[] | undefined;
+  saved: number;
+  acknowledged: number;
+  canUndo: boolean;
+  canRedo: boolean;
+};
+
+/** A document as it is when it is opened. */
+export type Opening = { document: number; base: number; value: NewValue; state: DocumentState; peers: readonly Peer[] };
+
+/** Messages that went over a connection. */
+export type Traffic = { readonly frames: number; readonly bytes: number };
+
+/** What an inspector is told: of each document, by its number, what the engine holds. */
+export type Inspected = { tab: number | undefined; traffic: Record<Frame["direction"], Traffic>; held: [number, Held][] };
+
+/** From the worker. */
+export type Answer =
+  /** `alive` names a lock that the worker holds as long as it runs. */
+  | { kind: "hello"; alive: string }
+  | { kind: "opened"; name: string; opening: Opening }
+  | { kind: "answer"; call: number; value: unknown }
+  | { kind: "failure"; call: number; failure: Failure }
+  /** Something came from elsewhere: these edits lead to what the document is now. */
+  | { kind: "come"; document: number; edits: Edit[] }
+  /** The page's edits up to this one are in the document, as these; or they are not, and never will be. */
+  | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined }
+  | { kind: "state"; document: number; state: DocumentState }
+  | { kind: "peers"; document: number; peers: readonly Peer[] }
+  | { kind: "client"; status: ClientStatus; persist: boolean }
+  | { kind: "token"; call: number }
+  | { kind: "frame"; frame: Frame }
+  | { kind: "failed"; failure: Failure };
+
+export function failureOf(error: unknown): Failure {
+  return error instanceof RejoinError
+    ? { code: error.code, message: error.message }
+    : { code: undefined, message: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
+}
+
+export function errorOf({ code, message }: Failure): Error {
+  return code ? new RejoinError(code, message) : new Error(message);
+}

@@ -1,0 +1,102 @@
+/** CodeMirror 6 on a text: transactions to changes and patches to transactions, undo, carets, in pages with the real server between them. */
+
+import assert from "node:assert/strict";
+import { before, test } from "node:test";
+
+import type { Page } from "playwright-core";
+
+import type {} from "./pages/codemirror.js";
+import { joinDocument, open, synced } from "./support/browser.js";
+import { bundle } from "./support/bundle.js";
+import { Stage } from "./support/stage.js";
+
+const stage = new Stage();
+let script: string;
+
+before(async () => {
+  script = await bundle("codemirror");
+});
+
+async function writer(name: string, document: string): Promise<Page> {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: document });
+  await synced(page);
+  await page.addScriptTag({ content: script });
+  await page.evaluate((name) => globalThis.edit(name), name);
+  return page;
+}
+
+async function shows(page: Page, text: string): Promise<void> {
+  const both = () => page.evaluate(() => [globalThis.view.state.sliceDoc(), globalThis.doc.value.body]);
+  await page
+    .waitForFunction((text) => globalThis.view.state.sliceDoc() === text && globalThis.doc.value.body === text, text)
+    .catch(async () => assert.deepEqual(await both(), [text, text]));
+}
+
+async function select(page: Page, anchor: number, head = anchor): Promise<void> {
+  await page.evaluate(([anchor, head]) => globalThis.view.dispatch({ selection: { anchor, head } }), [anchor, head] as const);
+}
+
+function splice(page: Page, index: number, deleted: number, text: string): Promise<void> {
+  return page.evaluate(([index, deleted, text]) => void globalThis.doc.change((d) => d.body.splice(index, deleted, text)), [index, deleted, text] as const);
+}
+
+test("two editors write one text: each transaction is a change, and the selection stays with what is selected", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/typing"), await writer("Bob", "codemirror/typing")];
+  await ann.keyboard.type("one two 😀");
+  await ann.keyboard.press("Enter");
+  await ann.keyboard.type("three");
+  await shows(bob, "one two 😀\nthree");
+  await select(ann, 4, 7);
+  await splice(bob, 0, 3, "ONE MORE");
+  await splice(bob, 17, 0, "and ");
+  await shows(ann, "ONE MORE two 😀\nthree".replace("three", "tand hree"));
+  assert.deepEqual(await ann.evaluate(() => [globalThis.view.state.selection.main.from, globalThis.view.state.selection.main.to]), [9, 12]);
+  // Several places in one transaction.
+  await bob.evaluate(() => globalThis.view.dispatch({ changes: [{ from: 0, to: 4, insert: "" }, { from: 9, insert: "the " }, { from: 12, to: 13, insert: "" }] }));
+  await shows(ann, await bob.evaluate(() => globalThis.view.state.sliceDoc()));
+  await splice(bob, 0, 0, "a\r\nb ");
+  await shows(ann, await bob.evaluate(() => globalThis.doc.value.body));
+});
+
+test("undo and redo are the document's", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/undo"), await writer("Bob", "codemirror/undo")];
+  await ann.keyboard.type("mine");
+  await shows(bob, "mine");
+  await bob.evaluate(() => globalThis.view.dispatch({ changes: { from: 4, insert: " and his" } }));
+  await shows(ann, "mine and his");
+  await ann.keyboard.press("Control+z");
+  await shows(bob, " and his");
+  await ann.keyboard.press("Control+Shift+Z");
+  await shows(bob, "mine and his");
+  await bob.keyboard.press("Control+z");
+  await shows(ann, "mine");
+});
+
+test("carets and selections of others are shown, go along with the text, and go when they leave", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/carets"), await writer("Bob", "codemirror/carets")];
+  await ann.keyboard.type("hello world");
+  await shows(bob, "hello world");
+  const caret = bob.locator('.rejoin-caret[data-name="Ann"]');
+  await caret.waitFor();
+  const before = () => bob.evaluate(() => {
+    const caret = document.querySelector(".rejoin-caret");
+    return caret ? globalThis.view.posAtDOM(caret) : undefined;
+  });
+  const stands = async (at: number) => {
+    await bob.waitForFunction((at) => {
+      const caret = document.querySelector(".rejoin-caret");
+      return caret && globalThis.view.posAtDOM(caret) === at;
+    }, at).catch(async () => assert.equal(await before(), at));
+  };
+  await stands(11);
+  await select(ann, 5);
+  await stands(5);
+  await bob.evaluate(() => globalThis.view.dispatch({ changes: { from: 0, insert: ">> " } }));
+  await stands(8);
+  await shows(ann, ">> hello world");
+  await select(ann, 3, 8);
+  await bob.locator(".rejoin-selected").filter({ hasText: "hello" }).waitFor();
+  await ann.close();
+  await caret.waitFor({ state: "detached" });
+});

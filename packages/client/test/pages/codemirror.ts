@@ -1,0 +1,19 @@
+/** The page of the CodeMirror tests: an editor on the body of the document. */
+
+import { EditorState } from "@codemirror/state";
+import { EditorView } from "@codemirror/view";
+
+import { collaborate } from "#dist/codemirror.js";
+
+declare global {
+  // eslint-disable-next-line no-var
+  var view: EditorView;
+  // eslint-disable-next-line no-var
+  var edit: (name: string) => void;
+}
+
+globalThis.edit = (name) => {
+  const extensions = collaborate(globalThis.doc, ["body"], { person: { name } });
+  globalThis.view = new EditorView({ state: EditorState.create({ extensions }), parent: document.body });
+  globalThis.view.focus();
+};

@@ -1,0 +1,271 @@
+/**
+ * The mirror: a page's edits meet what has come to the worker meanwhile, and both come to the same value.
+ *
+ * The model of a worker's engine is plain edits on a value, so that chance can try many thousand orders. That the real engine makes the
+ * same of the same edits is tested by `mirror.test.ts`.
+ */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Shown } from "#dist/diff.js";
+import { SyncDocument } from "#dist/document.js";
+import { Hosted } from "#dist/hosted.js";
+import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#dist/mirror.js";
+import { rebase } from "#dist/rebase.js";
+import type { Edit, NewValue, Path } from "#dist/wasm/rejoin.js";
+
+type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
+type Random = (below: number) => number;
+
+function random(seed: number): Random {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+const START: NewValue = {
+  map: [
+    ["notes", { list: [{ map: [["body", { text: "ab😀cd" }], ["left", { counter: 1 }], ["tags", { list: ["x", "y"] }]] }, "plain", { list: [1, { text: "zz" }] }] }],
+    ["body", { text: "hello 😀 world" }],
+    ["left", { counter: 5 }],
+    ["title", "t"],
+  ],
+};
+
+/** All places in a value, with what stands there. */
+function places(shown: Shown, path: Path = [], kind?: string): [Path, unknown, string | undefined][] {
+  const value = lookUp(shown.value, path);
+  const found: [Path, unknown, string | undefined][] = [[path, value, kind]];
+  if (typeof value !== "object" || value === null) return found;
+  const kinds = shown.kinds.get(value);
+  const keys = Array.isArray(value) ? [...value.keys()] : Object.keys(value);
+  return found.concat(keys.flatMap((key) => places(shown, [...path, key], kinds?.get(key))));
+}
+
+const TEXTS = ["", "a", "bb", "😀", "x😀y"] as const;
+
+function made(next: Random): NewValue {
+  const kinds: NewValue[] = [next(9), "s", null, { text: TEXTS[next(5)] as string }, { counter: next(5) }, { list: [1, { text: "n" }] }, { map: [["body", { text: "m" }], ["k", 1]] }];
+  return kinds[next(kinds.length)] as NewValue;
+}
+
+/** An edit that has its place in a value. */
+function edit(shown: Shown, next: Random): Edit {
+  const all = places(shown);
+  for (;;) {
+    const [path, value, kind] = all[next(all.length)] as (typeof all)[0];
+    if (kind === "text") {
+      const characters = Array.from(value as string);
+      const from = next(characters.length + 1);
+      const to = from + next(Math.min(3, characters.length - from + 1));
+      const [start, end] = [from, to].map((at) => characters.slice(0, at).join("").length) as [number, number];
+      return ["text", path, start, end - start, TEXTS[next(5)] as string];
+    }
+    const [parent, key] = [path.slice(0, -1), path.at(-1) as string | number];
+    if (kind === "counter" && next(2) === 0) return ["increment", parent, key, 1 + next(3)];
+    if (Array.isArray(value) && next(3) > 0) {
+      const index = next(value.length + 1);
+      return ["splice", path, index, next(Math.min(3, value.length - index + 1)), Array.from({ length: next(3) }, () => made(next))];
+    }
+    if (path.length > 0 && typeof key === "string" && path.length > 1 && next(4) === 0) return ["delete", parent, key];
+    if (path.length > 0 && next(3) === 0) return ["put", parent, key, made(next)];
+    if (typeof value === "object" && value !== null && !Array.isArray(value) && next(2) === 0) return ["put", path, `k${next(3)}`, made(next)];
+  }
+}
+
+function edits(shown: Shown, count: number, next: Random): [Edit[], Shown] {
+  const list: Edit[] = [];
+  for (; count > 0; count -= 1) {
+    const one = edit(shown, next);
+    list.push(one);
+    shown = edited(shown, [one]);
+  }
+  return [list, shown];
+}
+
+function plain({ value, kinds }: Shown): NewValue {
+  return crossing(value, undefined, kinds);
+}
+
+test("edits made beside each other come to the same in either order", () => {
+  for (let seed = 1; seed <= 20_000; seed += 1) {
+    const next = random(seed);
+    const start = shownOf(START);
+    const [own, mine] = edits(start, 1 + next(4), next);
+    const [come, theirs] = edits(start, 1 + next(4), next);
+    const [ownAfter, comeAfter] = rebase(own, come);
+    const both = plain(edited(theirs, ownAfter));
+    assert.deepEqual(plain(edited(mine, comeAfter)), both, `seed ${seed}: ${JSON.stringify([own, come, ownAfter, comeAfter])}`);
+  }
+});
+
+test("nothing that is typed is lost or doubled, and it stays in its order", () => {
+  for (let seed = 1; seed <= 2_000; seed += 1) {
+    const next = random(seed);
+    const typed = (letters: string) => Array.from(letters, (letter, at): Edit => ["text", ["body"], next(6) + 2 * at, 0, letter]);
+    const [own, come] = [typed("ABCDEF"), typed("uvwxyz")];
+    const start = edited(shownOf(START), [["text", ["body"], 0, 14, "0123456789abcdef"]]);
+    const body = (shown: Shown) => (shown.value as { body: string }).body;
+    const both = body(edited(edited(start, come), rebase(own, come)[0]));
+    const only = (letters: RegExp, text: string) => text.replaceAll(letters, "");
+    assert.equal(only(/[u-z]/g, both), body(edited(start, own)), `seed ${seed}`);
+    assert.equal(only(/[A-F]/g, both), body(edited(start, come)), `seed ${seed}`);
+  }
+});
+
+/** A worker's engine, as far as a document needs it: a value, and edits that come to it from elsewhere. */
+class Model {
+  shown = shownOf(START);
+  change = 0;
+  refuse = false;
+
+  driver: Any = {
+    ended: false,
+    closed: false,
+    now: () => 0,
+    until: async (reached: () => unknown) => reached(),
+    status: () => ({ state: "synced", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false }),
+    peek: (call: (engine: Any) => unknown) => call(this.engine),
+    turn: (call: (engine: Any, now: number) => unknown) => call(this.engine, 0),
+  };
+
+  engine: Any = {
+    open: () => 1,
+    init: () => undefined,
+    outbox: () => [],
+    cursor: () => "cursor",
+    value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
+    change: (_: number, __: number, ___: number, edits: Edit[]) => {
+      if (this.refuse) throw new Error("refused");
+      const writer = new Writer(this.shown);
+      for (const edit of edits) assert.ok(writer.fromEngine(edit), "an edit that the engine has no place for");
+      this.shown = writer.done();
+      return (this.change += 1);
+    },
+  };
+
+  #copy(special: (container: object, key: string | number, kind: string) => void): object {
+    const copy = shownOf(plain(this.shown));
+    const visit = (value: unknown): void => {
+      if (typeof value !== "object" || value === null) return;
+      for (const [key, kind] of copy.kinds.get(value) ?? []) special(value, key, kind);
+      Object.values(value).forEach(visit);
+    };
+    visit(copy.value);
+    return copy.value;
+  }
+}
+
+/** A page and a worker with a wire between them that delivers when it is told to. */
+async function wired(view: NewValue | undefined): Promise<{ model: Model; hosted: Hosted; page: SyncDocument<Any>; toPage: Any[]; toWorker: Any[]; deliver: (all?: boolean, next?: Random) => void }> {
+  const model = new Model();
+  const [toPage, toWorker]: [Any[], Any[]] = [[], []];
+  let open!: (driver: Any) => void;
+  const driver = new Promise<Any>((resolve) => (open = resolve));
+  const hosted = new Hosted(1, "x", [], view, { driver, views: undefined, post: (answer) => void toPage.push(structuredClone(answer)), opened: () => hosted.handle({ kind: "ready", document: 1 }) });
+  const channel: Any = { send: (request: unknown) => void toWorker.push(structuredClone(request)), call: async () => undefined };
+  if (!view) {
+    open(model.driver);
+    await hosted.loaded;
+  }
+  toPage.length = 0;
+  const opening: Any = structuredClone({ document: 1, ...hosted.opening, peers: [] });
+  const page = new SyncDocument<Any>(channel, "x", opening, { edited: () => undefined, close: () => undefined });
+  if (view) open(model.driver);
+  await hosted.loaded;
+  const deliver = (all = true, next: Random = () => 0) => {
+    while ((toPage.length > 0 || toWorker.length > 0) && (all || next(3) > 0)) {
+      const down = toPage.length > 0 && (toWorker.length === 0 || next(2) === 0);
+      if (down) page.handle(toPage.shift());
+      else {
+        const request = toWorker.shift();
+        if (request.kind === "edit") hosted.edit(request);
+        else if (request.kind === "seen") hosted.seen(request.base);
+      }
+    }
+  };
+  return { model, hosted, page, toPage, toWorker, deliver };
+}
+
+/** Edits a page through its draft, as a program would. */
+function change(page: SyncDocument<Any>, [kind, path, ...rest]: Edit): void {
+  page.change((draft: Any) => {
+    const at = (steps: Path) => steps.reduce((value: Any, step) => value[step], draft);
+    const [first, second, third] = rest as Any[];
+    const value = (from: NewValue): Any => {
+      if (typeof from !== "object" || from === null || from instanceof Date || from instanceof Uint8Array) return from;
+      if ("text" in from) return from.text;
+      if ("counter" in from) return from.counter;
+      return "list" in from ? from.list.map(value) : Object.fromEntries(from.map.map(([key, item]) => [key, value(item)]));
+    };
+    if (kind === "text") at(path).splice(first, second, third);
+    else if (kind === "splice") at(path).splice(first, second, ...third.map(value));
+    else if (kind === "increment") at(path)[first].increment(second);
+    else if (kind === "delete") delete at(path)[first];
+    else if (typeof at(path)[first] !== "object") at(path)[first] = value(second);
+  });
+}
+
+test("page and worker show the same once nothing is on its way, whatever was edited on both sides and when it arrived", async () => {
+  for (let seed = 1; seed <= 300; seed += 1) {
+    const next = random(seed);
+    const { model, hosted, page, deliver } = await wired(next(4) === 0 ? { map: [["body", { text: "old 😀" }], ["gone", 1]] } : undefined);
+    for (let step = 0; step < 40; step += 1) {
+      const dice = next(5);
+      if (dice < 2) change(page, edit({ value: page.value, kinds: kindsOf(page) }, next));
+      else if (dice === 2) page.commit();
+      else if (dice === 3) {
+        model.shown = edited(model.shown, [edit(model.shown, next)]);
+        hosted.handle({ kind: "changed", document: 1, local: false });
+      } else deliver(false, next);
+    }
+    page.commit();
+    deliver();
+    await new Promise((resolve) => setImmediate(resolve));
+    deliver();
+    assert.deepEqual(page.value, model.shown.value, `seed ${seed}`);
+    assert.equal(page.status.unsaved, 0, `seed ${seed}`);
+    assert.ok(Object.isFrozen(page.value));
+  }
+});
+
+/** The kinds of what a page shows, found by what its drafts make of it. */
+function kindsOf(page: SyncDocument<Any>): Shown["kinds"] {
+  const { kinds } = nothing();
+  page.change((draft: Any) => {
+    const visit = (value: Any, shown: Any): void => {
+      if (typeof shown !== "object" || shown === null) return;
+      const keys = Array.isArray(shown) ? [...shown.keys()] : Object.keys(shown);
+      for (const key of keys) {
+        const { name } = (value[key] as Any)?.constructor ?? {};
+        if (name === "Text") kinds.set(shown, (kinds.get(shown) ?? new Map()).set(key, "text"));
+        if (name === "Counter") kinds.set(shown, (kinds.get(shown) ?? new Map()).set(key, "counter"));
+        visit(value[key], shown[key]);
+      }
+    };
+    visit(draft, page.value);
+  });
+  return kinds;
+}
+
+test("what the engine refuses is taken back in the page, with what stands on it, and the page hears of it", async (t) => {
+  const reported: unknown[] = [];
+  (globalThis as Any).reportError = (error: unknown) => void reported.push(error);
+  t.after(() => delete (globalThis as Any).reportError);
+  const { model, page, deliver } = await wired(undefined);
+  model.refuse = true;
+  const first = page.change((d: Any) => void (d.title = "first"));
+  const second = page.change((d: Any) => void (d.title = "second"));
+  const waits = [page.saved(first), page.saved(second)];
+  deliver();
+  model.refuse = false;
+  page.change((d: Any) => void (d.title = "third"));
+  deliver();
+  for (const { status } of await Promise.allSettled(waits)) assert.equal(status, "rejected");
+  assert.equal((page.value as Any).title, "third");
+  assert.equal((model.shown.value as Any).title, "third");
+  assert.equal(reported.length, 2);
+});

@@ -1,0 +1,143 @@
+//! Conflicts: what a merge hid or dropped of somebody's work, found in the set of changes and in nothing else.
+//!
+//! Owns what a conflict is, the index that finds the places where one may be (`index`), and what is read of a document when they are
+//! listed (`list`). A conflict is a function of the set of changes: never of who merged what first. Nothing here is written, and no
+//! rule is applied.
+
+mod index;
+mod list;
+mod marks;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use automerge::{ObjId, ScalarValue};
+
+use crate::id::{ActorId, ChangeHash};
+
+pub use index::ConflictIndex;
+pub use read::value_at;
+
+/// A conflict's name: the same on every replica and on the server.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConflictId(pub [u8; 16]);
+
+impl fmt::Display for ConflictId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ConflictId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConflictId({self})")
+    }
+}
+
+/// What has met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ConflictKind {
+    /// Several values at one key or element.
+    Register,
+    /// A deletion, or a value put over an object, met work on what it took away.
+    DeleteUpdate,
+    /// Work in an object by somebody who already had its deletion.
+    EditInDeleted,
+    /// Several objects, or an object and values, at one key or element.
+    Container,
+    /// Steps of a counter that was overwritten.
+    CounterOverwrite,
+    /// Several marks of one name on the same characters.
+    Mark,
+    /// A change that the server refused.
+    Rejected,
+}
+
+impl ConflictKind {
+    /// Its name, as it is written everywhere.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Register => "register",
+            Self::DeleteUpdate => "delete-update",
+            Self::EditInDeleted => "edit-in-deleted",
+            Self::Container => "container",
+            Self::CounterOverwrite => "counter-overwrite",
+            Self::Mark => "mark",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+/// Where a conflict stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum ConflictState {
+    /// Nobody has answered it.
+    Open,
+    /// Somebody who held all sides wrote there later, without having settled it.
+    Superseded,
+}
+
+/// A step from the root to a place in a document.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathPart {
+    /// A map's key.
+    Key(String),
+    /// An element, or a character of a text, by its index.
+    Index(usize),
+}
+
+/// A value as it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Anything but an object.
+    Scalar(ScalarValue),
+    /// A map.
+    Map(BTreeMap<String, Value>),
+    /// A list.
+    List(Vec<Value>),
+    /// A text.
+    Text(String),
+}
+
+/// One side of a conflict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// What it says; `None`: that nothing should be there.
+    pub value: Option<Value>,
+    /// Who says so.
+    pub actor: ActorId,
+    /// The author that the change names, if it names one.
+    pub author: Option<Vec<u8>>,
+    /// The author's clock, in milliseconds since 1970.
+    pub time: i64,
+    /// The change, or of several the last.
+    pub change: ChangeHash,
+    /// Whether the document shows this one.
+    pub shown: bool,
+    /// Whether it was written here. Only a replica knows; else false.
+    pub mine: bool,
+    /// Where the value is an object, its id: it can be read by it, though no path may lead there.
+    pub object: Option<ObjId>,
+}
+
+/// Somebody's work that a merge hid, with what hid it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conflict {
+    /// Its name.
+    pub id: ConflictId,
+    /// Grows as more of the losing side arrives.
+    pub version: u64,
+    /// Where.
+    pub path: Vec<PathPart>,
+    /// What has met.
+    pub kind: ConflictKind,
+    /// What was there before the sides parted.
+    pub base: Option<Value>,
+    /// The sides, the one that is shown first.
+    pub candidates: Vec<Candidate>,
+    /// Where it stands.
+    pub state: ConflictState,
+}

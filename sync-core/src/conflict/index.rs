@@ -1,0 +1,283 @@
+//! Where a conflict may be: of each key and element what stands there and who deleted it, of each object who worked in it and what
+//! took it away. Kept up change by change, at a cost that goes with the change.
+//!
+//! Owns no values and judges nothing for good: the places that it names are looked at again when conflicts are listed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
+
+use crate::change::Change;
+use crate::op_index::{Kind, ObjectKind, OpId, OpIndex, ROOT};
+use crate::table::{ChangeTable, Place};
+
+/// A key of a map, or an element of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum At {
+    Key(u32),
+    Element(OpId),
+}
+
+/// A place that holds a value: the object's number, and where in it.
+pub(super) type SlotId = (u32, At);
+
+/// What is known of a place that was written to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    /// Values that nothing overwrote.
+    pub(super) visible: Vec<OpId>,
+    /// Deletions of each actor, ascending.
+    pub(super) deletes: BTreeMap<u32, Vec<OpId>>,
+    /// What somebody overwrote who held several sides, by the side that was shown.
+    pub(super) passed: BTreeMap<OpId, BTreeSet<OpId>>,
+}
+
+/// What is known of an object.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub(super) maker: OpId,
+    pub(super) slot: SlotId,
+    /// Who changed it or something in it: of each actor the seqs, as runs.
+    pub(super) work: BTreeMap<u32, Vec<(u32, u32)>>,
+}
+
+/// A mark on a text.
+#[derive(Clone, Debug)]
+pub(super) struct Mark {
+    pub(super) begin: OpId,
+    pub(super) end: OpId,
+}
+
+/// The document's history that the index refers to: hashes and operations of the same changes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct History<'a> {
+    pub(super) table: &'a ChangeTable,
+    pub(super) ops: &'a OpIndex,
+}
+
+impl History<'_> {
+    pub(super) fn place(&self, id: OpId) -> Place {
+        Place { actor: id.actor, seq: self.ops.past().seq_of(id.actor, id.counter) }
+    }
+
+    /// Whether the change at `place`, or one before it, holds an operation.
+    pub(super) fn saw(&self, place: Place, id: OpId) -> bool {
+        self.ops.past().seen(place, id.actor) >= self.place(id).seq
+    }
+
+    /// automerge's order: the higher wins.
+    pub(super) fn key(&self, id: OpId) -> (u32, &[u8]) {
+        (id.counter, self.table.actor(id.actor).map_or(&[], |actor| actor.to_bytes()))
+    }
+
+    pub(super) fn highest<'b>(&self, ids: impl IntoIterator<Item = &'b OpId>) -> Option<OpId> {
+        ids.into_iter().copied().max_by(|a, b| self.key(*a).cmp(&self.key(*b)))
+    }
+
+    pub(super) fn kind(&self, id: OpId) -> Option<Kind> {
+        self.ops.run(id).map(|run| run.operation(id).kind)
+    }
+
+    fn resolve(&self, id: &legacy::OpId) -> Option<OpId> {
+        Some(OpId { counter: u32::try_from(id.counter()).ok()?, actor: self.table.number(id.actor())? })
+    }
+}
+
+/// Finds the places of a document where somebody's work may be hidden.
+#[derive(Clone, Debug, Default)]
+pub struct ConflictIndex {
+    pub(super) slots: BTreeMap<SlotId, Slot>,
+    pub(super) objects: BTreeMap<u32, Object>,
+    /// What took objects and counters away, by the operation that made them.
+    pub(super) killers: BTreeMap<OpId, Vec<OpId>>,
+    /// Steps of counters, by the operation that made them.
+    pub(super) steps: BTreeMap<OpId, Vec<(OpId, i64)>>,
+    /// Marks by text and name.
+    pub(super) marks: BTreeMap<(u32, Box<str>), Vec<Mark>>,
+    /// Map keys by their number.
+    pub(super) keys: BTreeMap<u32, Box<str>>,
+    /// Authors that actors name.
+    pub(super) authors: BTreeMap<u32, Vec<u8>>,
+    /// When each change was made, by actor and seq.
+    times: Vec<Vec<i64>>,
+    pub(super) contested: BTreeSet<SlotId>,
+    pub(super) suspects: BTreeSet<u32>,
+    pub(super) lost_steps: BTreeSet<OpId>,
+    /// The mark whose end is to come next.
+    begun: Option<(u32, Box<str>, OpId)>,
+}
+
+impl ConflictIndex {
+    /// The index of an empty document.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes in a change that `table` and `ops` have taken in just now.
+    pub fn admit(&mut self, change: &Change, table: &ChangeTable, ops: &OpIndex) {
+        let history = History { table, ops };
+        let Some(actor) = table.number(change.actor()) else { return };
+        let place = Place { actor, seq: change.seq() };
+        self.times.resize_with(self.times.len().max(actor as usize + 1), Vec::new);
+        self.times[actor as usize].push(change.time());
+        if let Some(author) = change.automerge().author() {
+            self.authors.insert(actor, author.as_bytes().to_vec());
+        }
+        let start = change.start_op() as u32;
+        let expanded = change.automerge().decode();
+        for (counter, op) in (start..).zip(&expanded.operations) {
+            self.operation(history, place, OpId { counter, actor }, op);
+        }
+    }
+
+    /// When the change at a place was made, by its author's clock.
+    pub(super) fn time(&self, place: Place) -> i64 {
+        let of = self.times.get(place.actor as usize).and_then(|times| times.get(place.seq as usize - 1));
+        of.copied().unwrap_or_default()
+    }
+
+    fn operation(&mut self, history: History<'_>, place: Place, id: OpId, op: &Op) -> Option<()> {
+        let object = match &op.obj {
+            ObjectId::Root => ROOT,
+            ObjectId::Id(maker) => history.ops.object_number(history.resolve(maker)?)?,
+        };
+        self.worked(object, place);
+        let at = match &op.key {
+            Key::Map(name) => {
+                let number = history.ops.key(name)?;
+                self.keys.entry(number).or_insert_with(|| name.as_str().into());
+                At::Key(number)
+            }
+            Key::Seq(_) if op.insert => At::Element(id),
+            Key::Seq(ElementId::Id(element)) => At::Element(history.resolve(element)?),
+            Key::Seq(ElementId::Head) => return None,
+        };
+        let slot = (object, at);
+        if let OpType::Make(_) = op.action {
+            let number = history.ops.object_number(id)?;
+            self.objects.insert(number, Object { maker: id, slot, work: BTreeMap::new() });
+        }
+        let overwritten: Vec<OpId> = op.pred.iter().filter_map(|pred| history.resolve(pred)).collect();
+        match &op.action {
+            OpType::MarkBegin(data) => self.begun = Some((object, data.name.as_str().into(), id)),
+            OpType::MarkEnd(_) => {
+                let (text, name, begin) = self.begun.take()?;
+                self.marks.entry((text, name)).or_default().push(Mark { begin, end: id });
+            }
+            OpType::Increment(by) => {
+                overwritten.iter().for_each(|counter| self.step(history, *counter, id, *by));
+            }
+            _ => {
+                overwritten.iter().for_each(|gone| self.kill(history, place, *gone, id));
+                // Characters conflict only as part of what holds them.
+                let text = history.ops.object(object).is_some_and(|object| object.kind == ObjectKind::Text);
+                if !op.insert && !text {
+                    self.write(history, place, slot, id, &overwritten, op.action == OpType::Delete);
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Somebody worked in an object, and so in all that hold it.
+    fn worked(&mut self, object: u32, place: Place) {
+        let mut number = object;
+        while number != ROOT
+            && let Some(object) = self.objects.get_mut(&number)
+        {
+            let runs = object.work.entry(place.actor).or_default();
+            match runs.last_mut() {
+                Some((_, last)) if *last == place.seq => {}
+                Some((_, last)) if *last + 1 == place.seq => *last = place.seq,
+                _ => runs.push((place.seq, place.seq)),
+            }
+            if self.killers.contains_key(&object.maker) {
+                self.suspects.insert(number);
+            }
+            number = object.slot.0;
+        }
+    }
+
+    /// `by` overwrote or deleted `gone`.
+    fn kill(&mut self, history: History<'_>, place: Place, gone: OpId, by: OpId) {
+        match history.kind(gone) {
+            Some(Kind::Make) => {
+                self.killers.entry(gone).or_default().push(by);
+                let Some(number) = history.ops.object_number(gone) else { return };
+                let Some(object) = self.objects.get(&number) else { return };
+                let seen = |actor: u32| history.ops.past().seen(place, actor);
+                let unseen =
+                    |(actor, runs): (&u32, &Vec<(u32, u32)>)| runs.last().is_some_and(|(_, last)| *last > seen(*actor));
+                if object.work.iter().any(unseen) {
+                    self.suspects.insert(number);
+                }
+            }
+            Some(Kind::Counter) => {
+                self.killers.entry(gone).or_default().push(by);
+                let steps = self.steps.get(&gone).map_or(&[][..], Vec::as_slice);
+                // The last one may be another actor's, so all are looked at, once for each who took the counter away.
+                if steps.iter().any(|(step, _)| !history.saw(place, *step)) {
+                    self.lost_steps.insert(gone);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step(&mut self, history: History<'_>, counter: OpId, id: OpId, by: i64) {
+        if history.kind(counter) != Some(Kind::Counter) {
+            return;
+        }
+        self.steps.entry(counter).or_default().push((id, by));
+        if self.killers.contains_key(&counter) {
+            self.lost_steps.insert(counter);
+        }
+    }
+
+    /// A value was put or deleted at a place that is there.
+    fn write(&mut self, history: History<'_>, place: Place, id: SlotId, op: OpId, gone: &[OpId], deletes: bool) {
+        let slot = self.slots.entry(id).or_insert_with(|| match id.1 {
+            At::Key(_) => Slot::default(),
+            // Its first value is the operation that made it.
+            At::Element(element) => Slot { visible: vec![element], ..Slot::default() },
+        });
+        slot.pass(history, place, gone);
+        slot.visible.retain(|held| !gone.contains(held));
+        if deletes {
+            slot.deletes.entry(op.actor).or_default().push(op);
+        } else {
+            slot.visible.push(op);
+        }
+        if slot.visible.len() > 1 || !slot.passed.is_empty() || !slot.resisted(history).is_empty() {
+            self.contested.insert(id);
+        } else {
+            self.contested.remove(&id);
+        }
+    }
+}
+
+impl Slot {
+    /// Keeps what a writer who held several sides has overwritten: it was shown, but nobody settled it.
+    fn pass(&mut self, history: History<'_>, place: Place, gone: &[OpId]) {
+        let Some(shown) = history.highest(gone) else { return };
+        let mut sides: BTreeSet<OpId> = gone.iter().copied().filter(|id| *id != shown).collect();
+        for (actor, deletes) in &self.deletes {
+            let known = history.ops.past().seen(place, *actor);
+            let seen = deletes.partition_point(|id| history.place(*id).seq <= known);
+            let last = seen.checked_sub(1).and_then(|last| deletes.get(last));
+            sides.extend(last.filter(|id| !gone.iter().any(|gone| history.saw(history.place(*gone), **id))));
+        }
+        if !sides.is_empty() {
+            self.passed.entry(shown).or_default().extend(sides);
+        }
+    }
+
+    /// Deletions that are in force for nobody: what stands here was put by who did not know of them.
+    pub(super) fn resisted(&self, history: History<'_>) -> Vec<OpId> {
+        if self.visible.is_empty() {
+            return Vec::new();
+        }
+        let last = self.deletes.values().filter_map(|deletes| deletes.last().copied());
+        last.filter(|id| !self.visible.iter().any(|held| history.saw(history.place(*held), *id))).collect()
+    }
+}

@@ -1,0 +1,390 @@
+//! The conflicts of a document, read at the places that the index names.
+//!
+//! Owns what counts as a conflict there: sides that say the same are one, and what lies within something hidden belongs to the conflict
+//! about that. The same set of changes gives the same list, in the same order.
+
+use std::collections::BTreeMap;
+
+use automerge::{Automerge, ChangeHash, ObjId, ReadDoc as _, ScalarValue};
+use sha2::{Digest as _, Sha256};
+
+use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
+use super::marks::overlaps;
+use super::read::{self, Reader};
+use super::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value};
+use crate::id::DocumentName;
+use crate::op_index::{Kind, OpId, OpIndex};
+use crate::table::{ChangeTable, Place};
+
+impl ConflictIndex {
+    /// All conflicts of the document `name`, whose changes are those of `table` and `ops`, in the order of their ids.
+    pub fn list(&self, name: &DocumentName, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Vec<Conflict> {
+        let history = History { table, ops };
+        let lister = Lister { index: self, reader: Reader { document, history }, history, name };
+        lister.all()
+    }
+}
+
+struct Lister<'a> {
+    index: &'a ConflictIndex,
+    reader: Reader<'a>,
+    history: History<'a>,
+    name: &'a DocumentName,
+}
+
+/// A conflict about to be told.
+struct Draft {
+    kind: ConflictKind,
+    slot: SlotId,
+    /// The object or counter that was taken away.
+    lost: Option<OpId>,
+    hiding: OpId,
+    version: u64,
+    base: Option<Value>,
+    candidates: Vec<Candidate>,
+    state: ConflictState,
+}
+
+impl Lister<'_> {
+    fn all(&self) -> Vec<Conflict> {
+        let mut drafts = Vec::new();
+        for id in &self.index.contested {
+            let Some(slot) = self.index.slots.get(id).filter(|_| self.is_shown(id.0)) else { continue };
+            drafts.extend(self.open(*id, slot));
+            drafts.extend(slot.passed.iter().filter_map(|(shown, sides)| {
+                self.sides(*id, *shown, sides.iter().copied().collect(), ConflictState::Superseded)
+            }));
+        }
+        self.index.suspects.iter().for_each(|object| drafts.extend(self.lost_work(*object)));
+        drafts.extend(self.index.lost_steps.iter().filter_map(|counter| self.lost_steps(*counter)));
+        self.index.marks.iter().for_each(|((text, _), marks)| drafts.extend(self.marks(*text, marks)));
+        let mut conflicts: Vec<Conflict> = drafts.into_iter().filter_map(|draft| self.finish(draft)).collect();
+        conflicts.sort_by_key(|conflict| conflict.id);
+        conflicts
+    }
+
+    /// Whether a path leads from the root to an object.
+    fn is_shown(&self, object: u32) -> bool {
+        let mut number = object;
+        while !read::is_root(number) {
+            let Some(object) = self.index.objects.get(&number) else { return false };
+            if self.winner(object.slot) != Some(object.maker) {
+                return false;
+            }
+            number = object.slot.0;
+        }
+        true
+    }
+
+    /// The value that shows at a place.
+    fn winner(&self, slot: SlotId) -> Option<OpId> {
+        match (self.index.slots.get(&slot), slot.1) {
+            (Some(slot), _) => self.history.highest(&slot.visible),
+            (None, At::Element(element)) => Some(element).filter(|id| !self.index.killers.contains_key(id)),
+            (None, At::Key(_)) => None,
+        }
+    }
+
+    fn open(&self, id: SlotId, slot: &Slot) -> Option<Draft> {
+        let shown = self.history.highest(&slot.visible)?;
+        let others = slot.visible.iter().copied().filter(|id| *id != shown);
+        self.sides(id, shown, others.chain(slot.resisted(self.history)).collect(), ConflictState::Open)
+    }
+
+    /// Several values, or a value and deletions, at one place.
+    fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
+        others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
+        let version = others.len() as u64 + 1;
+        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut makes = false;
+        let mut sides: Vec<OpId> = Vec::new();
+        for op in std::iter::once(shown).chain(others) {
+            let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
+            if candidates.iter().all(|held| held.value != value) {
+                makes |= self.history.kind(op) == Some(Kind::Make);
+                candidates.push(self.candidate(op, value, op == shown));
+                sides.push(op);
+            }
+        }
+        if candidates.len() < 2 {
+            return None;
+        }
+        let values = candidates.iter().filter(|candidate| candidate.value.is_some()).count();
+        let kind = match (values > 1, makes) {
+            (true, true) => ConflictKind::Container,
+            (true, false) => ConflictKind::Register,
+            (false, _) => ConflictKind::DeleteUpdate,
+        };
+        let places: Vec<Place> = sides.iter().map(|op| self.history.place(*op)).collect();
+        let base = self.base(id, &places);
+        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, state })
+    }
+
+    /// What a value says; a counter with its steps.
+    fn value(&self, id: SlotId, op: OpId) -> Option<Value> {
+        if self.history.kind(op) == Some(Kind::Counter) {
+            return Some(self.counted(op));
+        }
+        if let Some((object, prop)) = self.prop(id)
+            && let Ok(all) = self.reader.document.get_all(&object, prop)
+        {
+            let ours = self.reader.id(op);
+            if let Some((value, id)) = all.iter().find(|(_, id)| *id == ours) {
+                return Some(read::read(self.reader.document, value, id, None));
+            }
+        }
+        self.reader.said(op)
+    }
+
+    fn counted(&self, counter: OpId) -> Value {
+        let steps: i64 = self.index.steps.get(&counter).into_iter().flatten().map(|(_, by)| by).sum();
+        Value::Scalar(ScalarValue::counter(self.reader.start(counter) + steps))
+    }
+
+    fn candidate(&self, op: OpId, value: Option<Value>, shown: bool) -> Candidate {
+        let makes = self.history.kind(op) == Some(Kind::Make);
+        let object = makes.then(|| self.reader.id(op));
+        Candidate { object, ..self.side(self.history.place(op), value, shown) }
+    }
+
+    fn side(&self, place: Place, value: Option<Value>, shown: bool) -> Candidate {
+        let actor = self.history.table.actor(place.actor).expect("the index knows the table's actors").clone();
+        let change = self.history.table.hash_at(place).unwrap_or(ChangeHash([0; 32]));
+        let author = self.index.authors.get(&place.actor).cloned();
+        Candidate { value, actor, author, time: self.index.time(place), change, shown, mine: false, object: None }
+    }
+
+    /// Work in an object that was deleted or replaced.
+    fn lost_work(&self, number: u32) -> Vec<Draft> {
+        let Some(object) = self.index.objects.get(&number) else { return Vec::new() };
+        let killers = self.index.killers.get(&object.maker).map_or(&[][..], Vec::as_slice);
+        let Some(hiding) = self.history.highest(killers).filter(|_| self.is_shown(object.slot.0)) else {
+            return Vec::new();
+        };
+        let past = self.history.ops.past();
+        let mut hidden = (BTreeMap::new(), 0);
+        let mut late = (BTreeMap::new(), 0);
+        for (actor, runs) in &object.work {
+            let meant = killers.iter().map(|op| past.seen(self.history.place(*op), *actor)).max().unwrap_or(0);
+            let knew = |seq: u32| killers.iter().any(|op| self.history.saw(Place { actor: *actor, seq }, *op));
+            for (first, last) in runs {
+                let first = (*first).max(meant + 1);
+                if first > *last {
+                    continue;
+                }
+                // Whoever knows of it goes on knowing.
+                let turn = first + partition(*last - first + 1, |offset| !knew(first + offset));
+                for (side, from, until) in [(&mut hidden, first, turn), (&mut late, turn, *last + 1)] {
+                    if from < until {
+                        side.0.insert(*actor, until - 1);
+                        side.1 += u64::from(until - from);
+                    }
+                }
+            }
+        }
+        [(ConflictKind::DeleteUpdate, hidden), (ConflictKind::EditInDeleted, late)]
+            .into_iter()
+            .filter(|(_, (actors, _))| !actors.is_empty())
+            .filter_map(|(kind, (actors, count))| {
+                self.lost_object(kind, object.slot, object.maker, hiding, &actors, count)
+            })
+            .collect()
+    }
+
+    fn lost_object(
+        &self,
+        kind: ConflictKind,
+        slot: SlotId,
+        maker: OpId,
+        hiding: OpId,
+        actors: &BTreeMap<u32, u32>,
+        version: u64,
+    ) -> Option<Draft> {
+        let places = self.places(actors);
+        let (id, made) = self.reader.object(Some(maker))?;
+        let content = read::object(self.reader.document, &id, made, None);
+        let winner = self.winner(slot);
+        let mut candidates = vec![self.candidate(hiding, winner.and_then(|op| self.value(slot, op)), true)];
+        let side =
+            |place: &Place| Candidate { object: Some(id.clone()), ..self.side(*place, Some(content.clone()), false) };
+        candidates.extend(places.iter().map(side));
+        let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
+        let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
+        let state = self.state(slot, hiding, &places);
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, state })
+    }
+
+    /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
+    fn lost_steps(&self, counter: OpId) -> Option<Draft> {
+        let op = self.history.ops.run(counter)?.operation(counter);
+        let at = match op.slot {
+            crate::op_index::Slot::Key(key) => At::Key(key),
+            crate::op_index::Slot::At(element) => At::Element(element),
+            crate::op_index::Slot::After(_) => At::Element(counter),
+            crate::op_index::Slot::Nowhere => return None,
+        };
+        let slot = (op.object, at);
+        let killers = self.index.killers.get(&counter)?;
+        let hiding = self.history.highest(killers).filter(|_| self.is_shown(op.object))?;
+        let seen: Vec<Place> = killers.iter().map(|op| self.history.place(*op)).collect();
+        let lost = self.index.steps.get(&counter)?.iter().map(|(step, _)| *step);
+        let lost: Vec<OpId> = lost.filter(|step| !seen.iter().any(|place| self.history.saw(*place, *step))).collect();
+        let last: BTreeMap<u32, u32> = lost.iter().map(|step| (step.actor, self.history.place(*step).seq)).collect();
+        let places = self.places(&last);
+        let latest = self.history.place(self.history.highest(&lost)?);
+        let deleted = self.history.kind(hiding) == Some(Kind::Delete);
+        let kind = if deleted { ConflictKind::DeleteUpdate } else { ConflictKind::CounterOverwrite };
+        let winner = self.winner(slot);
+        let mut candidates = vec![self.candidate(hiding, winner.and_then(|op| self.value(slot, op)), true)];
+        candidates.push(self.side(latest, Some(self.counted(counter)), false));
+        let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
+        let base = self.base(slot, &all);
+        let state = self.state(slot, hiding, &places);
+        let version = lost.len() as u64;
+        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, state })
+    }
+
+    /// Marks of one name in a text.
+    fn marks(&self, text: u32, marks: &[Mark]) -> Vec<Draft> {
+        let Some((id, _)) = self.reader.object(self.maker(text)).filter(|_| marks.len() > 1 && self.is_shown(text))
+        else {
+            return Vec::new();
+        };
+        let told = overlaps(&self.reader, &id, marks).into_iter().filter_map(|overlap| {
+            let (shown, hidden) = (self.reader.said(overlap.shown)?, self.reader.said(overlap.hidden)?);
+            if shown == hidden {
+                return None;
+            }
+            // What takes a mark away says nothing.
+            let value = |value: Value| Some(value).filter(|value| *value != Value::Scalar(ScalarValue::Null));
+            let candidates = vec![
+                self.candidate(overlap.shown, value(shown), true),
+                self.candidate(overlap.hidden, value(hidden), false),
+            ];
+            let both = [overlap.shown, overlap.hidden];
+            let later = |mark: &Mark| both.iter().all(|op| self.history.saw(self.history.place(mark.begin), *op));
+            let passed = marks.iter().any(|mark| !both.contains(&mark.begin) && later(mark));
+            let state = if passed { ConflictState::Superseded } else { ConflictState::Open };
+            let slot = (text, At::Element(overlap.hidden));
+            let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
+            Some(Draft { kind, slot, lost: None, hiding, version: 2, base: None, candidates, state })
+        });
+        told.collect()
+    }
+
+    /// Changes of several actors, in an order that is the same everywhere.
+    fn places(&self, last: &BTreeMap<u32, u32>) -> Vec<Place> {
+        let mut places: Vec<Place> = last.iter().map(|(actor, seq)| Place { actor: *actor, seq: *seq }).collect();
+        places.sort_by_key(|place| self.history.table.actor(place.actor));
+        places
+    }
+
+    /// Whether somebody has written at a place since, who held what hides and what is hidden.
+    fn state(&self, slot: SlotId, hiding: OpId, hidden: &[Place]) -> ConflictState {
+        let Some(held) = self.index.slots.get(&slot) else { return ConflictState::Open };
+        let passed = |op: &OpId| {
+            let place = self.history.place(*op);
+            let past = self.history.ops.past();
+            *op != hiding
+                && self.history.saw(place, hiding)
+                && hidden.iter().all(|hidden| past.seen(place, hidden.actor) >= hidden.seq)
+        };
+        let later = held.visible.iter().chain(held.deletes.values().filter_map(|deletes| deletes.last()));
+        if later.into_iter().any(passed) { ConflictState::Superseded } else { ConflictState::Open }
+    }
+
+    /// Heads of what all of these changes stand on.
+    fn meet(&self, places: &[Place]) -> Vec<ChangeHash> {
+        let past = self.history.ops.past();
+        let known = |place: &Place, actor: u32| match place.actor == actor {
+            true => place.seq - 1,
+            false => past.seen(*place, actor),
+        };
+        (0..past.actor_count())
+            .filter_map(|actor| {
+                let seq = places.iter().map(|place| known(place, actor)).min().filter(|seq| *seq > 0)?;
+                self.history.table.hash_at(Place { actor, seq })
+            })
+            .collect()
+    }
+
+    fn base(&self, slot: SlotId, places: &[Place]) -> Option<Value> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        let key = match slot.1 {
+            At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
+            At::Element(_) => None,
+        };
+        self.reader.before(&object, &slot.1, key, &self.meet(places))
+    }
+
+    fn maker(&self, object: u32) -> Option<OpId> {
+        self.index.objects.get(&object).map(|object| object.maker)
+    }
+
+    /// An object and the key or index of a place in it.
+    fn prop(&self, slot: SlotId) -> Option<(ObjId, automerge::Prop)> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        let prop = match slot.1 {
+            At::Key(key) => self.index.keys.get(&key)?.as_ref().into(),
+            At::Element(element) => self.reader.index(&object, element, None)?.0.into(),
+        };
+        Some((object, prop))
+    }
+
+    fn path(&self, slot: SlotId) -> Option<Vec<PathPart>> {
+        let mut path = Vec::new();
+        let mut slot = slot;
+        loop {
+            path.push(match self.prop(slot)?.1 {
+                automerge::Prop::Map(key) => PathPart::Key(key),
+                automerge::Prop::Seq(index) => PathPart::Index(index),
+            });
+            if read::is_root(slot.0) {
+                break;
+            }
+            slot = self.index.objects.get(&slot.0)?.slot;
+        }
+        path.reverse();
+        Some(path)
+    }
+
+    fn finish(&self, draft: Draft) -> Option<Conflict> {
+        let Draft { kind, slot, lost, hiding, version, base, candidates, state } = draft;
+        let id = self.id(kind, slot, lost, hiding);
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, state })
+    }
+
+    fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
+        let mut hasher = Sha256::new();
+        let mut part = |bytes: &[u8]| {
+            hasher.update((bytes.len() as u64).to_be_bytes());
+            hasher.update(bytes);
+        };
+        let op = |op: OpId| [&op.counter.to_be_bytes()[..], self.history.key(op).1].concat();
+        part(self.name.as_str().as_bytes());
+        part(kind.name().as_bytes());
+        part(&self.maker(slot.0).map(op).unwrap_or_default());
+        match slot.1 {
+            At::Key(key) => part(self.index.keys.get(&key).map_or(&[][..], |key| key.as_bytes())),
+            At::Element(element) => {
+                part(&[]);
+                part(&op(element));
+            }
+        }
+        part(&lost.map(op).unwrap_or_default());
+        part(&op(hiding));
+        let digest = hasher.finalize();
+        ConflictId(digest[..16].try_into().expect("a digest has more than 16 bytes"))
+    }
+}
+
+/// How many of the first numbers below `count` a condition holds for that holds for none behind one for which it does not.
+fn partition(count: u32, holds: impl Fn(u32) -> bool) -> u32 {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}

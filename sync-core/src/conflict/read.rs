@@ -1,0 +1,124 @@
+//! Values as they stand in a document now, stood at other heads, or lie hidden in it.
+//!
+//! Owns reading by operation: also of objects that no path leads to any more. Changes nothing.
+
+use automerge::{Automerge, ChangeHash, Cursor, ObjId, ObjType, Prop, ReadDoc, ScalarValue};
+
+use super::Value;
+use super::index::{At, History};
+use crate::op_index::{OpId, ROOT};
+
+/// What stands in an object at a key or index; `None` if nothing does.
+pub fn value_at(document: &Automerge, object: &ObjId, prop: Prop, heads: Option<&[ChangeHash]>) -> Option<Value> {
+    let found = match heads {
+        Some(heads) => document.get_at(object, prop, heads),
+        None => document.get(object, prop),
+    };
+    let (value, id) = found.ok()??;
+    Some(read(document, &value, &id, heads))
+}
+
+/// A value that was found with its id.
+pub(super) fn read(
+    document: &Automerge,
+    value: &automerge::Value<'_>,
+    id: &ObjId,
+    heads: Option<&[ChangeHash]>,
+) -> Value {
+    match value {
+        automerge::Value::Object(kind) => object(document, id, *kind, heads),
+        automerge::Value::Scalar(scalar) => Value::Scalar(scalar.as_ref().clone()),
+    }
+}
+
+/// All that is in an object.
+pub(super) fn object(document: &Automerge, id: &ObjId, kind: ObjType, heads: Option<&[ChangeHash]>) -> Value {
+    match kind {
+        ObjType::Text => Value::Text(match heads {
+            Some(heads) => document.text_at(id, heads).unwrap_or_default(),
+            None => document.text(id).unwrap_or_default(),
+        }),
+        ObjType::List => {
+            let length = heads.map_or_else(|| document.length(id), |heads| document.length_at(id, heads));
+            Value::List((0..length).filter_map(|index| value_at(document, id, index.into(), heads)).collect())
+        }
+        ObjType::Map | ObjType::Table => {
+            let keys: Vec<String> = match heads {
+                Some(heads) => document.keys_at(id, heads).collect(),
+                None => document.keys(id).collect(),
+            };
+            let entry = |key: String| value_at(document, id, key.as_str().into(), heads).map(|value| (key, value));
+            Value::Map(keys.into_iter().filter_map(entry).collect())
+        }
+    }
+}
+
+/// A document, and what its operations are called in it.
+#[derive(Clone, Copy)]
+pub(super) struct Reader<'a> {
+    pub(super) document: &'a Automerge,
+    pub(super) history: History<'a>,
+}
+
+impl Reader<'_> {
+    /// automerge's name for an operation, and for the object that it made.
+    pub(super) fn id(&self, op: OpId) -> ObjId {
+        match self.history.table.actor(op.actor) {
+            Some(actor) => ObjId::Id(op.counter.into(), actor.clone(), 0),
+            None => ObjId::Root,
+        }
+    }
+
+    /// An object with its kind, by its maker; the root if it is `None`.
+    pub(super) fn object(&self, maker: Option<OpId>) -> Option<(ObjId, ObjType)> {
+        let id = maker.map_or(ObjId::Root, |maker| self.id(maker));
+        let kind = self.document.object_type(&id).ok()?;
+        Some((id, kind))
+    }
+
+    /// An element's index, and whether it is there.
+    pub(super) fn index(&self, list: &ObjId, element: OpId, heads: Option<&[ChangeHash]>) -> Option<(usize, bool)> {
+        let actor = self.history.table.actor(element.actor)?;
+        let cursor = Cursor::try_from(format!("{}@{actor}", element.counter)).ok()?;
+        let index = self.document.get_cursor_position(list, &cursor, heads).ok()?;
+        let here = self.document.get_cursor(list, index, heads).is_ok_and(|here| here == cursor);
+        Some((index, here))
+    }
+
+    /// What a value's operation says, whether or not it still shows.
+    pub(super) fn said(&self, op: OpId) -> Option<Value> {
+        if let Some((id, kind)) = self.object(Some(op)) {
+            return Some(object(self.document, &id, kind, None));
+        }
+        let hash = self.history.table.hash_at(self.history.place(op))?;
+        let change = self.document.get_change_by_hash(&hash)?;
+        let at = usize::try_from(u64::from(op.counter) - change.start_op().get()).ok()?;
+        change.decode().operations.get(at)?.primitive_value().map(Value::Scalar)
+    }
+
+    /// What a counter began with.
+    pub(super) fn start(&self, counter: OpId) -> i64 {
+        match self.said(counter) {
+            Some(Value::Scalar(ScalarValue::Counter(counter))) => i64::from(&counter),
+            _ => 0,
+        }
+    }
+
+    /// What stood at a place when all of these changes were still to be made.
+    pub(super) fn before(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Value> {
+        let prop = match (at, key) {
+            (At::Key(_), Some(key)) => key.into(),
+            (At::Element(element), _) => {
+                let (index, here) = self.index(object, *element, Some(heads))?;
+                here.then(|| index.into())?
+            }
+            _ => return None,
+        };
+        value_at(self.document, object, prop, Some(heads))
+    }
+}
+
+/// The number that means no object but the document itself.
+pub(super) fn is_root(object: u32) -> bool {
+    object == ROOT
+}

@@ -1,0 +1,169 @@
+//! One story for each kind of conflict.
+
+use automerge::marks::{ExpandMark, Mark};
+use automerge::transaction::Transactable;
+use automerge::{ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue};
+use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value};
+
+use super::history::People;
+
+fn text(value: &str) -> Value {
+    Value::Scalar(ScalarValue::Str(value.into()))
+}
+
+fn counter(value: i64) -> Value {
+    Value::Scalar(ScalarValue::counter(value))
+}
+
+fn key(name: &str) -> PathPart {
+    PathPart::Key(name.into())
+}
+
+fn map(people: &People) -> ObjId {
+    people.documents[0].get(ROOT, "map").expect("readable").expect("it is there").1
+}
+
+/// The one conflict, of this kind.
+fn only(people: &mut People, kind: ConflictKind) -> Conflict {
+    people.meet();
+    let mut conflicts = people.conflicts();
+    assert_eq!(conflicts.iter().map(|c| c.kind).collect::<Vec<_>>(), [kind], "{conflicts:#?}");
+    conflicts.remove(0)
+}
+
+fn values(conflict: &Conflict) -> Vec<Option<Value>> {
+    conflict.candidates.iter().map(|candidate| candidate.value.clone()).collect()
+}
+
+#[test]
+fn two_values_at_one_key() {
+    let mut people = People::new(2);
+    people.edit(0, |tx| tx.put(ROOT, "title", "draft"));
+    people.meet();
+    people.edit(0, |tx| tx.put(ROOT, "title", "ann's"));
+    people.edit(1, |tx| tx.put(ROOT, "title", "bob's"));
+    let conflict = only(&mut people, ConflictKind::Register);
+    assert_eq!(values(&conflict), [Some(text("bob's")), Some(text("ann's"))]);
+    assert_eq!((conflict.base, conflict.path), (Some(text("draft")), vec![key("title")]));
+    assert_eq!(conflict.state, ConflictState::Open);
+    assert_eq!(
+        conflict.candidates.iter().map(|c| (c.shown, c.time)).collect::<Vec<_>>(),
+        [(true, 3_000), (false, 2_000)]
+    );
+}
+
+#[test]
+fn the_same_value_twice_is_no_conflict_and_a_later_write_passes_one_over() {
+    let mut people = People::new(2);
+    people.edit(0, |tx| tx.put(ROOT, "done", true));
+    people.edit(1, |tx| tx.put(ROOT, "done", true));
+    people.meet();
+    assert_eq!(people.conflicts(), []);
+    people.edit(0, |tx| tx.put(ROOT, "done", "no"));
+    people.edit(1, |tx| tx.put(ROOT, "done", "yes"));
+    let open = only(&mut people, ConflictKind::Register);
+    people.edit(0, |tx| tx.put(ROOT, "done", "perhaps"));
+    let passed = only(&mut people, ConflictKind::Register);
+    assert_eq!((passed.id, passed.state), (open.id, ConflictState::Superseded));
+}
+
+#[test]
+fn a_key_deleted_here_and_written_there() {
+    let mut people = People::new(2);
+    people.edit(0, |tx| tx.put(ROOT, "milk", "2 litres"));
+    people.meet();
+    people.edit(0, |tx| tx.delete(ROOT, "milk"));
+    people.edit(1, |tx| tx.put(ROOT, "milk", "3 litres"));
+    let conflict = only(&mut people, ConflictKind::DeleteUpdate);
+    assert_eq!(values(&conflict), [Some(text("3 litres")), None]);
+    assert_eq!(conflict.base, Some(text("2 litres")));
+}
+
+#[test]
+fn an_object_deleted_here_and_worked_in_there_is_one_conflict_that_grows() {
+    let mut people = People::new(3);
+    let map = map(&people);
+    let note = people.edit(0, |tx| {
+        let note = tx.put_object(&map, "note", ObjType::Map)?;
+        tx.put(&note, "title", "Milk")?;
+        tx.put_object(&note, "body", ObjType::Text).map(|body| (note, body))
+    });
+    people.meet();
+    people.edit(0, |tx| tx.delete(&map, "note"));
+    people.edit(1, |tx| tx.splice_text(&note.1, 0, 0, "two litres"));
+    let first = only(&mut people, ConflictKind::DeleteUpdate);
+    assert_eq!(first.path, [key("map"), key("note")]);
+    let [shown, hidden] = &first.candidates[..] else { panic!("{first:#?}") };
+    assert_eq!((&shown.value, shown.shown, hidden.shown), (&None, true, false));
+    let Some(Value::Map(content)) = &hidden.value else { panic!("{first:#?}") };
+    assert_eq!(content["body"], Value::Text("two litres".into()));
+    let Some(Value::Map(before)) = &first.base else { panic!("{first:#?}") };
+    assert_eq!((&before["title"], &before["body"]), (&text("Milk"), &Value::Text(String::new())));
+    assert_eq!(people.documents[0].get(&map, "note").expect("readable"), None);
+    // Somebody who has not heard of the deletion goes on, and somebody who has as well.
+    let mut late = People::new(3);
+    late.documents.clone_from(&people.documents);
+    late.edit(2, |tx| tx.splice_text(&note.1, 0, 0, "at least "));
+    let kinds: Vec<_> = late.conflicts().iter().map(|c| (c.kind, c.id == first.id)).collect();
+    assert!(kinds.contains(&(ConflictKind::DeleteUpdate, true)), "{kinds:?}");
+    late.meet();
+    let kinds: Vec<_> = late.conflicts().iter().map(|c| c.kind).collect();
+    assert!(kinds.contains(&ConflictKind::EditInDeleted), "{kinds:?}");
+}
+
+#[test]
+fn two_who_make_one_object() {
+    let mut people = People::new(2);
+    for (who, name) in [(0, "ann"), (1, "bob")] {
+        people.edit(who, |tx| {
+            let made = tx.put_object(ROOT, "address", ObjType::Map)?;
+            tx.put(&made, name, "street")
+        });
+    }
+    let conflict = only(&mut people, ConflictKind::Container);
+    let of = |name: &str| Some(Value::Map([(name.to_owned(), text("street"))].into()));
+    assert_eq!(values(&conflict), [of("bob"), of("ann")]);
+}
+
+#[test]
+fn steps_of_a_counter_that_was_overwritten() {
+    let mut people = People::new(2);
+    people.edit(0, |tx| tx.put(ROOT, "stock", ScalarValue::counter(10)));
+    people.meet();
+    people.edit(0, |tx| tx.increment(ROOT, "stock", 5));
+    people.edit(1, |tx| tx.put(ROOT, "stock", ScalarValue::counter(100)));
+    let conflict = only(&mut people, ConflictKind::CounterOverwrite);
+    assert_eq!(values(&conflict), [Some(counter(100)), Some(counter(15))]);
+    assert_eq!(conflict.base, Some(counter(10)));
+}
+
+#[test]
+fn an_element_deleted_here_and_written_there() {
+    let mut people = People::new(2);
+    let list = people.documents[0].get(ROOT, "list").expect("readable").expect("it is there").1;
+    people.edit(0, |tx| (0..3).try_for_each(|at| tx.insert(&list, at, format!("item {at}"))));
+    people.meet();
+    people.edit(0, |tx| tx.delete(&list, 1));
+    people.edit(1, |tx| tx.put(&list, 1, "other"));
+    let conflict = only(&mut people, ConflictKind::DeleteUpdate);
+    assert_eq!(values(&conflict), [Some(text("other")), None]);
+    assert_eq!((conflict.path, conflict.base), (vec![key("list"), PathPart::Index(1)], Some(text("item 1"))));
+}
+
+#[test]
+fn two_links_on_the_same_words() {
+    let mut people = People::new(2);
+    let body = people.documents[0].get(ROOT, "text").expect("readable").expect("it is there").1;
+    people.edit(0, |tx| tx.splice_text(&body, 0, 0, "read this and that"));
+    people.meet();
+    let link = |to: &str, from: usize, until: usize| Mark::new("link".into(), to, from, until);
+    people.edit(0, |tx| tx.mark(&body, link("a.example", 5, 13), ExpandMark::None));
+    people.edit(1, |tx| tx.mark(&body, link("b.example", 10, 18), ExpandMark::None));
+    let conflict = only(&mut people, ConflictKind::Mark);
+    assert_eq!(values(&conflict), [Some(text("b.example")), Some(text("a.example"))]);
+    assert_eq!(conflict.path, [key("text"), PathPart::Index(5)]);
+    // Side by side they are none.
+    people.edit(0, |tx| tx.mark(&body, link("c.example", 0, 2), ExpandMark::None));
+    people.edit(1, |tx| tx.mark(&body, link("d.example", 2, 4), ExpandMark::None));
+    only(&mut people, ConflictKind::Mark);
+}

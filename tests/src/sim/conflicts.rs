@@ -1,0 +1,46 @@
+//! Conflicts in simulated worlds: what replicas list is what the log alone says.
+//!
+//! Owns the comparison. Some replicas list early and keep their index up from then on, the others make it when they are judged.
+
+use sync_core::change::Change;
+use sync_core::conflict::{Conflict, ConflictIndex, ConflictKind};
+use sync_core::document::Document;
+use sync_core::id::DocumentName;
+use sync_core::limits::ChangeLimits;
+use sync_core::op_index::OpIndex;
+use sync_core::replica::{DocumentId, Replica};
+use sync_core::table::ChangeTable;
+use sync_core::validator;
+
+/// How many edits lie between two looks of a client that lists early.
+const LOOK_EVERY: usize = 16;
+
+/// Lets every second client list its conflicts now and then while it edits.
+pub(crate) fn look(replica: &mut Replica, client: usize, document: DocumentId, edits: usize) {
+    if client.is_multiple_of(2) && edits.is_multiple_of(LOOK_EVERY) {
+        let _ = replica.conflicts(document);
+    }
+}
+
+/// The conflicts of a log, by an index of its own.
+pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<Vec<Conflict>, String> {
+    let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new());
+    for change in changes {
+        validator::admit(change, &table, &mut ops, &ChangeLimits::stored()).map_err(|e| format!("P3: the log: {e}"))?;
+        table.insert(change).map_err(|e| format!("P3: the log: {e}"))?;
+        index.admit(change, &table, &ops);
+    }
+    let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
+    Ok(index.list(name, document.automerge(), &table, &ops))
+}
+
+/// Those that all share: without what the server refused of one client's, and whose side is whose.
+pub(crate) fn shared(conflicts: Vec<Conflict>) -> Vec<Conflict> {
+    let of_all = conflicts.into_iter().filter(|conflict| conflict.kind != ConflictKind::Rejected);
+    of_all
+        .map(|mut conflict| {
+            conflict.candidates.iter_mut().for_each(|side| side.mine = false);
+            conflict
+        })
+        .collect()
+}
