@@ -9,7 +9,6 @@ mod edit;
 mod error;
 mod js;
 mod output;
-mod patch;
 mod replica;
 mod value;
 

@@ -39,6 +39,8 @@ pub(crate) fn build() -> Result<(), Failure> {
     }
     let module = format!("{}_bg.wasm", wasm::NAME);
     settle(&generated.join(&module), &beside.join(&module))?;
+    let mut minify = Command::new("node");
+    run::quietly("minify", minify.current_dir(folder()).args(["minify.mjs", "dist"]), COMPILE_LIMIT)?;
     measure(&dist)
 }
 
@@ -85,6 +87,16 @@ pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
     files.sort();
     let mut command = Command::new("node");
     command.current_dir(folder()).args(["--test", "--test-reporter=tap"]).args(files);
+    command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
+    Ok(command)
+}
+
+/// What measures the package as it was built last in a browser, with the server program.
+pub(crate) fn bench(server: &Path) -> Result<Command, Failure> {
+    clear(&folder().join("build"))?;
+    tsc("test/tsconfig.json")?;
+    let mut command = Command::new("node");
+    command.current_dir(folder()).arg("build/bench.js");
     command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
     Ok(command)
 }
