@@ -17,7 +17,7 @@ use crate::setup::node;
 use crate::{server, setup, wasm};
 
 /// What a browser may have to load, module and scripts, compressed.
-const GZIPPED_KB_MAX: usize = 600;
+const GZIPPED_KB_MAX: usize = 640;
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The package's folder, from the root.
@@ -238,10 +238,4 @@ fn gzipped(file: &Path) -> io::Result<usize> {
 
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{}: {error}", path.display()))
-}
-
-#[test]
-fn comments_on_what_the_glue_exports_are_left_out() {
-    let glue = "/** one */\nlet a = '/**';\n    /**\n     * two\n     */\n    b();\n// three\n";
-    assert_eq!(without_docs(glue), "let a = '/**';\n    b();\n// three\n");
 }
