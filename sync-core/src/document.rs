@@ -5,9 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{
-    Automerge, AutomergeError, LoadOptions, ObjType, Patch, PatchLog, ROOT, ScalarValue, TextEncoding,
-};
+use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, Patch, PatchLog, ROOT, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -168,11 +166,9 @@ impl Document {
 
     /// All changes, in causal order, those that wait too.
     pub fn changes(&self) -> Result<Vec<Change>, DocumentError> {
-        let all =
-            catch_unwind(AssertUnwindSafe(|| self.held.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
-        let applied = all
-            .into_iter()
-            .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())));
+        let all = catch_unwind(AssertUnwindSafe(|| self.held.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
+        let applied =
+            all.into_iter().map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())));
         applied.chain(self.waiting.iter().cloned().map(Ok)).collect()
     }
 

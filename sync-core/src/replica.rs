@@ -284,7 +284,11 @@ impl Replica {
 
     /// What all but edits has done to the value since this was asked last, given to `read` with the document. `None` if that is not known:
     /// nobody has watched, or the document was built anew.
-    pub fn patches<R>(&mut self, id: DocumentId, read: impl FnOnce(&automerge::Automerge, Vec<automerge::Patch>) -> R) -> Option<R> {
+    pub fn patches<R>(
+        &mut self,
+        id: DocumentId,
+        read: impl FnOnce(&automerge::Automerge, Vec<automerge::Patch>) -> R,
+    ) -> Option<R> {
         let local = self.local_mut(id)?;
         let patches = local.document.patches()?;
         Some(read(local.document.automerge(), patches))

@@ -345,8 +345,11 @@ export class Hosted {
 
   /** What was written is not the page's typing, and comes to it as what others write does. */
   #otherwise(): void {
-    this.#held.undo.otherChanged();
+    const { driver, id, undo } = this.#held;
+    undo.otherChanged();
     this.#refresh();
+    // The engine tells no patches of what is written here.
+    this.#readWhole(driver, id);
     this.announce();
   }
 

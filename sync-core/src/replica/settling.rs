@@ -63,7 +63,9 @@ impl Replica {
             if disputes.contains(&listed[at].conflict.id) {
                 // What the two answers put there may be a conflict of its own, which says it already.
                 let said = listed.iter().any(|other| {
-                    other.conflict.path == listed[at].conflict.path && !disputes.contains(&other.conflict.id) && other.is_open()
+                    other.conflict.path == listed[at].conflict.path
+                        && !disputes.contains(&other.conflict.id)
+                        && other.is_open()
                 });
                 listed[at].disputed(said);
             }

@@ -25,12 +25,13 @@ export class Demo {
   origin!: string;
   #site: ChildProcess | undefined;
 
-  async start(): Promise<void> {
+  /** Starts all, the sync server with further arguments. */
+  async start(...settings: string[]): Promise<void> {
     await mkdir(PICTURES, { recursive: true });
     // The server must know the page's address and the page the server's: the page's comes first.
     this.origin = await this.#spawn("0", "ws://127.0.0.1:9/sync");
     await this.stopServing();
-    this.server = await SyncServer.start(this.origin);
+    this.server = await SyncServer.start(this.origin, ...settings);
     await this.serve();
     this.chromium = await Chromium.start();
   }
