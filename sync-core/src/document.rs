@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, Patch, PatchLog, ROOT, ScalarValue, TextEncoding};
+use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -46,8 +46,6 @@ pub struct Document {
     held: Automerge,
     /// Changes that are part of the document and not applied yet. They stand on what is applied and on each other, in this order.
     waiting: Vec<Change>,
-    /// What applied changes have done to the value since it was asked for last, if anybody asks.
-    log: Option<PatchLog>,
 }
 
 impl std::fmt::Debug for Document {
@@ -66,7 +64,7 @@ impl Document {
     /// The empty document.
     pub fn new() -> Self {
         let held = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
-        Self { held, waiting: Vec::new(), log: None }
+        Self { held, waiting: Vec::new() }
     }
 
     /// The document that these changes make, applied as one batch.
@@ -84,7 +82,7 @@ impl Document {
             Automerge::load_with_options(saved, options)
         };
         match catch_unwind(AssertUnwindSafe(load)) {
-            Ok(Ok(held)) => Ok(Self { held, waiting: Vec::new(), log: None }),
+            Ok(Ok(held)) => Ok(Self { held, waiting: Vec::new() }),
             Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
             Err(_) => Err(DocumentError::Panicked),
         }
@@ -126,10 +124,7 @@ impl Document {
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
         let all = std::mem::take(&mut self.waiting).into_iter().chain(changes);
         let changes: Vec<_> = all.map(Change::into_automerge).collect();
-        let Self { held, log, .. } = self;
-        let mut nobody = PatchLog::inactive();
-        let log = log.as_mut().unwrap_or(&mut nobody);
-        match catch_unwind(AssertUnwindSafe(|| held.apply_changes_log_patches(changes, log))) {
+        match catch_unwind(AssertUnwindSafe(|| self.held.apply_changes(changes))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
             Err(_) => Err(DocumentError::Panicked),
@@ -151,17 +146,6 @@ impl Document {
     /// How many changes wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
-    }
-
-    /// From now on what applied changes do to the value is kept for [`Document::patches`].
-    pub fn watch(&mut self) {
-        self.log = Some(PatchLog::active());
-    }
-
-    /// What applied changes, but no edits, have done to the value since this was asked last; `None` if nobody has watched.
-    pub fn patches(&mut self) -> Option<Vec<Patch>> {
-        let mut log = self.log.replace(PatchLog::active())?;
-        Some(self.held.make_patches(&mut log))
     }
 
     /// All changes, in causal order, those that wait too.
@@ -306,17 +290,14 @@ mod tests {
         let mut other = Document::new();
         let came = [edit(&mut other, &bob, "first"), edit(&mut other, &bob, "second")];
         let mut document = Document::new();
-        document.watch();
         document.hold(came.to_vec());
         let own = edit(&mut document, &ann, "own");
         assert!(own.deps().is_empty(), "an edit does not stand on what it has not seen");
         assert_eq!(document.changes().expect("readable").len(), 3);
         assert_eq!(document.changes_since([own.hash()]).expect("readable").len(), 2);
-        assert_eq!((document.automerge().length(ROOT), document.patches()), (1, Some(Vec::new())));
+        assert_eq!((document.automerge().length(ROOT), document.waiting()), (1, 2));
         document.apply(Vec::new()).expect("they fit");
         assert_eq!((document.automerge().length(ROOT), document.waiting()), (3, 0));
-        let told = document.patches().expect("somebody watches").len();
-        assert_eq!((told, document.patches()), (2, Some(Vec::new())));
     }
 
     #[test]

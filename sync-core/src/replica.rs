@@ -275,25 +275,6 @@ impl Replica {
         }
     }
 
-    /// From now on what received changes do to the value is kept for [`Replica::patches`].
-    pub fn watch(&mut self, id: DocumentId) {
-        if let Some(local) = self.local_mut(id) {
-            local.document.watch();
-        }
-    }
-
-    /// What all but edits has done to the value since this was asked last, given to `read` with the document. `None` if that is not known:
-    /// nobody has watched, or the document was built anew.
-    pub fn patches<R>(
-        &mut self,
-        id: DocumentId,
-        read: impl FnOnce(&automerge::Automerge, Vec<automerge::Patch>) -> R,
-    ) -> Option<R> {
-        let local = self.local_mut(id)?;
-        let patches = local.document.patches()?;
-        Some(read(local.document.automerge(), patches))
-    }
-
     /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
     /// is ready; no position before the server was first heard.
     pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {

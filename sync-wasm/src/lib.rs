@@ -10,7 +10,6 @@ mod edit;
 mod error;
 mod js;
 mod output;
-mod patch;
 mod replica;
 mod touched;
 mod value;

@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::cursor::{self, Unit};
 use crate::edit::{self, Edit};
 use crate::error::EngineError;
-use crate::{conflicts, js, output, patch, touched, value};
+use crate::{conflicts, js, output, touched, value};
 
 /// The client's machine.
 #[wasm_bindgen]
@@ -176,31 +176,23 @@ impl Replica {
     /// The value now, frozen; `undefined` until the document is loaded. `special(container, key, kind)` is told of texts and counters.
     #[wasm_bindgen(unchecked_return_type = "unknown")]
     pub fn value(
-        &mut self,
+        &self,
         document: u32,
         #[wasm_bindgen(
             unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
         )]
         special: &Function,
     ) -> Result<JsValue, JsValue> {
-        self.0.watch(DocumentId(document));
         match self.0.read(DocumentId(document), |automerge| automerge.hydrate(None)) {
             Some(held) => value::show_document(&held, special),
             None => Ok(JsValue::UNDEFINED),
         }
     }
 
-    /// Applies what was received and waits. `value` and `patches` have it then.
+    /// Applies what was received and waits. `value` has it then.
     #[wasm_bindgen(js_name = applyWaiting)]
     pub fn apply_waiting(&mut self, now_ms: f64, document: u32) {
         self.0.apply_waiting(at(now_ms), DocumentId(document));
-    }
-
-    /// What all but edits has done to the value since `value` or this was asked last, as edits; `undefined` if only `value` can tell.
-    #[wasm_bindgen(unchecked_return_type = "Edit[] | undefined")]
-    pub fn patches(&mut self, document: u32) -> JsValue {
-        let edits = self.0.patches(DocumentId(document), |automerge, patches| patch::edits(automerge, &patches));
-        edits.flatten().map_or(JsValue::UNDEFINED, JsValue::from)
     }
 
     /// The value as the author of a change saw it, with the change; as `value` otherwise. `undefined` if the document does not have it.

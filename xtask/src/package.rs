@@ -35,15 +35,12 @@ pub(crate) fn build() -> Result<(), Failure> {
     let (generated, dist) = (folder().join("src/wasm"), folder().join("dist"));
     wasm::build(&generated)?;
     clear(&dist)?;
-    tsc(&["tsconfig.json"])?;
-    // Editors show the comments of the types; a browser need not load those of the scripts, which are a quarter of them.
-    tsc(&["tsconfig.json", "--removeComments", "--declaration", "false"])?;
+    tsc("tsconfig.json")?;
     let beside = dist.join("wasm");
     fs::create_dir_all(&beside).map_err(|error| failed(&beside, &error))?;
-    let (glue, types) = (format!("{}.js", wasm::NAME), format!("{}.d.ts", wasm::NAME));
-    fs::copy(generated.join(&types), beside.join(&types)).map_err(|error| failed(&beside.join(&types), &error))?;
-    let text = fs::read_to_string(generated.join(&glue)).map_err(|error| failed(&generated.join(&glue), &error))?;
-    fs::write(beside.join(&glue), without_docs(&text)).map_err(|error| failed(&beside.join(&glue), &error))?;
+    for name in ["{}.js", "{}.d.ts"].map(|name| name.replace("{}", wasm::NAME)) {
+        fs::copy(generated.join(&name), beside.join(&name)).map_err(|error| failed(&beside.join(&name), &error))?;
+    }
     let module = format!("{}_bg.wasm", wasm::NAME);
     settle(&generated.join(&module), &beside.join(&module))?;
     minify(&dist)?;
@@ -99,7 +96,7 @@ fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
 pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
     let tests = folder().join("build");
     clear(&tests)?;
-    tsc(&["test/tsconfig.json"])?;
+    tsc("test/tsconfig.json")?;
     let mut files: Vec<PathBuf> = files(&tests)?.into_iter().filter(|file| is_test(file)).collect();
     files.sort();
     let mut command = Command::new("node");
@@ -108,16 +105,14 @@ pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
     Ok(command)
 }
 
-/// The glue without the comments on what it exports, which its types have as well.
-fn without_docs(glue: &str) -> String {
-    let mut within = false;
-    let lines = glue.lines().filter(|line| {
-        within |= line.trim_start().starts_with("/**");
-        let kept = !within;
-        within &= !line.trim_end().ends_with("*/");
-        kept
-    });
-    lines.map(|line| format!("{line}\n")).collect()
+/// What measures the package as it was built last in a browser, with the server program.
+pub(crate) fn bench(server: &Path) -> Result<Command, Failure> {
+    clear(&folder().join("build"))?;
+    tsc("test/tsconfig.json")?;
+    let mut command = Command::new("node");
+    command.current_dir(folder()).arg("build/bench.js");
+    command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
+    Ok(command)
 }
 
 /// Removes what an earlier build has made, of files that may be gone since.
@@ -133,10 +128,10 @@ fn is_test(file: &Path) -> bool {
 }
 
 /// Compiles the TypeScript of a project in the package's folder, with what else the compiler is told.
-fn tsc(project: &[&str]) -> Result<(), Failure> {
+fn tsc(project: &str) -> Result<(), Failure> {
     let mut command = Command::new("node");
-    command.current_dir(folder()).args(["node_modules/typescript/bin/tsc", "-p"]).args(project);
-    run::quietly(&format!("tsc {}", project.join(" ")), &mut command, COMPILE_LIMIT)
+    command.current_dir(folder()).args(["node_modules/typescript/bin/tsc", "-p", project]);
+    run::quietly(&format!("tsc {project}"), &mut command, COMPILE_LIMIT)
 }
 
 /// Packs the package for npm, and says where it is.

@@ -21,9 +21,9 @@ pub(crate) fn pages() -> Result<(), Failure> {
     package::build()?;
     let data = run::target_dir().join("offline-notes");
     let mut sync = Command::new(server);
-    sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}")]);
-    // The conflict lab shows what happens to changes that a server refuses.
-    sync.args(["--read-only", "archive/**", "--data"]).arg(&data);
+    sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}"), "--data"]).arg(&data);
+    // What the lab's people are refused.
+    sync.args(["--read-only", "archive/**"]);
     let mut page = Command::new("node");
     page.current_dir(run::root()).args(["examples/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
     // One address is to be opened, and it is the pages'.

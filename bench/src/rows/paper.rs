@@ -206,6 +206,15 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
     server.stop()
 }
 
+/// Brings the long text to a folder under the name `paper`, compacted as it is after a while.
+pub(crate) async fn seed(bench: &Bench, data: &Path) -> Result<(), Error> {
+    let (_, changes) = if bench.quick { text::typed(3_000)? } else { text::paper(usize::MAX)? };
+    let server = bench.product(data)?;
+    bring(&server, "paper", &changes).await?;
+    server.stop()?;
+    bench.maintain("compact", data)
+}
+
 /// What is on disk after compaction, beside the document as automerge saves it.
 fn disk(bench: &Bench, data: &Path, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
     bench.maintain("compact", data)?;

@@ -260,6 +260,7 @@ class Host {
     for (const document of this.#documents.values()) {
       await document.loaded.catch(() => undefined);
       await document.keep();
+      if (document.waiting > 0) throw new RejoinError("store-failed", `${document.name} has edits that wait for its history`);
     }
     await driver.close();
     this.#hub?.close();

@@ -9,7 +9,7 @@ import type { Driver } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict } from "./conflicts/types.js";
-import { type Shown, same } from "./diff.js";
+import { type Kind, type Kinds, same, type Shown } from "./diff.js";
 import { crossing, differences, edited, nothing, shownOf, textAt, Writer } from "./mirror.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
@@ -17,7 +17,7 @@ import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
 import type { Views } from "./views.js";
 import { type Answer, type DocumentState, failureOf, type InitKey } from "./wire.js";
-import type { Edit, EngineEvent, NewValue, Path, Replica, Version } from "./wasm/rejoin.js";
+import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
 const KEEP_AFTER_MS = 1_000;
@@ -64,6 +64,9 @@ export class Hosted {
   /** A batch of what was received is due. */
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
+  /** The page shows more than the engine has. */
+  #ahead = false;
+  readonly #init: readonly InitKey[];
   #closed = false;
 
   constructor(
@@ -80,6 +83,7 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? shownOf(view) : nothing();
     if (view) this.#shown = edited(this.#shown, missing(this.#shown, init));
+    this.#init = init;
     this.loaded = this.#load(init, context.opened);
   }
 
@@ -130,7 +134,9 @@ export class Hosted {
   /** All but the value. */
   get state(): DocumentState {
     const engine = this.#engine;
-    if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), { ...this.#status, loading: false });
+    const { progress } = this.#status;
+    if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), this.#status);
+    if (engine) this.#status = { ...this.#status, loading: this.#ahead, progress };
     const { saved, acknowledged } = this.#done;
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
     const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
@@ -145,7 +151,7 @@ export class Hosted {
   /** The page has edited its mirror. */
   edit(made: PageEdit): void {
     const { change, refused } = made;
-    if (!this.#engine) return void this.#waiting.push(made);
+    if (!this.#engine || this.#ahead) return void this.#waiting.push(made);
     this.seen(made.base);
     // It was made on top of what the page did not know to be refused.
     if (refused !== this.#refused) return this.#refuse(change, new RejoinError("refused", "an edit before it was refused"));
@@ -205,42 +211,18 @@ export class Hosted {
   #refresh(): void {
     clearTimeout(this.#due);
     this.#due = undefined;
-    if (!this.#engine || this.#engine.driver.ended) return;
+    if (!this.#engine || this.#engine.driver.ended || this.#ahead) return;
     const { driver, id } = this.#engine;
     const begun = driver.now();
     driver.turn((engine, now) => engine.applyWaiting(now, id));
-    const patches = driver.peek((engine) => engine.patches(id));
-    let whole = patches === undefined;
-    if (patches) {
-      this.#arrive((writer) => {
-        const edits = patches.map((edit) => writer.fromEngine(edit));
-        whole = edits.includes(undefined);
-        return edits.filter((edit) => edit !== undefined);
-      });
+    const shown = shownBy((special) => driver.peek((engine) => engine.value(id, special)));
+    // A copy in memory that proved damaged is loaded again; until then the last value stands.
+    if (shown) {
+      const edits = differences(this.#shown, shown);
+      this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
     }
-    if (whole) this.#readWhole(driver, id);
     const now = driver.now();
     this.#restUntil = now + Math.min(now - begun, REST_MS_MAX);
-  }
-
-  /** Where the engine can't say what has changed, the whole value is read and compared. */
-  #readWhole(driver: Driver, id: number): void {
-    const now = this.#read((engine, special) => engine.value(id, special), driver);
-    // A copy in memory that proved damaged is loaded again; until then the last value stands.
-    if (!now) return;
-    const edits = differences(this.#shown, now);
-    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
-  }
-
-  #read(read: (engine: Replica, special: Special) => unknown, driver: Driver): Shown | undefined {
-    const kinds: Shown["kinds"] = new WeakMap();
-    const value = driver.peek((engine) =>
-      read(engine, (container, key, kind) => {
-        const known = kinds.get(container) ?? new Map<string | number, "text" | "counter">();
-        kinds.set(container, known.set(key, kind));
-      }),
-    );
-    return value === undefined ? undefined : { value: value as object, kinds };
   }
 
   handle(event: EngineEvent): void {
@@ -253,9 +235,41 @@ export class Hosted {
     if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
     if (event.kind === "changed" && !event.local && this.#engine) {
       this.#engine.undo.otherChanged();
-      this.#received();
+      if (this.#ahead) this.#caughtUp();
+      else this.#received();
+    }
+    if (event.kind === "view") this.#showView(event.view);
+    if (event.kind === "progress") {
+      const progress = event.done < event.total ? event.done / event.total : undefined;
+      this.#status = { ...this.#status, progress };
     }
     this.announce();
+  }
+
+  /** The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. */
+  #showView(view: Uint8Array): void {
+    if (!this.#engine) return;
+    const shown = shownBy((special) => showView(view, special));
+    if (!shown) return;
+    const edits = differences(this.#shown, edited(shown, missing(shown, this.#init)));
+    this.#ahead = true;
+    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+  }
+
+  /** The engine may have what was only shown: it has once it has anything of the server's log. */
+  #caughtUp(): void {
+    if (!this.#ask((engine, id) => engine.holds(id)?.cursor)) return;
+    this.#ahead = false;
+    this.#status = { ...this.#status, progress: undefined };
+    this.#refresh();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const edit of waiting) this.edit(edit);
+  }
+
+  /** Edits that the engine does not have, and can't have yet. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** The numbers under which the page waits. */
@@ -313,7 +327,7 @@ export class Hosted {
 
   at(change: string): NewValue {
     const { driver, id } = this.#held;
-    const shown = this.#read((engine, special) => engine.valueAt(id, change, special), driver);
+    const shown = shownBy((special) => driver.peek((engine) => engine.valueAt(id, change, special)));
     if (!shown) throw new RejoinError("bad-value", `the document has no change ${change}`);
     return crossing(shown.value, undefined, shown.kinds);
   }
@@ -345,11 +359,8 @@ export class Hosted {
 
   /** What was written is not the page's typing, and comes to it as what others write does. */
   #otherwise(): void {
-    const { driver, id, undo } = this.#held;
-    undo.otherChanged();
+    this.#held.undo.otherChanged();
     this.#refresh();
-    // The engine tells no patches of what is written here.
-    this.#readWhole(driver, id);
     this.announce();
   }
 
@@ -433,7 +444,17 @@ export class Hosted {
   }
 }
 
-type Special = (container: object, key: string | number, kind: "text" | "counter") => void;
+type Special = (container: object, key: string | number, kind: Kind) => void;
+
+/** A value that the engine shows. */
+function shownBy(show: (special: Special) => unknown): Shown | undefined {
+  const kinds: Kinds = new WeakMap();
+  const value = show((container, key, kind) => {
+    const known = kinds.get(container) ?? new Map<string | number, Kind>();
+    kinds.set(container, known.set(key, kind));
+  });
+  return value === undefined ? undefined : { value: value as object, kinds };
+}
 
 /** What a page's program relies on and a value that was kept before does not have. */
 function missing(shown: Shown, init: readonly InitKey[]): Edit[] {

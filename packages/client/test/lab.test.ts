@@ -9,7 +9,7 @@ import { Demo } from "./support/demo.js";
 
 const demo = new Demo();
 
-before(() => demo.start("--read-only", "archive/**"));
+before(() => demo.start());
 after(() => demo.stop());
 
 function person(page: Page, name: string): Locator {

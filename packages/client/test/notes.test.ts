@@ -126,9 +126,13 @@ test("what is inside is shown: line, clock, cursor, outbox, frames; its switch i
   await demo.pictures(page, "inside");
   await inside.getByRole("switch").click();
   await inside.getByText("Outbox: empty").waitFor();
+  assert.deepEqual(await notes(bo, 2), ["Looked at from inside", "Waits"]);
+  await inside.getByRole("button", { name: "End it now, as a crash would" }).click();
+  await says(ann, "Something broke");
   await inside.press("Escape");
   await inside.waitFor({ state: "hidden" });
-  assert.deepEqual(await notes(bo, 2), ["Looked at from inside", "Waits"]);
+  await page.reload();
+  assert.deepEqual(await notes(ann, 2), ["Looked at from inside", "Waits"]);
 });
 
 /** Bounds what the page may keep; fills it up in a database apart. */
@@ -173,26 +177,29 @@ test("a full device says so, keeps what is in memory, and saves it when there is
 });
 
 test("what the server will not have stays, is told of, and goes only by its reader's word", async () => {
-  const { page, ann } = await both();
-  await add(ann, "Before");
-  await says(ann, "Saved on the server");
-  await ann.getByRole("switch").click();
-  await add(ann, "Written while it was deleted");
-  const name = await page.evaluate(() => localStorage.getItem("document") as string);
-  const gone = await fetch(`${demo.server.url.replace("ws", "http").replace("/sync", "")}/v1/documents/${encodeURIComponent(name)}`, { method: "DELETE" });
-  assert.ok(gone.ok, `${gone.status}`);
-  await ann.getByRole("switch").click();
+  const page = await demo.page("/notes/", { folder: "archive" });
+  const ann = device(page, "Ann’s laptop");
+  await add(ann, "Nobody may write here");
   await says(ann, "The server refused");
   await demo.pictures(page, "refused");
-  assert.deepEqual(await notes(ann, 1), ["Written while it was deleted"]);
+  assert.deepEqual(await notes(ann, 1), ["Nobody may write here"]);
+  await page.reload();
+  await says(ann, "The server refused");
+  const discards = ann.getByRole("button", { name: "Let it go" });
+  await discards.first().waitFor();
+  for (let left = await discards.count(); left > 0; left -= 1) {
+    await discards.first().click();
+    await ann.locator(".refused").nth(left - 1).waitFor({ state: "detached" });
+  }
+  await ann.locator(".note").waitFor({ state: "detached" });
 });
 
 test("without storage the page works, and says that it keeps nothing", async () => {
-  const page = await demo.page("/notes/", () => {
+  const page = await demo.page("/notes/", { first: () => {
     // A worker has a global of its own, which this does not reach: the engine runs in the page.
     Object.defineProperty(globalThis, "Worker", { value: undefined });
     Object.defineProperty(globalThis, "indexedDB", { value: undefined });
-  });
+  } });
   const ann = device(page, "Ann’s laptop");
   await ann.getByText("This browser keeps nothing for this page").waitFor();
   await add(ann, "In memory");

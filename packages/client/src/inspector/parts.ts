@@ -13,9 +13,12 @@ export function terms(...rows: (readonly [term: string, said: Node | string, cla
   return make("dl", "", ...rows.flatMap(([term, said, className]) => [make("dt", "", term), make("dd", className ?? "", said)]));
 }
 
+const UNITS = ["kB", "MB", "GB", "TB"];
+
 export function size(bytes: number): string {
   if (bytes < 1_000) return `${bytes} B`;
-  return bytes < 1_000_000 ? `${(bytes / 1_000).toFixed(1)} kB` : `${(bytes / 1_000_000).toFixed(1)} MB`;
+  const power = Math.min(Math.floor(Math.log10(bytes) / 3), UNITS.length);
+  return `${(bytes / 1_000 ** power).toFixed(1)} ${UNITS[power - 1]}`;
 }
 
 export function count(number: number, one: string, more = `${one}s`): string {

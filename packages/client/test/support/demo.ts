@@ -25,13 +25,12 @@ export class Demo {
   origin!: string;
   #site: ChildProcess | undefined;
 
-  /** Starts all, the sync server with further arguments. */
-  async start(...settings: string[]): Promise<void> {
+  async start(): Promise<void> {
     await mkdir(PICTURES, { recursive: true });
     // The server must know the page's address and the page the server's: the page's comes first.
     this.origin = await this.#spawn("0", "ws://127.0.0.1:9/sync");
     await this.stopServing();
-    this.server = await SyncServer.start(this.origin, ...settings);
+    this.server = await SyncServer.start(this.origin, "--read-only", "archive/**");
     await this.serve();
     this.chromium = await Chromium.start();
   }
@@ -56,10 +55,10 @@ export class Demo {
     await ended;
   }
 
-  /** A page in a browser of its own, with an empty document; `first` is run in it before its own scripts. */
-  async page(path: string, first?: () => void): Promise<Page> {
+  /** A page in a browser of its own, with an empty document in `folder`; `first` is run in it before its own scripts. */
+  async page(path: string, { folder = "demo", first }: { folder?: string; first?: () => void } = {}): Promise<Page> {
     const context = await this.chromium.context();
-    const document = `demo/${crypto.randomUUID()}`;
+    const document = `${folder}/${crypto.randomUUID()}`;
     await context.addInitScript((document) => localStorage.setItem("document", document), document);
     if (first) await context.addInitScript(first);
     const page = await context.newPage();
