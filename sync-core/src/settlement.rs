@@ -27,8 +27,8 @@ pub enum Answer {
     Both,
 }
 
-/// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps and the policy, with a space between
-/// each two, and on the lines after the first the note.
+/// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps, the answer and the policy, with a space
+/// between each two, and on the lines after the first the note.
 #[derive(Clone, Debug, PartialEq)]
 struct Entry {
     /// The conflict's version that was answered.
@@ -40,18 +40,20 @@ struct Entry {
     is_reopened: bool,
     /// Steps that answers have added to a counter, so that another answer does not add them again.
     counted: i64,
+    /// The change picked, `both` or `value`: two answers that are not the same are not written alike.
+    answer: String,
 }
 
 impl Entry {
     fn encode(&self) -> String {
         let state = if self.is_reopened { "reopened" } else { "settled" };
         let note = self.note.iter().flat_map(|note| ["\n", note]).collect::<String>();
-        format!("1 {} {state} {} {}{note}", self.version, self.counted, self.policy)
+        format!("1 {} {state} {} {} {}{note}", self.version, self.counted, self.answer, self.policy)
     }
 
     fn decode(text: &str) -> Option<Self> {
         let (line, note) = text.split_once('\n').map_or((text, None), |(line, note)| (line, Some(note)));
-        let mut parts = line.splitn(5, ' ');
+        let mut parts = line.splitn(6, ' ');
         let mut part = || parts.next();
         if part() != Some("1") {
             return None;
@@ -59,7 +61,8 @@ impl Entry {
         let version = part()?.parse().ok()?;
         let is_reopened = part()? == "reopened";
         let counted = part()?.parse().ok()?;
-        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted })
+        let answer = part()?.into();
+        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted, answer })
     }
 }
 
@@ -149,6 +152,7 @@ pub struct Plan {
     note: Option<String>,
     path: Vec<PathPart>,
     effect: Effect,
+    answer: String,
     /// Conflicts at the same place with two answers, of which this makes one.
     also: Vec<ConflictId>,
 }
@@ -201,7 +205,12 @@ pub fn plan(
     let disputes = disputes(conflicts);
     let also = conflicts.iter().filter(|other| other.path == conflict.path && disputes.contains(&other.id));
     let also = also.map(|other| other.id).filter(|id| *id != conflict.id).collect();
-    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, also })
+    let answer = match answer {
+        Answer::Pick(change) => change.to_string(),
+        Answer::Both => "both".into(),
+        Answer::Value(_) => "value".into(),
+    };
+    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, also })
 }
 
 /// What makes a value stand at the place.
@@ -277,6 +286,7 @@ impl Plan {
             note: self.note,
             is_reopened: false,
             counted: steps,
+            answer: self.answer,
         };
         for id in &self.also {
             if let Some((entry, _)) = read(tx, id) {
@@ -441,5 +451,30 @@ fn fill(tx: &mut Transaction<'_>, object: &ObjId, value: &Value) -> Result<(), A
         Value::List(items) => items.iter().enumerate().try_for_each(|(index, item)| insert(tx, object, index, item)),
         Value::Text(text) => tx.splice_text(object, 0, 0, text),
         Value::Scalar(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
+        let entry = Entry {
+            version: 3,
+            policy: "human@1".into(),
+            note: Some("counted again\nby hand".into()),
+            is_reopened: false,
+            counted: -2,
+            answer: "both".into(),
+        };
+        assert_eq!(entry.encode(), "1 3 settled -2 both human@1\ncounted again\nby hand");
+        let reopened = Entry { note: None, is_reopened: true, ..entry.clone() };
+        for entry in [entry, reopened] {
+            assert_eq!(Entry::decode(&entry.encode()), Some(entry));
+        }
+        for bad in ["", "1", "2 3 settled 0 both human@1", "1 x settled 0 both human@1", "1 3 settled 0 both"] {
+            assert_eq!(Entry::decode(bad), None, "{bad}");
+        }
     }
 }

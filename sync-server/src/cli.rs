@@ -32,7 +32,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the server
-    Serve(serve::Serve),
+    Serve(Box<serve::Serve>),
     /// Write a document, or the whole store, to a file; also while a server runs on the folder
     Export(transfer::Export),
     /// Read a document into a store, or a whole exported store into a new folder

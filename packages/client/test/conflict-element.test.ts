@@ -13,7 +13,7 @@ import { Stage } from "./support/stage.js";
 
 const stage = new Stage();
 /** Where pictures go, to be looked at. */
-const PICTURES = fileURLToPath(new URL("./pictures/", import.meta.url));
+const PICTURES = fileURLToPath(new URL("../../../target/screenshots/", import.meta.url));
 
 type Axe = { run(): Promise<{ violations: { id: string; help: string; nodes: { html: string }[] }[] }> };
 

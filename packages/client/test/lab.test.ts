@@ -1,58 +1,16 @@
 /** The page "Conflict lab", as its visitor uses it: each scene by its button, what the inboxes say, settled, undone, and answered by rules. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
-import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
 
 import type { Locator, Page } from "playwright-core";
 
-import { Chromium } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
+import { Demo } from "./support/demo.js";
 
-const SERVE = fileURLToPath(new URL("../../../examples/serve.mjs", import.meta.url));
-const AXE = fileURLToPath(new URL("../node_modules/axe-core/axe.min.js", import.meta.url));
-/** Where pictures of the page go, to be looked at. */
-const PICTURES = fileURLToPath(new URL("./pictures/", import.meta.url));
+const demo = new Demo();
 
-type Axe = { run(): Promise<{ violations: { id: string; nodes: { html: string }[] }[] }> };
-
-let chromium: Chromium;
-let server: SyncServer;
-let site: ChildProcess;
-let origin: string;
-
-async function serve(port: string, sync: string): Promise<string> {
-  site = spawn(process.execPath, [SERVE, port, sync], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface({ input: site.stdout as NodeJS.ReadableStream }), "line")) as [string];
-  return line;
-}
-
-async function stop(): Promise<void> {
-  if (!site || site.exitCode !== null || site.signalCode !== null) return;
-  const ended = once(site, "exit");
-  site.kill();
-  await ended;
-}
-
-before(async () => {
-  await mkdir(PICTURES, { recursive: true });
-  // The server must know the page's address and the page the server's: the page's comes first.
-  origin = await serve("0", "ws://127.0.0.1:9/sync");
-  await stop();
-  server = await SyncServer.start(origin, "--read-only", "archive/**");
-  await serve(new URL(origin).port, server.url);
-  chromium = await Chromium.start();
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await stop();
-});
+before(() => demo.start());
+after(() => demo.stop());
 
 function person(page: Page, name: string): Locator {
   return page.getByRole("region", { name, exact: true });
@@ -60,13 +18,8 @@ function person(page: Page, name: string): Locator {
 
 /** The lab as somebody finds it who has never been there. */
 async function visit(): Promise<Page> {
-  const page = await (await chromium.context()).newPage();
-  page.setDefaultTimeout(20_000);
-  page.on("pageerror", (error) => {
-    throw error;
-  });
+  const page = await demo.page("/conflicts/?pace=0");
   await page.setViewportSize({ width: 1360, height: 900 });
-  await page.goto(`${origin}/conflicts/?pace=0`);
   for (const name of ["Ann", "Bo", "Cleo"]) await person(page, name).getByRole("row", { name: "Eli" }).waitFor();
   return page;
 }
@@ -83,7 +36,7 @@ async function seen(page: Page, card: string, names = ["Ann", "Bo", "Cleo"]): Pr
 }
 
 async function picture(page: Page, name: string): Promise<void> {
-  await page.screenshot({ path: `${PICTURES}lab-${name}.png`, fullPage: true });
+  await page.screenshot({ path: `${demo.folder}/lab-${name}.png`, fullPage: true });
 }
 
 test("two counts: each side is shown with who and when on every device, settled by a key, and undone", async () => {
@@ -126,15 +79,8 @@ test("each scene makes its conflict, and the page is for everybody, light and da
     await play(page, scene);
     await seen(page, card, names);
   }
-  await page.addScriptTag({ path: AXE });
-  for (const [scheme, width] of [["light", 1360], ["dark", 1360], ["light", 390], ["dark", 390]] as const) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await page.setViewportSize({ width, height: 844 });
-    const faults = await page.evaluate(async () => (await (globalThis as unknown as { axe: Axe }).axe.run()).violations.map(({ id, nodes }) => `${id} ${nodes.map(({ html }) => html.slice(0, 160)).join(" | ")}`));
-    assert.deepEqual(faults, [], `${scheme} ${width}`);
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing sticks out");
-    await picture(page, `all-${scheme}-${width}`);
-  }
+  await demo.pictures(page, "lab-all");
+  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), "nothing sticks out");
   await page.setViewportSize({ width: 1360, height: 900 });
   const refused = person(page, "Ann").getByRole("listitem", { name: "Last year’s note: Refused by the server" });
   await refused.getByRole("button", { name: "Discard" }).click();
