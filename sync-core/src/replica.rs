@@ -16,15 +16,17 @@ mod quiet;
 mod receive;
 mod rows;
 mod save;
+mod settling;
 pub mod tabs;
 mod types;
 
+pub use settling::{Listed, ResolveError};
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
 };
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use automerge::AutomergeError;
@@ -33,6 +35,7 @@ use bytes::Bytes;
 
 use crate::clock::VectorClock;
 use crate::document::{InitValue, init_change};
+use crate::few::FewMap;
 use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, TaskId};
 use crate::planted::Planted;
 use crate::protocol::Assembler;
@@ -80,11 +83,11 @@ pub struct Replica {
     identity: Option<IdentityRow>,
     connection: Connection,
     assembler: Assembler,
-    documents: BTreeMap<DocumentId, Doc>,
-    names: BTreeMap<DocumentName, DocumentId>,
+    documents: FewMap<DocumentId, Doc>,
+    names: FewMap<DocumentName, DocumentId>,
     saves: Saves,
     tabs: Tabs,
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: FewMap<TaskId, Task>,
     next_task: u64,
     next_document: u32,
     next_edit: u64,
@@ -101,10 +104,10 @@ impl Replica {
             rng: Rng::new(seed),
             identity: None,
             assembler: Assembler::new(),
-            documents: BTreeMap::new(),
-            names: BTreeMap::new(),
+            documents: FewMap::new(),
+            names: FewMap::new(),
             saves: Saves::default(),
-            tasks: BTreeMap::new(),
+            tasks: FewMap::new(),
             next_task: 0,
             next_document: 0,
             next_edit: 0,

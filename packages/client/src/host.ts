@@ -80,6 +80,9 @@ class Host {
       case "seen":
         this.#documents.get(request.document)?.seen(request.base);
         return;
+      case "conflicts":
+        this.#documents.get(request.document)?.watchConflicts();
+        return;
       case "presence":
         this.#later(() => this.#say(request.document, request.value, request.ttl));
         return;
@@ -150,6 +153,12 @@ class Host {
         return document.settle(ask.change, ask.do === "retry");
       case "export":
         return document.export();
+      case "resolve":
+        return document.resolve(ask.conflict, ask.version, ask.answer, ask.note);
+      case "reopen":
+        return document.reopen(ask.conflict);
+      case "pending":
+        return document.pending();
       case "close-document":
         this.#hub?.clear(document.name);
         this.#documents.delete(ask.document);

@@ -7,7 +7,9 @@
 
 import type { Driver } from "./driver.js";
 import { RejoinError } from "./errors.js";
-import type { Kind, Kinds, Shown } from "./diff.js";
+import type { EngineAnswer } from "./conflicts/list.js";
+import type { Conflict } from "./conflicts/types.js";
+import { type Kind, type Kinds, same, type Shown } from "./diff.js";
 import { crossing, differences, edited, nothing, shownOf, textAt, Writer } from "./mirror.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
@@ -53,6 +55,9 @@ export class Hosted {
   #status: Status = { ...NOTHING, loading: true };
   #event: "ready" | { reason: string } | undefined;
   #announced = false;
+  /** The conflicts that the page knows, if it wants to know. */
+  #conflicts: readonly Conflict[] | undefined;
+  #conflictsTold = false;
   #outboxDue = 0;
   #outboxTimer: ReturnType<typeof setTimeout> | undefined;
   #keeping: ReturnType<typeof setTimeout> | undefined;
@@ -334,6 +339,35 @@ export class Hosted {
     return done;
   }
 
+  /** From now on the page is told of conflicts. */
+  watchConflicts(): void {
+    this.#conflicts ??= [];
+    this.announce();
+  }
+
+  resolve(conflict: string, version: number, answer: EngineAnswer, note: string | undefined): void {
+    const { driver, id } = this.#held;
+    driver.turn((engine, now) => engine.resolveConflict(now, Date.now(), id, conflict, version, answer, note));
+    this.#otherwise();
+  }
+
+  reopen(conflict: string): void {
+    const { driver, id } = this.#held;
+    driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict));
+    this.#otherwise();
+  }
+
+  /** What was written is not the page's typing, and comes to it as what others write does. */
+  #otherwise(): void {
+    this.#held.undo.otherChanged();
+    this.#refresh();
+    this.announce();
+  }
+
+  pending(): Path[] {
+    return this.#ask((engine, id) => engine.pendingPaths(id));
+  }
+
   export(): Uint8Array {
     return this.#ask((engine, id) => engine.export(id));
   }
@@ -370,8 +404,20 @@ export class Hosted {
     this.#announced = true;
     queueMicrotask(() => {
       this.#announced = false;
-      if (!this.#closed) this.#post({ kind: "state", document: this.id, state: this.state });
+      if (this.#closed) return;
+      this.#post({ kind: "state", document: this.id, state: this.state });
+      this.#tellConflicts();
     });
+  }
+
+  #tellConflicts(): void {
+    const engine = this.#engine;
+    if (!this.#conflicts || !engine || engine.driver.ended) return;
+    const conflicts = engine.driver.peek((replica) => replica.conflicts(engine.id));
+    if (this.#conflictsTold && same(conflicts, this.#conflicts, new WeakMap(), new WeakMap())) return;
+    this.#conflicts = conflicts;
+    this.#conflictsTold = true;
+    this.#post({ kind: "conflicts", document: this.id, conflicts });
   }
 
   #keep(): void {
