@@ -25,7 +25,7 @@ use Reach::{AtLeast, AtMost, Told};
 struct Spec(&'static str, &'static str, &'static str, Reach);
 
 /// All figures, in the order of the table.
-const SPECS: [Spec; 39] = [
+const SPECS: [Spec; 42] = [
     Spec("fsync_p50_ms", "fdatasync of the disk, p50", "ms", Told),
     Spec("fsync_p99_ms", "fdatasync of the disk, p99", "ms", Told),
     Spec("idle_kib", "idle: resident a connection", "KiB", AtMost(8.0)),
@@ -43,6 +43,9 @@ const SPECS: [Spec; 39] = [
     Spec("writes_floor_ratio", "writes: ours / bare", "", AtLeast(0.7)),
     Spec("writes_cpu_s_per_10k", "writes: CPU per 10,000 changes", "s", AtMost(0.2)),
     Spec("cold_wire_bytes", "cold open: on the wire", "bytes", AtMost(140_000.0)),
+    Spec("cold_wire_bytes_view", "cold open with a view before: on the wire", "bytes", AtMost(160_000.0)),
+    Spec("cold_view_ms", "cold open: until the view has come", "ms", AtMost(100.0)),
+    Spec("cold_load_ms", "loading the saved document that came", "ms", Told),
     Spec("cold_round_trips", "cold open: round trips", "", AtMost(1.0)),
     Spec("cold_server_cpu_ms", "cold open: server CPU", "ms", AtMost(5.0)),
     Spec("cold_server_cpu_ms_restarted", "cold open after a restart: server CPU", "ms", AtMost(20.0)),

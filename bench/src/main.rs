@@ -65,6 +65,12 @@ enum Command {
         #[arg(long)]
         data: PathBuf,
     },
+    /// Bring the long text to a folder, for others to open
+    #[command(hide = true)]
+    Seed {
+        #[arg(long)]
+        data: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -81,13 +87,16 @@ fn main() -> ExitCode {
 }
 
 async fn run(cli: Cli) -> Result<(), Error> {
-    if let Some(Command::Floor { kind, data }) = cli.command {
-        return floor::run(kind, data).await;
+    if let Some(Command::Floor { kind, data }) = &cli.command {
+        return floor::run(*kind, data.clone()).await;
     }
     let beside = || std::env::current_exe().map(|this| this.with_file_name("sync-server"));
     let program = cli.server.map_or_else(beside, Ok)?;
     let folder = cli.folder.map_or_else(tempfile::tempdir, tempfile::tempdir_in)?;
     let bench = Bench { program, folder, quick: cli.quick, rounds: if cli.quick { 1 } else { ROUNDS } };
+    if let Some(Command::Seed { data }) = &cli.command {
+        return rows::paper::seed(&bench, data).await;
+    }
     if let Some(minutes) = cli.soak {
         return soak::run(&bench, minutes).await;
     }

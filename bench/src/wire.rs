@@ -211,9 +211,14 @@ impl Client {
     }
 }
 
-/// The first message.
+/// The first message of a client that takes packs alone.
 pub(crate) fn hello() -> ClientMessage {
-    ClientMessage::Hello(Hello { versions: vec![1], client: ClientId([7; 16]), token: None, accepts: 0 })
+    hello_accepting(0)
+}
+
+/// The first message.
+pub(crate) fn hello_accepting(accepts: u32) -> ClientMessage {
+    ClientMessage::Hello(Hello { versions: vec![1], client: ClientId([7; 16]), token: None, accepts })
 }
 
 /// Opens a document for writing under [`HANDLE`], with nothing held.

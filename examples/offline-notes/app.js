@@ -1,18 +1,35 @@
-/** Offline notes: two devices on one page, each with a store and a network of its own. */
+/** Offline notes: two devices on one page, each with a store and a network of its own, and the server between them. */
 
+import "@rejoin/client/inspector";
+
+import { keepOnDevice } from "/shared/update.js";
+
+import { Link } from "./link.js";
 import { Pane } from "./pane.js";
 
 const DEVICES = [
-  { name: "Ann’s laptop", store: "ann" },
-  { name: "Bo’s phone", store: "bo" },
+  { name: "Ann’s laptop", person: "Ann", icon: "laptop", store: "ann" },
+  { name: "Bo’s phone", person: "Bo", icon: "smartphone", store: "bo" },
 ];
 
-// The page works without it; then it needs its web server to open.
-void navigator.serviceWorker?.register("/sw.js").catch((error) => console.warn(error));
+void keepOnDevice();
+
+const devices = document.querySelector("#devices");
+const link = new Link(devices.querySelector(".link"));
+const inside = document.querySelector("#inside");
+inside.querySelector("button").addEventListener("click", () => inside.close());
+inside.addEventListener("keydown", ({ key }) => key === "Escape" && inside.close());
+
+/** Shows in the drawer what is inside a device. */
+function lookInside({ name, client }) {
+  inside.querySelector("h2").textContent = `Inside ${name}`;
+  inside.querySelector("rejoin-inspector").client = client;
+  if (!inside.open) inside.show();
+}
+
+const panes = DEVICES.map((device, index) => new Pane(device, link.end(index), lookInside));
+devices.prepend(panes[0].element);
+devices.append(panes[1].element);
 
 const { sync } = await (await fetch("/config.json")).json();
-for (const device of DEVICES) {
-  const pane = new Pane(device.name);
-  document.querySelector("#panes").append(pane.element);
-  void pane.open(sync, device.store);
-}
+for (const pane of panes) void pane.open(sync);

@@ -29,6 +29,21 @@ impl fmt::Display for ConflictId {
     }
 }
 
+impl std::str::FromStr for ConflictId {
+    type Err = ();
+
+    fn from_str(hex: &str) -> Result<Self, ()> {
+        let mut id = [0; 16];
+        if hex.len() != 32 || !hex.is_ascii() {
+            return Err(());
+        }
+        for (at, byte) in id.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&hex[2 * at..2 * at + 2], 16).map_err(|_| ())?;
+        }
+        Ok(Self(id))
+    }
+}
+
 impl fmt::Debug for ConflictId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ConflictId({self})")

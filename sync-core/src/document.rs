@@ -42,11 +42,15 @@ pub enum InitValue {
 
 /// An automerge document. Text positions count Unicode code points.
 #[derive(Clone)]
-pub struct Document(Automerge);
+pub struct Document {
+    held: Automerge,
+    /// Changes that are part of the document and not applied yet. They stand on what is applied and on each other, in this order.
+    waiting: Vec<Change>,
+}
 
 impl std::fmt::Debug for Document {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Document({} heads)", self.0.get_heads().len())
+        write!(f, "Document({} heads, {} waiting)", self.held.get_heads().len(), self.waiting.len())
     }
 }
 
@@ -59,7 +63,8 @@ impl Default for Document {
 impl Document {
     /// The empty document.
     pub fn new() -> Self {
-        Self(Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint))
+        let held = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+        Self { held, waiting: Vec::new() }
     }
 
     /// The document that these changes make, applied as one batch.
@@ -77,7 +82,7 @@ impl Document {
             Automerge::load_with_options(saved, options)
         };
         match catch_unwind(AssertUnwindSafe(load)) {
-            Ok(Ok(document)) => Ok(Self(document)),
+            Ok(Ok(held)) => Ok(Self { held, waiting: Vec::new() }),
             Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
             Err(_) => Err(DocumentError::Panicked),
         }
@@ -85,12 +90,18 @@ impl Document {
 
     /// The document as automerge saves it.
     pub fn save(&self) -> Result<Vec<u8>, DocumentError> {
-        catch_unwind(AssertUnwindSafe(|| self.0.save())).map_err(|_| DocumentError::Panicked)
+        if !self.waiting.is_empty() {
+            return self.whole()?.save();
+        }
+        catch_unwind(AssertUnwindSafe(|| self.held.save())).map_err(|_| DocumentError::Panicked)
     }
 
     /// The hashes of all changes, seq 1 first, of each actor, sorted by their bytes.
     pub fn hashes(&self) -> Result<Vec<(ActorId, Vec<ChangeHash>)>, DocumentError> {
-        let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes_meta(&[])));
+        if !self.waiting.is_empty() {
+            return self.whole()?.hashes();
+        }
+        let all = catch_unwind(AssertUnwindSafe(|| self.held.get_changes_meta(&[])));
         let mut out: Vec<(ActorId, Vec<ChangeHash>)> = Vec::new();
         // In causal order, in which an actor's changes come by their seq.
         for change in all.map_err(|_| DocumentError::Panicked)? {
@@ -108,28 +119,51 @@ impl Document {
         Ok(out)
     }
 
-    /// Applies changes as one batch. All deps must be in the document or in the batch. After [`DocumentError::Panicked`] rebuild it.
+    /// Applies changes as one batch, with those that wait. All deps must be in the document or in the batch. After
+    /// [`DocumentError::Panicked`] rebuild it.
     pub fn apply(&mut self, changes: Vec<Change>) -> Result<(), DocumentError> {
-        let changes: Vec<_> = changes.into_iter().map(Change::into_automerge).collect();
-        match catch_unwind(AssertUnwindSafe(|| self.0.apply_changes(changes))) {
+        let all = std::mem::take(&mut self.waiting).into_iter().chain(changes);
+        let changes: Vec<_> = all.map(Change::into_automerge).collect();
+        match catch_unwind(AssertUnwindSafe(|| self.held.apply_changes(changes))) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(e)) => Err(DocumentError::Automerge(e.to_string())),
             Err(_) => Err(DocumentError::Panicked),
         }
     }
 
-    /// All changes, in causal order.
+    /// Takes changes that are applied with the next ones, or when somebody asks for it. Edits are made without them meanwhile.
+    pub fn hold(&mut self, changes: Vec<Change>) {
+        self.waiting.extend(changes);
+    }
+
+    /// A copy in which nothing waits.
+    fn whole(&self) -> Result<Self, DocumentError> {
+        let mut whole = self.clone();
+        whole.apply(Vec::new())?;
+        Ok(whole)
+    }
+
+    /// How many changes wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// All changes, in causal order, those that wait too.
     pub fn changes(&self) -> Result<Vec<Change>, DocumentError> {
-        let all = catch_unwind(AssertUnwindSafe(|| self.0.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
-        all.into_iter()
-            .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
-            .collect()
+        let all = catch_unwind(AssertUnwindSafe(|| self.held.get_changes(&[]))).map_err(|_| DocumentError::Panicked)?;
+        let applied =
+            all.into_iter().map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())));
+        applied.chain(self.waiting.iter().cloned().map(Ok)).collect()
     }
 
     /// Changes that are none of these and none that they stand on, in causal order.
     pub fn changes_since(&self, held: impl IntoIterator<Item = ChangeHash>) -> Result<Vec<Change>, DocumentError> {
+        if !self.waiting.is_empty() {
+            return self.whole()?.changes_since(held);
+        }
         let held: Vec<_> = held.into_iter().collect();
-        let new = catch_unwind(AssertUnwindSafe(|| self.0.get_changes(&held))).map_err(|_| DocumentError::Panicked)?;
+        let new =
+            catch_unwind(AssertUnwindSafe(|| self.held.get_changes(&held))).map_err(|_| DocumentError::Panicked)?;
         new.into_iter()
             .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
             .collect()
@@ -143,8 +177,8 @@ impl Document {
         time: i64,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, Option<Change>), EditFailure> {
-        self.0.set_actor(actor.clone());
-        let mut transaction = self.0.transaction();
+        self.held.set_actor(actor.clone());
+        let mut transaction = self.held.transaction();
         let result = match edit(&mut transaction) {
             Ok(result) => result,
             Err(e) => {
@@ -156,14 +190,14 @@ impl Document {
         if hash.is_none() {
             return Ok((result, None));
         }
-        let change = self.0.get_last_local_change().ok_or(EditFailure::Lost)?;
+        let change = self.held.get_last_local_change().ok_or(EditFailure::Lost)?;
         let change = Change::from_automerge(change).map_err(|_| EditFailure::Lost)?;
         Ok((result, Some(change)))
     }
 
-    /// The automerge document, for reading.
+    /// The automerge document, for reading, without what waits.
     pub fn automerge(&self) -> &Automerge {
-        &self.0
+        &self.held
     }
 }
 
@@ -227,6 +261,8 @@ pub fn is_init_change(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use automerge::ReadDoc as _;
+
     use super::*;
 
     #[test]
@@ -242,6 +278,26 @@ mod tests {
         let put = |tx: &mut Transaction<'_>| tx.put(ROOT, "items", 1);
         let (_, forged) = Document::new().edit(map.actor(), 0, put).expect("an edit");
         assert!(!is_init_change(&forged.expect("a change")));
+    }
+
+    #[test]
+    fn what_waits_is_held_and_shown_once_it_is_applied() {
+        let (ann, bob) = (ActorId::from([1; 16]), ActorId::from([2; 16]));
+        let edit = |document: &mut Document, actor: &ActorId, key: &str| {
+            let (_, change) = document.edit(actor, 0, |tx| tx.put(ROOT, key, 1)).expect("an edit");
+            change.expect("a change")
+        };
+        let mut other = Document::new();
+        let came = [edit(&mut other, &bob, "first"), edit(&mut other, &bob, "second")];
+        let mut document = Document::new();
+        document.hold(came.to_vec());
+        let own = edit(&mut document, &ann, "own");
+        assert!(own.deps().is_empty(), "an edit does not stand on what it has not seen");
+        assert_eq!(document.changes().expect("readable").len(), 3);
+        assert_eq!(document.changes_since([own.hash()]).expect("readable").len(), 2);
+        assert_eq!((document.automerge().length(ROOT), document.waiting()), (1, 2));
+        document.apply(Vec::new()).expect("they fit");
+        assert_eq!((document.automerge().length(ROOT), document.waiting()), (3, 0));
     }
 
     #[test]

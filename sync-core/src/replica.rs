@@ -16,15 +16,17 @@ mod quiet;
 mod receive;
 mod rows;
 mod save;
+mod settling;
 pub mod tabs;
 mod types;
 
+pub use settling::{Listed, ResolveError};
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
 };
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use automerge::AutomergeError;
@@ -33,6 +35,7 @@ use bytes::Bytes;
 
 use crate::clock::VectorClock;
 use crate::document::{InitValue, init_change};
+use crate::few::FewMap;
 use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, TaskId};
 use crate::planted::Planted;
 use crate::protocol::Assembler;
@@ -80,11 +83,11 @@ pub struct Replica {
     identity: Option<IdentityRow>,
     connection: Connection,
     assembler: Assembler,
-    documents: BTreeMap<DocumentId, Doc>,
-    names: BTreeMap<DocumentName, DocumentId>,
+    documents: FewMap<DocumentId, Doc>,
+    names: FewMap<DocumentName, DocumentId>,
     saves: Saves,
     tabs: Tabs,
-    tasks: BTreeMap<TaskId, Task>,
+    tasks: FewMap<TaskId, Task>,
     next_task: u64,
     next_document: u32,
     next_edit: u64,
@@ -101,10 +104,10 @@ impl Replica {
             rng: Rng::new(seed),
             identity: None,
             assembler: Assembler::new(),
-            documents: BTreeMap::new(),
-            names: BTreeMap::new(),
+            documents: FewMap::new(),
+            names: FewMap::new(),
             saves: Saves::default(),
-            tasks: BTreeMap::new(),
+            tasks: FewMap::new(),
             next_task: 0,
             next_document: 0,
             next_edit: 0,
@@ -265,6 +268,14 @@ impl Replica {
         self.local(id).map(|local| read(local.document.automerge()))
     }
 
+    /// Applies received changes that wait, if the configuration has them wait. What is read then has them.
+    pub fn apply_waiting(&mut self, now: Instant, id: DocumentId) {
+        let Some(local) = self.local_mut(id) else { return };
+        if local.apply_waiting().is_err() {
+            self.resync_from_store(now, id);
+        }
+    }
+
     /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
     /// is ready; no position before the server was first heard.
     pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
@@ -402,6 +413,7 @@ impl Replica {
         match result.and_then(|tables| Local::load(doc.name.clone(), tab, actor, &tables)) {
             Ok((mut local, writes)) => {
                 local.planted = self.config.planted;
+                local.holds = self.config.holds;
                 doc.phase = DocPhase::Ready(Box::new(local));
                 if !self.tabs.follows() {
                     self.save_writes(now, id, writes, Vec::new());

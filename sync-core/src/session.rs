@@ -285,6 +285,10 @@ impl Session {
             ClientMessage::Open(open) => self.open(open),
             ClientMessage::Push(push) => {
                 let Some(open) = self.handles.get(&push.handle) else { return };
+                if let Some(rule) = self.config.read_only.iter().find(|pattern| pattern.matches(&open.document)) {
+                    let reason = format!("documents under {} can only be read", rule.as_str());
+                    return self.reject(push.handle, Some(push.batch), RejectCode::Forbidden, &reason);
+                }
                 if open.access < Access::Write {
                     let reason = "the scopes allow reading only";
                     return self.reject(push.handle, Some(push.batch), RejectCode::Forbidden, reason);

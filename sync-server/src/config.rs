@@ -8,6 +8,7 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use sync_core::compact;
+use sync_core::scope::{NamePattern, PatternError};
 use sync_core::storage::Durability;
 
 use crate::store;
@@ -39,6 +40,8 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Origins of web pages that may connect, beside the server's own; `*` for all.
     pub allow_origin: Vec<String>,
+    /// Documents that nobody may change, as patterns of their names: `archive/**`. Reading them goes on.
+    pub read_only: Vec<String>,
     /// Worker tasks that host rooms; one a core if 0.
     pub workers: usize,
     /// Seconds after which a document that nobody has open leaves memory.
@@ -79,6 +82,7 @@ impl Default for Config {
             allow_anonymous: false,
             durability: DurabilityMode::Durable,
             allow_origin: Vec::new(),
+            read_only: Vec::new(),
             workers: 0,
             room_idle_s: 60,
             connections_max: 20_000,
@@ -98,12 +102,13 @@ impl Default for Config {
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
     "listen",
     "data",
     "allow_anonymous",
     "durability",
     "allow_origin",
+    "read_only",
     "workers",
     "room_idle_s",
     "connections_max",
@@ -129,6 +134,11 @@ impl Config {
         };
         let sources = sources.merge(Env::prefixed("REJOIN_").only(&KEYS)).merge(Serialized::defaults(over));
         sources.extract().map_err(|e| e.to_string())
+    }
+
+    /// The documents that nobody may change.
+    pub(crate) fn read_only(&self) -> Result<Vec<NamePattern>, PatternError> {
+        self.read_only.iter().map(|pattern| NamePattern::parse(pattern)).collect()
     }
 
     pub(crate) fn store(&self) -> store::Options {

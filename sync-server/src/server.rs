@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use sync_core::id::StoreId;
+use sync_core::scope::{NamePattern, PatternError};
 use sync_core::storage::{Store as _, StoreError};
 use sync_core::{room, session};
 use tokio::net::TcpListener;
@@ -53,6 +54,9 @@ pub enum StartError {
         "without authentication the server does not listen beyond this machine ({0}): listen on 127.0.0.1, or say --allow-anonymous"
     )]
     Exposed(SocketAddr),
+    /// What nobody may change is named in a way that can't match.
+    #[error("read_only: {0}")]
+    ReadOnly(#[from] PatternError),
     /// It can't listen there.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -68,7 +72,8 @@ impl StartError {
     /// 2 where whoever started it can put it right by starting it differently, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Exposed(_) | Self::Listen(..) | Self::Store(_, StoreError::Locked | StoreError::Newer { .. }) => 2,
+            Self::Exposed(_) | Self::ReadOnly(_) | Self::Listen(..) => 2,
+            Self::Store(_, StoreError::Locked | StoreError::Newer { .. }) => 2,
             Self::Store(..) | Self::Threads(_) => 1,
         }
     }
@@ -94,6 +99,7 @@ impl Server {
         if !config.listen.ip().is_loopback() && !config.allow_anonymous {
             return Err(StartError::Exposed(config.listen));
         }
+        let read_only = config.read_only()?;
         // Before the store, so that a taken port leaves nothing behind.
         let listener = TcpListener::bind(config.listen).await.map_err(|e| StartError::Listen(config.listen, e))?;
         let address = listener.local_addr().map_err(|e| StartError::Listen(config.listen, e))?;
@@ -125,7 +131,7 @@ impl Server {
             let (store, rooms, stop, maker) = (store.clone(), rooms.clone(), workers_stop, Maker::of(config));
             Compactor { reader: compaction_reader, store, rooms, options, maker, stop }.start(&*bus)
         });
-        let surroundings = surroundings(config, store_id, rooms.clone(), clock, stop.clone());
+        let surroundings = surroundings(config, read_only, store_id, rooms.clone(), clock, stop.clone());
         let (alive_held, alive) = mpsc::channel(1);
         let mut background = background(store.clone(), health.clone(), metrics.clone());
         if let Some(started) = compacting {
@@ -196,6 +202,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 fn surroundings(
     config: &Config,
+    read_only: Vec<NamePattern>,
     store_id: StoreId,
     rooms: Rooms,
     clock: Clock,
@@ -204,7 +211,7 @@ fn surroundings(
     let heartbeat = Duration::from_secs(config.heartbeat_s.max(1));
     let opens = session::Rate { burst: config.opens_burst, per_s: config.opens_per_s };
     let pushes = session::Rate { burst: config.pushes_burst, per_s: config.pushes_per_s };
-    let session = session::Config { heartbeat, opens, pushes, ..session::Config::new(store_id) };
+    let session = session::Config { heartbeat, opens, pushes, read_only, ..session::Config::new(store_id) };
     let budget = Budget::new(config.buffers_bytes_max);
     let reconnect_within = Duration::from_secs(config.reconnect_within_s);
     Surroundings { rooms, session, clock, budget, reconnect_within, stop }

@@ -22,6 +22,10 @@ pub enum ErrorCode {
     Refused,
     /// The copy in memory was damaged and is being loaded again.
     Reloading,
+    /// The document has no such conflict.
+    ConflictGone,
+    /// The conflict has other sides than when it was looked at.
+    ConflictChanged,
 }
 
 impl ErrorCode {
@@ -34,6 +38,8 @@ impl ErrorCode {
             Self::BadValue => "bad-value",
             Self::Refused => "refused",
             Self::Reloading => "reloading",
+            Self::ConflictGone => "conflict-gone",
+            Self::ConflictChanged => "conflict-changed",
         }
     }
 }

@@ -4,12 +4,14 @@
 //! Owns no rule of the engine (what a change may do and what a replica shows is decided in sync-core), and no IO: socket, storage,
 //! clock and timers belong to the driver in `packages/client`, which turns the machine.
 
+mod conflicts;
 mod cursor;
 mod edit;
 mod error;
 mod js;
 mod output;
 mod replica;
+mod touched;
 mod value;
 
 use sync_core::view::View;

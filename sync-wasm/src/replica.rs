@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::cursor::{self, Unit};
 use crate::edit::{self, Edit};
 use crate::error::EngineError;
-use crate::{js, output, value};
+use crate::{conflicts, js, output, touched, value};
 
 /// The client's machine.
 #[wasm_bindgen]
@@ -38,7 +38,7 @@ impl Replica {
     pub fn new(seed: &[u8], online: bool, tab: Option<u32>) -> Result<Replica, EngineError> {
         let seed: [u8; 32] = seed.try_into().map_err(|_| EngineError::bad_value("a seed has 32 bytes"))?;
         Ok(Self(replica::Replica::new(
-            replica::Config { online, tab: tab.map(TabId), ..replica::Config::default() },
+            replica::Config { online, tab: tab.map(TabId), holds: true, ..replica::Config::default() },
             seed,
         )))
     }
@@ -184,9 +184,15 @@ impl Replica {
         special: &Function,
     ) -> Result<JsValue, JsValue> {
         match self.0.read(DocumentId(document), |automerge| automerge.hydrate(None)) {
-            Some(held) => value::show(&held, special),
+            Some(held) => value::show_document(&held, special),
             None => Ok(JsValue::UNDEFINED),
         }
+    }
+
+    /// Applies what was received and waits. `value` has it then.
+    #[wasm_bindgen(js_name = applyWaiting)]
+    pub fn apply_waiting(&mut self, now_ms: f64, document: u32) {
+        self.0.apply_waiting(at(now_ms), DocumentId(document));
     }
 
     /// The value as the author of a change saw it, with the change; as `value` otherwise. `undefined` if the document does not have it.
@@ -205,7 +211,7 @@ impl Replica {
             automerge.get_change_meta_by_hash(&change).map(|_| automerge.hydrate(Some(&[change])))
         };
         match self.0.read(DocumentId(document), read).flatten() {
-            Some(held) => value::show(&held, special),
+            Some(held) => value::show_document(&held, special),
             None => Ok(JsValue::UNDEFINED),
         }
     }
@@ -323,6 +329,54 @@ impl Replica {
     #[wasm_bindgen(unchecked_return_type = "OutboxEntry[]")]
     pub fn outbox(&self, document: u32) -> Array {
         self.0.outbox(DocumentId(document)).into_iter().map(output::outbox_entry).collect()
+    }
+
+    /// All conflicts of a document; those of what the server refused last.
+    #[wasm_bindgen(unchecked_return_type = "import(\"../conflicts/types.js\").Conflict[]")]
+    pub fn conflicts(&mut self, document: u32) -> Array {
+        let Some(name) = self.document_name(document) else { return Array::new() };
+        let outbox = self.0.outbox(DocumentId(document));
+        let listed = self.0.conflicts_and_answers(DocumentId(document)).unwrap_or_default().into_iter();
+        listed.map(|conflict| conflicts::conflict(&name, &outbox, conflict)).collect()
+    }
+
+    /// Answers a conflict of which `version` was looked at. Gives the number to wait for.
+    #[wasm_bindgen(js_name = resolveConflict)]
+    #[allow(clippy::too_many_arguments, reason = "JavaScript has no other way to name them")]
+    pub fn resolve_conflict(
+        &mut self,
+        now_ms: f64,
+        wall_ms: f64,
+        document: u32,
+        conflict: &str,
+        version: f64,
+        #[wasm_bindgen(unchecked_param_type = "import(\"../conflicts/list.js\").EngineAnswer")] answer: &JsValue,
+        note: Option<String>,
+    ) -> Result<f64, EngineError> {
+        let (conflict, answer) = ((conflicts::id(conflict)?, version as u64), conflicts::answer(answer)?);
+        let wall = WallTime(wall_ms as i64);
+        Ok(js::number(self.0.resolve(at(now_ms), wall, DocumentId(document), conflict, &answer, note)?.0))
+    }
+
+    /// Takes an answer to a conflict back. Gives the number to wait for.
+    #[wasm_bindgen(js_name = reopenConflict)]
+    pub fn reopen_conflict(
+        &mut self,
+        now_ms: f64,
+        wall_ms: f64,
+        document: u32,
+        conflict: &str,
+    ) -> Result<f64, EngineError> {
+        let wall = WallTime(wall_ms as i64);
+        Ok(js::number(self.0.reopen(at(now_ms), wall, DocumentId(document), conflicts::id(conflict)?)?.0))
+    }
+
+    /// Where the changes of the outbox write that were not rejected, as the document is now.
+    #[wasm_bindgen(js_name = pendingPaths, unchecked_return_type = "Path[]")]
+    pub fn pending_paths(&self, document: u32) -> Array {
+        let pending = self.0.pending(DocumentId(document)).map(sync_core::change::Change::automerge);
+        let read = |automerge: &Automerge| touched::paths(automerge, pending);
+        touched::to_js(self.0.read(DocumentId(document), read).unwrap_or_default())
     }
 
     /// The outbox as automerge's change chunks, one behind the other.

@@ -7,6 +7,7 @@ use automerge::hydrate::Value;
 use automerge::transaction::{Transactable as _, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
+use sync_core::settlement;
 use sync_core::view::View;
 use wasm_bindgen::{JsCast as _, JsValue};
 
@@ -16,20 +17,26 @@ use crate::js;
 /// Deepest nesting of a value on its way in. The validator allows 100 objects below the root.
 const DEPTH_MAX: usize = 100;
 
-/// Shows a value to JavaScript. `special(container, key, kind)` is called for each text and counter in it.
-pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
+/// Shows a document's value to JavaScript, without what is the engine's own. `special(container, key, kind)` is called for each text and
+/// counter in it.
+pub(crate) fn show_document(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
+    show(value, special, &[settlement::ROOT_KEY])
+}
+
+fn show(value: &Value, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
     Ok(match value {
         Value::Scalar(scalar) => show_scalar(scalar),
         Value::Text(text) => JsValue::from(text.to_string()),
         Value::Map(map) => {
             let object = Object::new();
             // Sorted, so that the same value is the same object, key by key, on every replica.
-            let mut keys: Vec<&String> = map.iter().map(|(key, _)| key).collect();
+            let shown = map.iter().map(|(key, _)| key).filter(|key| !but.contains(&key.as_str()));
+            let mut keys: Vec<&String> = shown.collect();
             keys.sort_unstable();
             for key in keys {
                 let Some(value) = map.get(key) else { continue };
                 mark(value, &object, &key.into(), special)?;
-                define(&object, key, &show(value, special)?)?;
+                define(&object, key, &show(value, special, &[])?);
             }
             Object::freeze(&object).into()
         }
@@ -37,15 +44,19 @@ pub(crate) fn show(value: &Value, special: &Function) -> Result<JsValue, JsValue
             let array = Array::new();
             for (index, item) in list.iter().enumerate() {
                 mark(&item.value, &array, &js::number(index as u64).into(), special)?;
-                array.push(&show(&item.value, special)?);
+                array.push(&show(&item.value, special, &[])?);
             }
             Object::freeze(&array).into()
         }
     })
 }
 
-/// As [`show`], of a view.
+/// As [`show_document`], of a view.
 pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsValue> {
+    show_part(view, special, &[settlement::ROOT_KEY])
+}
+
+fn show_part(view: &View, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
     let mark = |value: &View, container: &Object, key: &JsValue| {
         let kind = match value {
             View::Text(_) => "text",
@@ -59,9 +70,9 @@ pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsVa
         View::Text(text) => JsValue::from(text.as_str()),
         View::Map(map) => {
             let object = Object::new();
-            for (key, value) in map {
+            for (key, value) in map.iter().filter(|(key, _)| !but.contains(&key.as_str())) {
                 mark(value, &object, &key.into())?;
-                define(&object, key, &show_view(value, special)?)?;
+                define(&object, key, &show_part(value, special, &[])?);
             }
             Object::freeze(&object).into()
         }
@@ -69,7 +80,7 @@ pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsVa
             let array = Array::new();
             for (index, item) in list.iter().enumerate() {
                 mark(item, &array, &js::number(index as u64).into())?;
-                array.push(&show_view(item, special)?);
+                array.push(&show_part(item, special, &[])?);
             }
             Object::freeze(&array).into()
         }
@@ -77,15 +88,15 @@ pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsVa
 }
 
 /// `__proto__` is a key like any other to a document, but to a plain assignment it is not.
-fn define(object: &Object, key: &str, value: &JsValue) -> Result<(), JsValue> {
+pub(crate) fn define(object: &Object, key: &str, value: &JsValue) {
     if key != "__proto__" {
-        js::set(object, key, value);
-        return Ok(());
+        return js::set(object, key, value);
     }
     let descriptor = Object::new();
     js::set(&descriptor, "value", value);
     js::set(&descriptor, "enumerable", true);
-    Reflect::define_property(object, &key.into(), &descriptor).map(drop)
+    let defined = Reflect::define_property(object, &key.into(), &descriptor);
+    assert!(defined.is_ok(), "an object of our own takes every property");
 }
 
 fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) -> Result<(), JsValue> {

@@ -1,13 +1,17 @@
-//! `cargo xtask bench`: builds the server as users run it, and the load generator, and lets the second measure the first.
+//! `cargo xtask bench`: builds the server as users run it, and the load generator, and lets the second measure the first; or a browser
+//! measure the package.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::run::{self, Failure};
-use crate::{server, setup};
+use crate::{package, server, setup};
 
-/// Runs the benchmark with `args`.
+/// Runs the benchmark with `args`; with `--browser` the one of pages in a real browser.
 pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
+    if args.iter().any(|arg| arg == "--browser") {
+        return browser(args.iter().any(|arg| arg == "--quick"));
+    }
     setup::for_demo()?;
     let packages = ["--package", "sync-server", "--package", "rejoin-bench"];
     run::shown(run::cargo().args(["build", "--release"]).args(packages))?;
@@ -18,6 +22,21 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
         command.env(SAMOD, peers()?);
     }
     run::shown(&mut command)
+}
+
+/// Brings the long text to a server, and lets pages open it and type.
+fn browser(quick: bool) -> Result<(), Failure> {
+    setup::for_browser_tests()?;
+    package::build()?;
+    let packages = ["--package", "sync-server", "--package", "rejoin-bench"];
+    run::shown(run::cargo().args(["build", "--release"]).args(packages))?;
+    let programs = run::target_dir().join("release");
+    let data = run::target_dir().join("bench-browser");
+    let _ = std::fs::remove_dir_all(&data);
+    let mut seed = Command::new(programs.join("rejoin-bench"));
+    seed.args(quick.then_some("--quick")).arg("seed").arg("--data").arg(&data);
+    run::shown(seed.env(server::VARIABLE, programs.join("sync-server")))?;
+    run::shown(package::bench(&programs.join("sync-server"))?.arg(&data))
 }
 
 /// Names samod's server to the benchmark.

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds the server and the demo and runs it.
+//! `cargo xtask demo --once`: builds the server and the terminal's demo and runs it.
 
 use crate::run::{self, Failure};
 use crate::{server, setup};

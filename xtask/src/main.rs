@@ -6,8 +6,8 @@ mod bench;
 mod demo;
 mod fuzz;
 mod golden;
-mod notes;
 mod package;
+mod pages;
 mod run;
 mod server;
 mod setup;
@@ -31,15 +31,15 @@ struct Cli {
 enum Command {
     /// Install what the demo and the tests need, or say what to do.
     Setup,
-    /// Build what is needed and show the main job on a real editing history: a server, three clients, a network that is cut and heals.
-    #[command(disable_help_flag = true)]
+    /// Build what is needed and serve the examples' pages at one address: devices side by side in a browser, each with a network that can be cut.
     Demo {
-        /// Passed on to the demo.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        /// Show the main job in the terminal instead, and end: a server, three clients, a real editing history, a network that is cut and heals.
+        #[arg(long)]
+        once: bool,
+        /// Passed on to the terminal's demo.
+        #[arg(last = true, requires = "once")]
         args: Vec<String>,
     },
-    /// Serve the page "Offline notes": two devices side by side in a browser, each with a network that can be cut.
-    Notes,
     /// Install what the tests need and run all of them.
     Test,
     /// Build the npm package and run its tests alone, in Chromium.
@@ -66,13 +66,15 @@ enum Command {
     Wasm,
     /// Pack the npm package, and say what a browser has to load.
     Dist,
+    /// Write the npm package's reference, from its types.
+    Docs,
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Setup => setup::for_everything(),
-        Command::Demo { args } => demo::demo(&args),
-        Command::Notes => notes::notes(),
+        Command::Demo { once: true, args } => demo::demo(&args),
+        Command::Demo { .. } => pages::pages(),
         Command::Test => return test::test(),
         Command::Browser => return test::browser(),
         Command::Sim { args } => sim::sim(&args),
@@ -81,6 +83,7 @@ fn main() -> ExitCode {
         Command::Bench { args } => bench::bench(&args),
         Command::Wasm => setup::for_browser().and_then(|()| package::build()),
         Command::Dist => package::dist(),
+        Command::Docs => package::docs(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 mod apt;
 pub(crate) mod chromium;
 mod network;
-mod node;
+pub(crate) mod node;
 mod python;
 mod rust;
 
@@ -33,6 +33,7 @@ pub(crate) fn for_browser() -> Result<(), Failure> {
 pub(crate) fn for_browser_tests() -> Result<(), Failure> {
     for_demo()?;
     for_browser()?;
+    node::ready(&[package::REFERENCE])?;
     chromium::ready()
 }
 
@@ -57,7 +58,7 @@ pub(crate) fn for_everything() -> Result<(), Failure> {
     for_browser()?;
     chromium::ready()?;
     network::ready()?;
-    node::ready(&["tests/interop"])?;
+    node::ready(&["tests/interop", package::REFERENCE])?;
     python::ready()
 }
 

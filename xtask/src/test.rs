@@ -43,6 +43,7 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
             match server {
                 Ok(server) => {
                     total += check("npm package", package::build);
+                    total += check("reference of the npm package", package::reference);
                     total += step("tests in the browser", || browser_test(&server));
                 }
                 Err(failure) => total += check("server build", || Err(failure)),

@@ -10,9 +10,11 @@ use sync_core::change::Change;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
 use sync_core::pack;
-use sync_core::protocol::ServerMessage;
+use sync_core::protocol::{ServerMessage, accepts};
+use sync_core::saved::Saved;
 use sync_core::table::ChangeTable;
 use sync_core::validator::admit;
+use sync_core::view::View;
 
 use crate::copy::{self, Copy};
 use crate::figures::{Error, Figures, heading, line, median};
@@ -20,7 +22,7 @@ use crate::process::Process;
 use crate::rows::{Bench, back};
 use crate::text;
 use crate::typing::{Packer, Typist};
-use crate::wire::{Client, hello, open};
+use crate::wire::{Client, hello, hello_accepting, open};
 
 /// Pushes unanswered while the text is brought to the server.
 const IN_FLIGHT: usize = 64;
@@ -30,6 +32,9 @@ const PER_CONNECTION: usize = 50_000;
 
 /// How often a warm document is opened.
 const OPENINGS: usize = 5;
+
+/// Longest time until a document that rests has a snapshot.
+const SNAPSHOT_WITHIN: Duration = Duration::from_secs(120);
 
 /// Brings changes to the server under a name, one a push.
 pub(super) async fn bring(server: &Process, name: &str, changes: &[Change]) -> Result<Copy, Error> {
@@ -79,14 +84,62 @@ impl Cost {
     }
 }
 
-/// A conversation with nothing held, to the last change.
-async fn cold_open(server: &Process, name: &str, last: u64) -> Result<Cost, Error> {
+/// A conversation with nothing held, to the last change, by a client that takes snapshots, and with `views` a view before.
+async fn cold_open(server: &Process, name: &str, last: u64, views: bool) -> Result<Cost, Error> {
     let mut client = Client::connect(server.address).await?;
     server.calm().await?;
     let (cpu, start) = (server.cpu_ms_fine()?, Instant::now());
-    client.send(&[hello(), open(name)]).await?;
+    let hello = hello_accepting(accepts::SNAPSHOTS | if views { accepts::VIEWS } else { 0 });
+    client.send(&[hello, open(name)]).await?;
     until(&mut client, last, 0).await?;
     Cost::since(server, &client, cpu, start)
+}
+
+/// Waits until the server has a snapshot of a document that rests, and proves that it holds just these changes. How long it takes to load,
+/// in milliseconds, and how long to come to the end of the view.
+async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
+    let start = Instant::now();
+    loop {
+        let mut client = Client::connect(server.address).await?;
+        let asked = Instant::now();
+        client.send(&[hello_accepting(accepts::SNAPSHOTS | accepts::VIEWS), open(name)]).await?;
+        let (mut view, mut saved, mut view_ms) = (Vec::new(), Vec::new(), 0.0);
+        loop {
+            match client.next().await? {
+                ServerMessage::Changes(_) => break,
+                ServerMessage::Snapshot(piece) if piece.index < piece.views => {
+                    view.extend_from_slice(&piece.bytes.0);
+                    view_ms = asked.elapsed().as_secs_f64() * 1e3;
+                }
+                ServerMessage::Snapshot(piece) => {
+                    saved.extend_from_slice(&piece.bytes.0);
+                    if piece.index + 1 == piece.total {
+                        return prove(&view, &saved, view_ms, changes, figures);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if start.elapsed() > SNAPSHOT_WITHIN {
+            return Err("no snapshot was made".into());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn prove(view: &[u8], saved: &[u8], view_ms: f64, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
+    line("the view, deflated", view.len() as f64, "bytes", "");
+    if !view.is_empty() {
+        View::decode(view)?;
+        figures.put("cold_view_ms", view_ms);
+    }
+    let start = Instant::now();
+    let (_, table) = Saved::decode(saved)?.open()?;
+    figures.put("cold_load_ms", start.elapsed().as_secs_f64() * 1e3);
+    if table.len() != changes.len() || !changes.iter().all(|change| table.contains(&change.hash())) {
+        return Err("the snapshot holds other changes than were brought".into());
+    }
+    Ok(())
 }
 
 /// Reads until the log is held up to `last` and `acks` pushes are answered.
@@ -98,6 +151,7 @@ pub(super) async fn until(client: &mut Client, last: u64, mut acks: usize) -> Re
                 let count = changes.pack.as_ref().map_or(Ok(0), |pack| pack::count(&pack.0))?;
                 held = changes.sparse.map_or(changes.first.0 + u64::from(count) - 1, |end| end.last.0);
             }
+            ServerMessage::Snapshot(piece) if piece.index + 1 == piece.total => held = piece.seq.0,
             ServerMessage::Ack(ack) => {
                 acks -= 1;
                 held = held.max(ack.first.0 + u64::from(ack.count) - 1);
@@ -110,7 +164,7 @@ pub(super) async fn until(client: &mut Client, last: u64, mut acks: usize) -> Re
 
 /// Runs all of them, on one folder whose server is started again in between.
 pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Error> {
-    let long = if bench.quick { text::typed(3_000)? } else { text::paper(usize::MAX)? };
+    let long = if bench.quick { text::typed(9_000)? } else { text::paper(usize::MAX)? };
     let (typist, changes) = long;
     let which = if bench.quick { "typed text" } else { "automerge-paper" };
     heading("one long text", &format!("{which}, {} changes of one character", changes.len()));
@@ -122,11 +176,15 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
     let copy = bring(&server, "paper", &changes).await?;
     line("brought to the server", changes.len() as f64 / start.elapsed().as_secs_f64(), "changes/s", "");
     let last = changes.len() as u64;
-    let mut warm = Vec::new();
+    handed(&server, "paper", &changes, figures).await?;
+    let (mut warm, mut seen) = (Vec::new(), Vec::new());
     for _ in 0..OPENINGS {
-        warm.push(cold_open(&server, "paper", last).await?);
+        warm.push(cold_open(&server, "paper", last, false).await?);
+        seen.push(cold_open(&server, "paper", last, true).await?);
     }
     server.stop()?;
+    let seen = Cost::median(&seen);
+    figures.put("cold_wire_bytes_view", seen.up + seen.down);
     disk(bench, data.path(), &changes, figures)?;
     cold(bench, data.path(), last, &Cost::median(&warm), figures).await?;
     let server = bench.product(data.path())?;
@@ -146,6 +204,15 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
     figures.put("reconnect_size_ratio", (long.up + long.down) / (short.up + short.down));
     back::clock(&server, figures).await?;
     server.stop()
+}
+
+/// Brings the long text to a folder under the name `paper`, compacted as it is after a while.
+pub(crate) async fn seed(bench: &Bench, data: &Path) -> Result<(), Error> {
+    let (_, changes) = if bench.quick { text::typed(3_000)? } else { text::paper(usize::MAX)? };
+    let server = bench.product(data)?;
+    bring(&server, "paper", &changes).await?;
+    server.stop()?;
+    bench.maintain("compact", data)
 }
 
 /// What is on disk after compaction, beside the document as automerge saves it.
@@ -169,7 +236,7 @@ async fn cold(bench: &Bench, data: &Path, last: u64, warm: &Cost, figures: &mut 
     let server = bench.product(data)?;
     drop(Client::open(server.address, "another").await?);
     let empty = server.kib("VmRSS")?;
-    let restarted = cold_open(&server, "paper", last).await?;
+    let restarted = cold_open(&server, "paper", last, true).await?;
     let mib = (server.kib("VmHWM")? - empty) / 1_024.0;
     figures.put("cold_wire_bytes", warm.up + warm.down);
     figures.put("cold_round_trips", warm.trips);

@@ -72,6 +72,7 @@ export class Client {
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
   readonly #watchers = new Set<(frame: Frame) => void>();
   readonly #url: string;
+  #online = true;
   readonly #page = new AbortController();
   #status: ClientStatus;
   #failure: Error | undefined;
@@ -106,6 +107,7 @@ export class Client {
     channel.listen((news) => void early.push(news));
     const status = await channel.call<ClientStatus>({ do: "start", settings });
     const client = new Client(url, channel, token, status);
+    client.#online = !offline;
     for (const news of early) client.#handle(news);
     return client;
   }
@@ -175,16 +177,25 @@ export class Client {
     };
   }
 
+  /** Whether there is to be a connection, as this tab was told last: not after `goOffline`. */
+  get online(): boolean {
+    return this.#online;
+  }
+
   /** Ends the connection of all tabs on the store, and makes none until `goOnline`. Editing goes on. */
   goOffline(): void {
     this.#check();
+    this.#online = false;
     this.#channel.send({ kind: "online", online: false });
+    this.#announce();
   }
 
   /** Connects now, and again whenever the connection is lost. */
   goOnline(): void {
     this.#check();
+    this.#online = true;
     this.#channel.send({ kind: "online", online: true });
+    this.#announce();
   }
 
   /**
@@ -239,7 +250,9 @@ export class Client {
       case "done":
       case "state":
       case "peers":
+      case "conflicts":
         this.#documents.get(news.document)?.handle(news);
+        if (news.kind === "done" && news.client) this.#status = news.client;
         break;
       case "client":
         this.#status = news.status;

@@ -13,7 +13,7 @@ import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
 import type { Splice } from "./bindings/splice.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
-export type { TextPath } from "./bindings/place.js";
+export type { AnyDocument, TextPath } from "./bindings/place.js";
 
 /**
  * Binds one editor to the text at `path` of a document. Its own history is not needed: undo and redo are the document's. While there is

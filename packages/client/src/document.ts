@@ -1,6 +1,9 @@
 /** An open document as a page holds it: a mirror of the value, edited at once; what it takes to settle edits is in the worker. */
 
 import type { Channel } from "./channel.js";
+import { Conflicts } from "./conflicts/list.js";
+import { lookUp } from "./conflicts/project.js";
+import { type Conflict, isWithin } from "./conflicts/types.js";
 import { diff, type Patch, type Shown } from "./diff.js";
 import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
@@ -34,12 +37,22 @@ export type Snapshot<T> = {
   readonly patches: readonly Patch[];
 };
 
+/** What is known of one place in a document. */
+export type Inspection = {
+  /** What stands there, or what a rule answers in its place; `undefined` if nothing is to. */
+  readonly value: unknown;
+  /** The unsettled conflict that stands there or around it, if there is one. */
+  readonly conflict: Conflict | undefined;
+  /** Whether a change of it, or of what is in it, is not known to be on the server. */
+  readonly pending: boolean;
+};
+
 /** Edits that the worker has not answered. Only the last one may still grow. */
 type Burst = { first: number; change: number; edits: Edit[]; posted: boolean; begunAt: number; typing: string | undefined };
 
 type Context = { edited: () => void; close: () => void };
 
-type Heard = Extract<Answer, { kind: "come" | "done" | "state" | "peers" }>;
+type Heard = Extract<Answer, { kind: "come" | "done" | "state" | "peers" | "conflicts" }>;
 
 /** A document of type `T`, in which presence is of type `P`. */
 export class SyncDocument<T extends object = Record<string, unknown>, P = unknown> {
@@ -47,6 +60,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   readonly name: string;
   /** Who else has the document open, and what they say of themselves. */
   readonly presence: Presence<P>;
+  /** What merging has hidden, and what the server refused. */
+  readonly conflicts: Conflicts;
   readonly #channel: Channel;
   readonly #id: number;
   readonly #context: Context;
@@ -80,6 +95,11 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.#state = opening.state;
     this.#outbox = opening.state.outbox ?? [];
     const document = this.#id;
+    this.conflicts = new Conflicts({
+      watch: () => channel.send({ kind: "conflicts", document }),
+      resolve: (conflict, version, answer, note) => this.#ask({ do: "resolve", document, conflict, version, answer, note }),
+      reopen: (conflict) => this.#ask({ do: "reopen", document, conflict }),
+    });
     this.presence = new Presence<P>((value, ttl) => channel.send({ kind: "presence", document, value, ttl }), opening.peers);
   }
 
@@ -167,6 +187,15 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return this.#ask({ do: "position", document: this.#id, cursor });
   }
 
+  /** What stands at `path`, with the answers of rules; whether there is a conflict; and whether the server has it. */
+  async inspect(path: Path): Promise<Inspection> {
+    const paths = await this.#ask<Path[]>({ do: "pending", document: this.#id });
+    const listed = await this.conflicts.listed;
+    const conflict = listed.find(({ path: place, state }) => isWithin(path, place) && (state === "open" || state === "projected"));
+    const pending = paths.some((place) => isWithin(place, path) || isWithin(path, place));
+    return { value: lookUp(this.conflicts.project(this.value), path), conflict, pending };
+  }
+
   /** All changes that this device has, each after those that its author had seen. */
   get history(): Promise<readonly Version[]> {
     return this.#ask({ do: "history", document: this.#id });
@@ -251,9 +280,10 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   handle(heard: Heard): void {
     if (this.#closed) return;
     if (heard.kind === "peers") return this.presence.heard(heard.peers);
+    if (heard.kind === "conflicts") return this.conflicts.heard(heard.conflicts);
     if (heard.kind === "come") this.#came(heard.edits);
-    else if (heard.kind === "done") this.#answered(heard);
-    else {
+    if (heard.kind === "done") this.#answered(heard);
+    if (heard.kind !== "come") {
       this.#state = heard.state;
       this.#outbox = heard.state.outbox ?? this.#outbox;
     }
@@ -287,6 +317,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     clearTimeout(this.#pause);
     this.#subscribers.clear();
     this.presence.ended();
+    this.conflicts.ended();
     this.#settle();
   }
 

@@ -18,6 +18,12 @@ export type ErrorCode =
   | "refused"
   /** The copy in memory was damaged and is being loaded again from this device. */
   | "reloading"
+  /** A policy that can't match anywhere, or a rule that is described wrongly. */
+  | "bad-policy"
+  /** The document has no such conflict, or not any more. */
+  | "conflict-gone"
+  /** The conflict is not what was looked at: it has other candidates by now. */
+  | "conflict-changed"
   /** As many tabs as can have this store open. */
   | "store-in-use"
   /** The store was written by a newer version of the application: reload the page. */

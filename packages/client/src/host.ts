@@ -64,7 +64,7 @@ class Host {
   #count = 0;
 
   constructor(post: (answer: Answer) => void) {
-    this.#post = post;
+    this.#post = (answer) => post(answer.kind === "done" ? { ...answer, client: this.status } : answer);
     // It is on its way while the page says what it wants.
     void engine().catch(() => undefined);
   }
@@ -79,6 +79,9 @@ class Host {
         return;
       case "seen":
         this.#documents.get(request.document)?.seen(request.base);
+        return;
+      case "conflicts":
+        this.#documents.get(request.document)?.watchConflicts();
         return;
       case "presence":
         this.#later(() => this.#say(request.document, request.value, request.ttl));
@@ -150,6 +153,12 @@ class Host {
         return document.settle(ask.change, ask.do === "retry");
       case "export":
         return document.export();
+      case "resolve":
+        return document.resolve(ask.conflict, ask.version, ask.answer, ask.note);
+      case "reopen":
+        return document.reopen(ask.conflict);
+      case "pending":
+        return document.pending();
       case "close-document":
         this.#hub?.clear(document.name);
         this.#documents.delete(ask.document);
@@ -251,6 +260,7 @@ class Host {
     for (const document of this.#documents.values()) {
       await document.loaded.catch(() => undefined);
       await document.keep();
+      if (document.waiting > 0) throw new RejoinError("store-failed", `${document.name} has edits that wait for its history`);
     }
     await driver.close();
     this.#hub?.close();

@@ -7,7 +7,9 @@
 
 import type { Driver } from "./driver.js";
 import { RejoinError } from "./errors.js";
-import type { Shown } from "./diff.js";
+import type { EngineAnswer } from "./conflicts/list.js";
+import type { Conflict } from "./conflicts/types.js";
+import { type Kind, type Kinds, same, type Shown } from "./diff.js";
 import { crossing, differences, edited, nothing, shownOf, textAt, Writer } from "./mirror.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
@@ -15,7 +17,7 @@ import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
 import type { Views } from "./views.js";
 import { type Answer, type DocumentState, failureOf, type InitKey } from "./wire.js";
-import type { Edit, EngineEvent, NewValue, Path, Replica, Version } from "./wasm/rejoin.js";
+import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
 const KEEP_AFTER_MS = 1_000;
@@ -25,6 +27,9 @@ const OUTBOX_EVERY_MS = 250;
 
 /** A document that the engine has. */
 type Engine = { driver: Driver; id: number; undo: Undo };
+
+/** Longest rest after a batch. */
+const REST_MS_MAX = 1_000;
 
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
 
@@ -50,9 +55,18 @@ export class Hosted {
   #status: Status = { ...NOTHING, loading: true };
   #event: "ready" | { reason: string } | undefined;
   #announced = false;
+  /** The conflicts that the page knows, if it wants to know. */
+  #conflicts: readonly Conflict[] | undefined;
+  #conflictsTold = false;
   #outboxDue = 0;
   #outboxTimer: ReturnType<typeof setTimeout> | undefined;
   #keeping: ReturnType<typeof setTimeout> | undefined;
+  /** A batch of what was received is due. */
+  #due: ReturnType<typeof setTimeout> | undefined;
+  #restUntil = 0;
+  /** The page shows more than the engine has. */
+  #ahead = false;
+  readonly #init: readonly InitKey[];
   #closed = false;
 
   constructor(
@@ -69,6 +83,7 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? shownOf(view) : nothing();
     if (view) this.#shown = edited(this.#shown, missing(this.#shown, init));
+    this.#init = init;
     this.loaded = this.#load(init, context.opened);
   }
 
@@ -119,10 +134,13 @@ export class Hosted {
   /** All but the value. */
   get state(): DocumentState {
     const engine = this.#engine;
-    if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), { ...this.#status, loading: false });
+    const { progress } = this.#status;
+    if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), this.#status);
+    if (engine) this.#status = { ...this.#status, loading: this.#ahead, progress };
     const { saved, acknowledged } = this.#done;
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
-    return { status: this.#status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
+    const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
+    return { status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
   }
 
   /** The page has all that came up to `base`. */
@@ -133,7 +151,7 @@ export class Hosted {
   /** The page has edited its mirror. */
   edit(made: PageEdit): void {
     const { change, refused } = made;
-    if (!this.#engine) return void this.#waiting.push(made);
+    if (!this.#engine || this.#ahead) return void this.#waiting.push(made);
     this.seen(made.base);
     // It was made on top of what the page did not know to be refused.
     if (refused !== this.#refused) return this.#refuse(change, new RejoinError("refused", "an edit before it was refused"));
@@ -156,16 +174,14 @@ export class Hosted {
     undo.changed(before, driver.now());
     this.#done.page = change;
     this.#changes.push({ engine: this.#done.engine, page: change });
-    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined });
     this.#settle();
     this.#keep();
-    this.announce();
+    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
   }
 
   #refuse(change: number, error: unknown): void {
     this.#refused += 1;
-    this.#post({ kind: "done", document: this.id, change, edits: [], refused: failureOf(error) });
-    this.announce();
+    this.#post({ kind: "done", document: this.id, change, edits: [], refused: failureOf(error), state: this.state });
   }
 
   /** Something has come from elsewhere; gives the page what leads to it. */
@@ -180,26 +196,33 @@ export class Hosted {
     this.#keep();
   }
 
-  /** Brings the value up to what the engine has. */
-  #refresh(): void {
-    if (!this.#engine || this.#engine.driver.ended) return;
-    const { driver, id } = this.#engine;
-    const now = this.#read((engine, special) => engine.value(id, special), driver);
-    // A copy in memory that proved damaged is loaded again; until then the last value stands.
-    if (!now) return;
-    const edits = differences(this.#shown, now);
-    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+  /** Something was received. A batch of any size costs about as much as one change, so they wait as long as the last batch has cost. */
+  #received(): void {
+    if (!this.#engine || this.#due !== undefined) return;
+    const wait = this.#restUntil - this.#engine.driver.now();
+    if (wait <= 0) return this.#refresh();
+    this.#due = setTimeout(() => {
+      this.#refresh();
+      this.announce();
+    }, wait);
   }
 
-  #read(read: (engine: Replica, special: Special) => unknown, driver: Driver): Shown | undefined {
-    const kinds: Shown["kinds"] = new WeakMap();
-    const value = driver.peek((engine) =>
-      read(engine, (container, key, kind) => {
-        const known = kinds.get(container) ?? new Map<string | number, "text" | "counter">();
-        kinds.set(container, known.set(key, kind));
-      }),
-    );
-    return value === undefined ? undefined : { value: value as object, kinds };
+  /** Brings the value up to what the engine has. */
+  #refresh(): void {
+    clearTimeout(this.#due);
+    this.#due = undefined;
+    if (!this.#engine || this.#engine.driver.ended || this.#ahead) return;
+    const { driver, id } = this.#engine;
+    const begun = driver.now();
+    driver.turn((engine, now) => engine.applyWaiting(now, id));
+    const shown = shownBy((special) => driver.peek((engine) => engine.value(id, special)));
+    // A copy in memory that proved damaged is loaded again; until then the last value stands.
+    if (shown) {
+      const edits = differences(this.#shown, shown);
+      this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+    }
+    const now = driver.now();
+    this.#restUntil = now + Math.min(now - begun, REST_MS_MAX);
   }
 
   handle(event: EngineEvent): void {
@@ -212,9 +235,41 @@ export class Hosted {
     if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
     if (event.kind === "changed" && !event.local && this.#engine) {
       this.#engine.undo.otherChanged();
-      this.#refresh();
+      if (this.#ahead) this.#caughtUp();
+      else this.#received();
+    }
+    if (event.kind === "view") this.#showView(event.view);
+    if (event.kind === "progress") {
+      const progress = event.done < event.total ? event.done / event.total : undefined;
+      this.#status = { ...this.#status, progress };
     }
     this.announce();
+  }
+
+  /** The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. */
+  #showView(view: Uint8Array): void {
+    if (!this.#engine) return;
+    const shown = shownBy((special) => showView(view, special));
+    if (!shown) return;
+    const edits = differences(this.#shown, edited(shown, missing(shown, this.#init)));
+    this.#ahead = true;
+    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+  }
+
+  /** The engine may have what was only shown: it has once it has anything of the server's log. */
+  #caughtUp(): void {
+    if (!this.#ask((engine, id) => engine.holds(id)?.cursor)) return;
+    this.#ahead = false;
+    this.#status = { ...this.#status, progress: undefined };
+    this.#refresh();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const edit of waiting) this.edit(edit);
+  }
+
+  /** Edits that the engine does not have, and can't have yet. */
+  get waiting(): number {
+    return this.#waiting.length;
   }
 
   /** The numbers under which the page waits. */
@@ -261,6 +316,8 @@ export class Hosted {
   }
 
   position(cursor: string): number | undefined {
+    // It may stand in what is received and not applied yet.
+    if (this.#due !== undefined) this.#refresh();
     return this.#ask((engine, id) => engine.position(id, cursor));
   }
 
@@ -270,7 +327,7 @@ export class Hosted {
 
   at(change: string): NewValue {
     const { driver, id } = this.#held;
-    const shown = this.#read((engine, special) => engine.valueAt(id, change, special), driver);
+    const shown = shownBy((special) => driver.peek((engine) => engine.valueAt(id, change, special)));
     if (!shown) throw new RejoinError("bad-value", `the document has no change ${change}`);
     return crossing(shown.value, undefined, shown.kinds);
   }
@@ -280,6 +337,35 @@ export class Hosted {
     const done = driver.turn((engine, now) => (again ? engine.retry(now, id, change) : engine.discard(now, id, change)));
     this.#refresh();
     return done;
+  }
+
+  /** From now on the page is told of conflicts. */
+  watchConflicts(): void {
+    this.#conflicts ??= [];
+    this.announce();
+  }
+
+  resolve(conflict: string, version: number, answer: EngineAnswer, note: string | undefined): void {
+    const { driver, id } = this.#held;
+    driver.turn((engine, now) => engine.resolveConflict(now, Date.now(), id, conflict, version, answer, note));
+    this.#otherwise();
+  }
+
+  reopen(conflict: string): void {
+    const { driver, id } = this.#held;
+    driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict));
+    this.#otherwise();
+  }
+
+  /** What was written is not the page's typing, and comes to it as what others write does. */
+  #otherwise(): void {
+    this.#held.undo.otherChanged();
+    this.#refresh();
+    this.announce();
+  }
+
+  pending(): Path[] {
+    return this.#ask((engine, id) => engine.pendingPaths(id));
   }
 
   export(): Uint8Array {
@@ -318,8 +404,20 @@ export class Hosted {
     this.#announced = true;
     queueMicrotask(() => {
       this.#announced = false;
-      if (!this.#closed) this.#post({ kind: "state", document: this.id, state: this.state });
+      if (this.#closed) return;
+      this.#post({ kind: "state", document: this.id, state: this.state });
+      this.#tellConflicts();
     });
+  }
+
+  #tellConflicts(): void {
+    const engine = this.#engine;
+    if (!this.#conflicts || !engine || engine.driver.ended) return;
+    const conflicts = engine.driver.peek((replica) => replica.conflicts(engine.id));
+    if (this.#conflictsTold && same(conflicts, this.#conflicts, new WeakMap(), new WeakMap())) return;
+    this.#conflicts = conflicts;
+    this.#conflictsTold = true;
+    this.#post({ kind: "conflicts", document: this.id, conflicts });
   }
 
   #keep(): void {
@@ -340,12 +438,23 @@ export class Hosted {
     void this.keep();
     this.#closed = true;
     clearTimeout(this.#outboxTimer);
+    clearTimeout(this.#due);
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
   }
 }
 
-type Special = (container: object, key: string | number, kind: "text" | "counter") => void;
+type Special = (container: object, key: string | number, kind: Kind) => void;
+
+/** A value that the engine shows. */
+function shownBy(show: (special: Special) => unknown): Shown | undefined {
+  const kinds: Kinds = new WeakMap();
+  const value = show((container, key, kind) => {
+    const known = kinds.get(container) ?? new Map<string | number, Kind>();
+    kinds.set(container, known.set(key, kind));
+  });
+  return value === undefined ? undefined : { value: value as object, kinds };
+}
 
 /** What a page's program relies on and a value that was kept before does not have. */
 function missing(shown: Shown, init: readonly InitKey[]): Edit[] {

@@ -1,12 +1,18 @@
 /** Offline-first documents: edited on this device with or without a network, and kept in sync with a Rejoin server. */
 
 export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiagnosis, type Init, type OpenOptions } from "./client.js";
+export { Conflicts } from "./conflicts/list.js";
+export {
+  concat, customRule, first, human, latest, max, mergeMaps, min, order, type Policy, policy, prefer, reject, type Rule, sumDeltas, text3way, union,
+} from "./conflicts/policy.js";
+export type { RuleFault, RuleInput } from "./conflicts/rules.js";
+export type { Answer, AnswerOptions, Candidate, Conflict, ConflictFilter, ConflictKind, ConflictState, Settlement } from "./conflicts/types.js";
 export type { Patch } from "./diff.js";
-export { type ChangeId, type Cursor, type Snapshot, SyncDocument } from "./document.js";
+export { type ChangeId, type Cursor, type Inspection, type Snapshot, SyncDocument } from "./document.js";
 export type { Frame, TokenSource } from "./driver.js";
 export { type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, Text, type Value } from "./values.js";
-export type { OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export type { Held, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
 export type { Traffic } from "./wire.js";

@@ -67,10 +67,10 @@ function beside(edit: Edit, other: Edit, first: boolean): Edit[] {
   }
   if (edit[0] === "splice" || edit[0] === "text" || edit[2] !== other[2]) return [edit];
   if (other[0] === "increment") {
-    if (edit[0] !== "put" || !isCounter(edit[3])) return [edit];
+    if (!first || edit[0] !== "put" || !isCounter(edit[3])) return [edit];
     return [["put", edit[1], edit[2], { counter: edit[3].counter + other[3] }]];
   }
-  if (edit[0] === "increment") return other[0] === "put" && isCounter(other[3]) ? [edit] : [];
+  if (edit[0] === "increment") return !first && other[0] === "put" && isCounter(other[3]) ? [edit] : [];
   // What the page did at a place stands over what has come there.
   return first || (edit[0] === "delete" && other[0] === "delete") ? [] : [edit];
 }

@@ -22,6 +22,8 @@ export type Status = {
   readonly syncedAt: Date | undefined;
   /** Whether what is shown is what was seen last, while all that was changed since is still being loaded. */
   readonly loading: boolean;
+  /** How much of a long transfer from the server is here, from 0 to 1; none if there is no such transfer. */
+  readonly progress: number | undefined;
 };
 
 /** Where the client stands. */
@@ -35,13 +37,13 @@ export type ClientStatus = Status & {
 };
 
 /** Before anything is known. */
-export const NOTHING: Status = { state: "offline", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false };
+export const NOTHING: Status = { state: "offline", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined };
 
 /** The engine's status in the page's terms. */
 export function statusOf(engine: EngineStatus, nowMs: number): Status {
   const { state, pending, rejected, unsaved, syncedAtMs } = engine;
   const syncedAt = syncedAtMs === undefined ? undefined : new Date(Date.now() - (nowMs - syncedAtMs));
-  return { state, pending, rejected, unsaved, syncedAt, loading: false };
+  return { state, pending, rejected, unsaved, syncedAt, loading: false, progress: undefined };
 }
 
 /** A status with edits that the engine does not have yet. */

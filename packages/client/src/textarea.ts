@@ -11,7 +11,7 @@ import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
 import { moved, rebased, type Splice, spliceBetween } from "./bindings/splice.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
-export type { TextPath } from "./bindings/place.js";
+export type { AnyDocument, TextPath } from "./bindings/place.js";
 
 export type Field = HTMLTextAreaElement | HTMLInputElement;
 

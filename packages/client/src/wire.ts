@@ -1,5 +1,7 @@
 /** What the page and the worker that has the documents say to each other. Plain data only, in order, nothing lost. */
 
+import type { EngineAnswer } from "./conflicts/list.js";
+import type { Conflict } from "./conflicts/types.js";
 import type { Frame } from "./driver.js";
 import { type ErrorCode, RejoinError } from "./errors.js";
 import type { Peer } from "./presence.js";
@@ -21,6 +23,10 @@ export type Ask =
   | { do: "position"; document: number; cursor: string }
   | { do: "history" | "undo" | "redo" | "export" | "close-document"; document: number }
   | { do: "at" | "retry" | "discard"; document: number; change: string }
+  | { do: "resolve"; document: number; conflict: string; version: number; answer: EngineAnswer; note: string | undefined }
+  | { do: "reopen"; document: number; conflict: string }
+  /** Where changes write that the server is not known to have. */
+  | { do: "pending"; document: number }
   | { do: "close" }
   | { do: "inspect" };
 
@@ -29,6 +35,8 @@ export type Request =
   | { kind: "call"; call: number; ask: Ask }
   | { kind: "edit"; document: number; base: number; refused: number; change: number; edits: Edit[] }
   | { kind: "seen"; document: number; base: number }
+  /** From now on conflicts are told. */
+  | { kind: "conflicts"; document: number }
   | { kind: "presence"; document: number; value: unknown; ttl: number }
   | { kind: "token"; call: number; token: string | undefined }
   | { kind: "online"; online: boolean }
@@ -67,10 +75,11 @@ export type Answer =
   | { kind: "failure"; call: number; failure: Failure }
   /** Something came from elsewhere: these edits lead to what the document is now. */
   | { kind: "come"; document: number; edits: Edit[] }
-  /** The page's edits up to this one are in the document, as these; or they are not, and never will be. */
-  | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined }
+  /** The page's edits up to this one are in the document, as these, and counted in both states; or they are not, and never will be. */
+  | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined; state: DocumentState; client?: ClientStatus }
   | { kind: "state"; document: number; state: DocumentState }
   | { kind: "peers"; document: number; peers: readonly Peer[] }
+  | { kind: "conflicts"; document: number; conflicts: readonly Conflict[] }
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
   | { kind: "frame"; frame: Frame }

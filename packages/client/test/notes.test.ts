@@ -1,58 +1,18 @@
-/** The page "Offline notes", as its reader uses it. */
+/** The page "Offline notes" and the front door before it, as their reader uses them. Leaves pictures of each state, to be looked at. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdir } from "node:fs/promises";
 import { after, before, test } from "node:test";
-import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 
 import type { Locator, Page } from "playwright-core";
 
-import { Chromium } from "./support/browser.js";
-import { SyncServer } from "./support/server.js";
+import { Demo } from "./support/demo.js";
 
-const SERVE = fileURLToPath(new URL("../../../examples/offline-notes/serve.mjs", import.meta.url));
-/** Where pictures of the page go, to be looked at. */
-const PICTURES = fileURLToPath(new URL("./pictures/", import.meta.url));
+const demo = new Demo();
 
-let chromium: Chromium;
-let server: SyncServer;
-let site: ChildProcess;
-let origin: string;
+before(() => demo.start());
+after(() => demo.stop());
 
-/** Serves the page; gives its address. */
-async function serve(port: string, sync: string): Promise<string> {
-  site = spawn(process.execPath, [SERVE, port, sync], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = (await once(createInterface({ input: site.stdout as NodeJS.ReadableStream }), "line")) as [string];
-  return line;
-}
-
-async function stop(): Promise<void> {
-  if (!site || site.exitCode !== null || site.signalCode !== null) return;
-  const ended = once(site, "exit");
-  site.kill();
-  await ended;
-}
-
-before(async () => {
-  await mkdir(PICTURES, { recursive: true });
-  // The server must know the page's address and the page the server's: the page's comes first.
-  origin = await serve("0", "ws://127.0.0.1:9/sync");
-  await stop();
-  server = await SyncServer.start(origin);
-  await serve(new URL(origin).port, server.url);
-  chromium = await Chromium.start();
-});
-
-after(async () => {
-  await chromium?.remove();
-  await server?.remove();
-  await stop();
-});
-
-function device(page: Page, name: string): Locator {
+function device(page: Page, name: "Ann’s laptop" | "Bo’s phone"): Locator {
   return page.getByRole("region", { name });
 }
 
@@ -72,18 +32,18 @@ async function notes(pane: Locator, count: number): Promise<string[]> {
   return pane.locator(".note .title").evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value).toSorted());
 }
 
-test("two devices write while one has no network, and heal; the page opens again without its web server", async () => {
-  const context = await chromium.context();
-  const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
-  const errors: string[] = [];
-  page.on("pageerror", (error) => errors.push(error.message));
-  await page.setViewportSize({ width: 1200, height: 760 });
-  await page.goto(origin);
+/** Both devices on a new page in a browser of their own. */
+async function both(): Promise<{ page: Page; ann: Locator; bo: Locator }> {
+  const page = await demo.page("/notes/");
   const [ann, bo] = [device(page, "Ann’s laptop"), device(page, "Bo’s phone")];
   await says(ann, "Saved on the server");
-  await page.screenshot({ path: `${PICTURES}empty.png` });
+  await says(bo, "Saved on the server");
+  return { page, ann, bo };
+}
 
+test("two devices write while one has no network, and heal: changes wait as marks, travel, and are saved", async () => {
+  const { page, ann, bo } = await both();
+  await demo.pictures(page, "empty");
   await add(ann, "Buy milk");
   assert.deepEqual(await notes(bo, 1), ["Buy milk"]);
   await bo.getByRole("switch").click();
@@ -92,30 +52,194 @@ test("two devices write while one has no network, and heal; the page opens again
   await bo.getByLabel("Text").first().fill("two litres");
   await ann.getByLabel("Title").first().fill("Buy milk and bread");
   await says(bo, "Saved on this device · 3 changes waiting");
+  assert.equal(await bo.locator(".marks i.waiting").count(), 3);
   await says(ann, "Saved on the server");
-  await page.screenshot({ path: `${PICTURES}apart.png` });
-  await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: `${PICTURES}apart-dark.png` });
-  await page.emulateMedia({ colorScheme: "light" });
+  await demo.pictures(page, "apart");
 
+  await page.evaluate(() => {
+    const seen = { marks: 0 };
+    (globalThis as unknown as { travelled: typeof seen }).travelled = seen;
+    new MutationObserver((records) => {
+      for (const { addedNodes } of records) for (const node of addedNodes) if ((node as Element).className?.startsWith?.("mark-travels")) seen.marks += 1;
+    }).observe(document.body, { childList: true });
+  });
   await bo.getByRole("switch").click();
   await says(bo, "Saved on the server");
-  await page.screenshot({ path: `${PICTURES}healed.png` });
+  await page.screenshot({ path: `${demo.folder}/healing.png` });
   for (const pane of [ann, bo]) {
     assert.deepEqual(await notes(pane, 3), ["Buy milk and bread", "Call the dentist", "Water the plants"]);
     assert.equal(await pane.getByLabel("Text").first().inputValue(), "two litres");
   }
+  // Three to the server, and at least one from there to each device.
+  await page.waitForFunction(() => (globalThis as unknown as { travelled: { marks: number } }).travelled.marks >= 5);
+  await page.locator(".mark-travels").first().waitFor({ state: "detached" });
+  await demo.pictures(page, "healed");
+});
 
-  // The second visit is the first that the service worker serves in full.
-  await page.reload();
+test("steps are ticked off, hearts add up from both sides, undo brings a note back", async () => {
+  const { ann, bo } = await both();
+  await add(ann, "Trip");
+  await notes(bo, 1);
+  await ann.getByLabel("New step").fill("Pack");
+  await ann.getByLabel("New step").press("Enter");
+  await bo.getByRole("checkbox", { name: "Step done: Pack" }).check();
+  await ann.locator(".task .tick:checked").waitFor();
+  await ann.getByRole("switch").click();
+  for (const pane of [ann, bo]) for (let n = 0; n < 2; n += 1) await pane.getByRole("button", { name: "One more heart" }).click();
+  await ann.getByRole("switch").click();
+  for (const pane of [ann, bo]) await pane.getByRole("button", { name: "One more heart. 4 so far" }).waitFor();
+  await ann.getByRole("button", { name: "Remove the note" }).click();
+  await bo.locator(".note").waitFor({ state: "detached" });
+  await ann.getByRole("button", { name: "Undo" }).click();
+  assert.deepEqual(await notes(bo, 1), ["Trip"]);
+  await bo.locator(".task .tick:checked").waitFor();
+});
+
+test("two people write in one text, and see each other's carets", async () => {
+  const { page, ann, bo } = await both();
+  await add(ann, "Letter");
+  await notes(bo, 1);
+  await ann.getByLabel("Text").click();
+  await page.keyboard.type("Dear Bo, we meet on Monday.");
+  await page.waitForFunction(() => [...document.querySelectorAll<HTMLTextAreaElement>(".body")].every(({ value }) => value.endsWith("Monday.")));
+  await bo.locator("rejoin-carets .name").getByText("Ann").waitFor();
+  await demo.pictures(page, "writing");
+});
+
+test("what is inside is shown: line, clock, cursor, outbox, frames; its switch is the pane's", async () => {
+  const { page, ann, bo } = await both();
+  await add(ann, "Seen from inside");
   await says(ann, "Saved on the server");
-  await page.waitForFunction(async () => (await caches.match("/client/wasm/rejoin_bg.wasm")) !== undefined);
-  await stop();
-  await server.kill();
+  await ann.getByRole("button", { name: "Look inside" }).click();
+  const inside = page.getByRole("dialog", { name: "Inside Ann’s laptop" });
+  await inside.getByText("leads: holds the line for all tabs").waitFor();
+  await inside.getByText(/^[2-9] changes by [2-9] authors$/).waitFor();
+  await inside.getByText(/^[2-9] in the server’s log$/).waitFor();
+  await ann.getByLabel("Title").fill("Looked at from inside");
+  await inside.locator(".frames li").filter({ hasText: "Push" }).first().waitFor();
+  await inside.locator(".frames li").filter({ hasText: "Ack" }).first().waitFor();
+  await inside.getByRole("switch").click();
+  await inside.getByText("not connected").waitFor();
+  assert.equal(await ann.getByRole("switch").isChecked(), false, "one switch shows what the other did");
+  await add(ann, "Waits");
+  await inside.locator(".outbox li").filter({ hasText: "saved here, waits" }).waitFor();
+  await demo.pictures(page, "inside");
+  await inside.getByRole("switch").click();
+  await inside.getByText("Outbox: empty").waitFor();
+  assert.deepEqual(await notes(bo, 2), ["Looked at from inside", "Waits"]);
+  await inside.getByRole("button", { name: "End it now, as a crash would" }).click();
+  await says(ann, "Something broke");
+  await inside.press("Escape");
+  await inside.waitFor({ state: "hidden" });
+  await page.reload();
+  assert.deepEqual(await notes(ann, 2), ["Looked at from inside", "Waits"]);
+});
+
+/** Bounds what the page may keep; fills it up in a database apart. */
+const ROOM = 24 << 20;
+const fillUp = `async (room) => {
+  const database = await new Promise((resolve, reject) => {
+    const request = indexedDB.open("filler", 1);
+    request.onupgradeneeded = () => request.result.createObjectStore("filler", { autoIncrement: true });
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  for (const size of [1 << 20, 64 << 10, 4 << 10, 1 << 10]) {
+    for (let more = true; more; ) {
+      const transaction = database.transaction("filler", "readwrite");
+      const pieces = Math.max(size >> 16, 1);
+      for (let piece = 0; piece < pieces; piece += 1) {
+        transaction.objectStore("filler").put(crypto.getRandomValues(new Uint8Array(Math.min(size, 65_536))));
+      }
+      more = await new Promise((resolve) => {
+        transaction.oncomplete = () => resolve(true);
+        transaction.onabort = () => resolve(false);
+      });
+    }
+  }
+  database.close();
+}`;
+
+test("a full device says so, keeps what is in memory, and saves it when there is room", async () => {
+  const { page, ann } = await both();
+  await add(ann, "Before");
+  await says(ann, "Saved on the server");
+  const devtools = await page.context().newCDPSession(page);
+  await devtools.send("Storage.overrideQuotaForOrigin", { origin: demo.origin, quotaSize: ROOM });
+  await page.evaluate(`(${fillUp})(${ROOM})`);
+  await ann.getByRole("switch").click();
+  await ann.getByLabel("Text").fill("x".repeat(100_000));
+  await says(ann, "This device is full");
+  await ann.getByLabel("Text").evaluate((field: HTMLTextAreaElement) => (field.style.maxHeight = "4rem"));
+  await demo.pictures(page, "full");
+  await devtools.send("Storage.overrideQuotaForOrigin", { origin: demo.origin });
+  await says(ann, "Saved on this device · ");
+});
+
+test("what the server will not have stays, is told of, and goes only by its reader's word", async () => {
+  const page = await demo.page("/notes/", { folder: "archive" });
+  const ann = device(page, "Ann’s laptop");
+  await add(ann, "Nobody may write here");
+  await says(ann, "The server refused");
+  await demo.pictures(page, "refused");
+  assert.deepEqual(await notes(ann, 1), ["Nobody may write here"]);
+  await page.reload();
+  await says(ann, "The server refused");
+  const discards = ann.getByRole("button", { name: "Let it go" });
+  await discards.first().waitFor();
+  for (let left = await discards.count(); left > 0; left -= 1) {
+    await discards.first().click();
+    await ann.locator(".refused").nth(left - 1).waitFor({ state: "detached" });
+  }
+  await ann.locator(".note").waitFor({ state: "detached" });
+});
+
+test("without storage the page works, and says that it keeps nothing", async () => {
+  const page = await demo.page("/notes/", { first: () => {
+    // A worker has a global of its own, which this does not reach: the engine runs in the page.
+    Object.defineProperty(globalThis, "Worker", { value: undefined });
+    Object.defineProperty(globalThis, "indexedDB", { value: undefined });
+  } });
+  const ann = device(page, "Ann’s laptop");
+  await ann.getByText("This browser keeps nothing for this page").waitFor();
+  await add(ann, "In memory");
+  await says(ann, "Saved on the server");
+  await demo.pictures(page, "memory");
+});
+
+test("the pages open without their web server, show what waits, and offer a new version when it is back", async () => {
+  const { page, ann, bo } = await both();
+  await add(ann, "Kept");
+  await notes(bo, 1);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  await page.reload();
+  await demo.stopServing();
+  await demo.server.kill();
   await page.reload();
   await says(ann, "Saved on this device");
-  assert.equal((await notes(bo, 3)).length, 3);
-  await page.setViewportSize({ width: 390, height: 844 });
-  await page.screenshot({ path: `${PICTURES}phone.png` });
-  assert.deepEqual(errors, []);
+  assert.deepEqual(await notes(bo, 1), ["Kept"]);
+  await add(bo, "Written alone");
+  await says(bo, "Saved on this device · 1 change waiting");
+  await demo.pictures(page, "offline");
+  await page.goto(demo.origin);
+  await page.getByRole("heading", { name: "Offline notes" }).waitFor();
+
+  await demo.server.start();
+  await demo.serve("another");
+  await page.goto(`${demo.origin}/notes/`);
+  await says(bo, "Saved on the server");
+  await page.evaluate(async () => void (await (await navigator.serviceWorker.ready).update()));
+  await page.getByText("A new version is ready").waitFor();
+  await demo.pictures(page, "update");
+  await Promise.all([page.waitForEvent("load"), page.getByRole("button", { name: "Load it" }).click()]);
+  await says(bo, "Saved on the server");
+  assert.equal(await page.getByText("A new version is ready").count(), 0);
+  assert.deepEqual(await notes(bo, 2), ["Kept", "Written alone"]);
+});
+
+test("the front door leads to the notes", async () => {
+  const page = await demo.page("/");
+  await demo.pictures(page, "door");
+  await page.getByRole("link", { name: "Offline notes" }).click();
+  await says(device(page, "Ann’s laptop"), "Saved on the server");
 });

@@ -127,7 +127,7 @@ class Model {
     closed: false,
     now: () => 0,
     until: async (reached: () => unknown) => reached(),
-    status: () => ({ state: "synced", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false }),
+    status: () => ({ state: "synced", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined }),
     peek: (call: (engine: Any) => unknown) => call(this.engine),
     turn: (call: (engine: Any, now: number) => unknown) => call(this.engine, 0),
   };
@@ -135,6 +135,7 @@ class Model {
   engine: Any = {
     open: () => 1,
     init: () => undefined,
+    applyWaiting: () => undefined,
     outbox: () => [],
     cursor: () => "cursor",
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),

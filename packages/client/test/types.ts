@@ -1,8 +1,33 @@
 /** What must compile, and what must not: each line under an expected error fails the build once it compiles. Never run. */
 
-import { type Client, connect, type Counter, type Cursor, type Patch, type Text } from "#dist/index.js";
+import { type Client, connect, type Counter, type Cursor, type Patch, type SyncDocument, type Text } from "#dist/index.js";
+import { collaborate } from "#dist/codemirror.js";
+import { useDocument, usePresence, useStatus } from "#dist/react.js";
+import { bind, type CaretPresence } from "#dist/textarea.js";
 
 type Groceries = { items: { name: string; done: boolean }[]; note: Text; left: Counter; at?: Date };
+
+/** What bindings take and give. */
+export function bound(client: Client, doc: SyncDocument<Groceries, CaretPresence>, field: HTMLTextAreaElement): void {
+  bind(field, doc, ["note"], { person: { name: "Ann" } }).unbind();
+  bind(field, doc, (value) => (value.items.length > 0 ? ["note"] : undefined), { publish: (presence) => doc.presence.set(presence) });
+  collaborate(doc, ["note"]);
+  const { value, change } = useDocument(doc);
+  const [peers, say] = usePresence(doc);
+  const texts: (string | undefined)[] = [value.note, value.items[0]?.name, peers[0]?.value.person?.name, useStatus(client).storage];
+  change((d) => d.note.insert(0, "x"));
+  // @ts-expect-error a function that finds the text sees the document's value
+  bind(field, doc, (value) => (value.itmes.length > 0 ? ["note"] : undefined));
+  // @ts-expect-error a person has a name
+  bind(field, doc, ["note"], { person: {} });
+  // @ts-expect-error a field that is not there
+  change((d) => (d.itmes = []));
+  // @ts-expect-error presence of another type
+  say({ person: 3 });
+  // @ts-expect-error the status of a document tells nothing of the storage
+  useStatus(doc).storage;
+  void texts;
+}
 
 export async function typed(): Promise<void> {
   const client: Client = await connect("wss://example.org/sync", { store: "my-app", token: () => fetch("/token").then((r) => r.text()) });

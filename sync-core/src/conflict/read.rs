@@ -2,6 +2,8 @@
 //!
 //! Owns reading by operation: also of objects that no path leads to any more. Changes nothing.
 
+use std::collections::BTreeMap;
+
 use automerge::{Automerge, ChangeHash, Cursor, ObjId, ObjType, Prop, ReadDoc, ScalarValue};
 
 use super::Value;
@@ -48,7 +50,12 @@ pub(super) fn object(document: &Automerge, id: &ObjId, kind: ObjType, heads: Opt
                 None => document.keys(id).collect(),
             };
             let entry = |key: String| value_at(document, id, key.as_str().into(), heads).map(|value| (key, value));
-            Value::Map(keys.into_iter().filter_map(entry).collect())
+            // One by one: to collect them would sort what comes sorted.
+            let mut map = BTreeMap::new();
+            for (key, value) in keys.into_iter().filter_map(entry) {
+                map.insert(key, value);
+            }
+            Value::Map(map)
         }
     }
 }

@@ -1,19 +1,19 @@
 //! The conversation about each document: opening it, pushing what the log lacks, and what the server says of that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::change::Change;
 use crate::clock::VectorClock;
+use crate::few::{FewMap, FewSet};
 use crate::id::{BatchId, ChangeHash, Digest, DocumentHandle, LogSeq, RoomNumber, SessionId};
 use crate::limits::PackLimits;
 use crate::pack;
 use crate::planted::Planted;
 use crate::protocol::{Ack, Blob, ClientMessage, Emit, Emitted, Open, Push, Reject, RejectCode};
 use crate::replica::local::{Local, LocalError};
-use crate::replica::newcomer::Snapshot;
 use crate::replica::{DocumentId, Event, Replica};
 use crate::scope::Access;
 use crate::time::Instant;
@@ -38,13 +38,13 @@ pub(super) struct Conversation {
     pub(super) clock: Option<VectorClock>,
     /// The server's head as far as known, and the digest there.
     pub(super) head: Option<(LogSeq, Digest)>,
-    in_flight: BTreeMap<BatchId, Batch>,
+    in_flight: FewMap<BatchId, Batch>,
     /// Say the clock at the next opening, whatever the cursor.
     pub(super) by_clock: bool,
     /// Say this clock then.
     pub(super) clock_next: Option<VectorClock>,
     /// What is held of a document snapshot.
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshot: super::newcomer::Snapshot,
     /// Open again at this time.
     reopen_at: Option<Instant>,
     /// Push nothing before this time.
@@ -59,7 +59,7 @@ pub(super) struct Conversation {
     pub(super) refused: Option<(RejectCode, String)>,
     presence: Option<(Bytes, u32)>,
     /// Who has said a presence on this conversation, and not gone.
-    present: BTreeSet<SessionId>,
+    present: FewSet<SessionId>,
 }
 
 #[derive(Debug)]
@@ -381,7 +381,7 @@ impl Replica {
     /// What was sent and not answered is to be sent again; what the server knows of this connection is gone, and with it who is there.
     pub(super) fn forget_conversation(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
-        for from in doc.forget_conversation() {
+        for (from, ()) in doc.forget_conversation() {
             self.event(Event::Emitted { document: id, from, payload: Bytes::new(), presence: true });
         }
     }
@@ -392,11 +392,11 @@ impl Replica {
         if let (true, Some(doc)) = (presence, self.documents.get_mut(&document)) {
             let present = &mut doc.conversation.present;
             // Of one who was never there nobody wants to hear that he has gone.
-            if payload.is_empty() && !present.remove(&from) {
+            if payload.is_empty() && present.remove(&from).is_none() {
                 return;
             }
             if !payload.is_empty() && present.len() < PRESENT_MAX {
-                present.insert(from);
+                present.add(from);
             }
         }
         self.event(Event::Emitted { document, from, payload, presence });
@@ -421,7 +421,7 @@ impl Replica {
 
 impl super::Doc {
     /// Gives those whose presence was known.
-    fn forget_conversation(&mut self) -> BTreeSet<SessionId> {
+    fn forget_conversation(&mut self) -> FewSet<SessionId> {
         let old = std::mem::take(&mut self.conversation);
         self.conversation.by_clock = old.by_clock;
         self.conversation.failures = old.failures;
@@ -467,7 +467,7 @@ fn unsend(local: &mut Local, batch: BatchId) {
 
 /// Moves what an acknowledgement names from the outbox to where it stands in the log.
 fn take_ack(local: &mut Local, batch: &Batch, ack: &Ack, planted: bool) -> Result<super::Delta, LocalError> {
-    let held: BTreeSet<u32> = ack.held.iter().flatten().copied().collect();
+    let held: FewSet<u32> = ack.held.iter().flatten().map(|index| (*index, ())).collect();
     let kept =
         |index: usize, change: &Change| !held.contains(&(index as u32)) && !batch.refused.contains(&change.hash());
     let taken: Vec<_> = batch.changes.iter().enumerate().filter(|(i, c)| kept(*i, c)).map(|(_, c)| c.hash()).collect();

@@ -93,6 +93,8 @@ pub(super) struct Local {
     pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
     pub(super) highest: Option<Acked>,
     pub(super) next_chunk: u64,
+    /// What is received waits until it is asked for.
+    pub(super) holds: bool,
     pub(super) planted: Planting,
 }
 
@@ -137,6 +139,7 @@ impl Local {
             ranges: Vec::new(),
             highest: None,
             next_chunk: 0,
+            holds: false,
             planted: Planting::default(),
         }
     }

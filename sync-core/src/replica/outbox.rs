@@ -158,6 +158,11 @@ impl Replica {
         pending.chain(rejected).collect()
     }
 
+    /// The changes of the outbox, rejected ones not among them, oldest first.
+    pub fn pending(&self, id: DocumentId) -> impl Iterator<Item = &crate::change::Change> {
+        self.local(id).into_iter().flat_map(|local| local.outbox.iter().map(|pending| &pending.change))
+    }
+
     /// Everything in the outbox as automerge change chunks, one behind the other. Empty if there is nothing.
     pub fn export(&self, id: DocumentId) -> Vec<u8> {
         let Some(local) = self.local(id) else { return Vec::new() };

@@ -94,16 +94,23 @@ impl Local {
         Ok(changes.iter().filter(|c| !self.all.contains(&c.hash())).cloned().collect())
     }
 
-    /// Applies changes that are in the tables already; where automerge gives up, rebuilds the document with them.
+    /// Applies changes that are in the tables already, or keeps them for [`Local::apply_waiting`].
     fn apply(&mut self, changes: Vec<Change>) -> Result<(), LocalError> {
+        self.document.hold(changes);
+        if self.holds && self.document.waiting() <= WAITING_CHANGES_MAX { Ok(()) } else { self.apply_waiting() }
+    }
+
+    /// Applies what waits; where automerge gives up, rebuilds the document with it.
+    pub(super) fn apply_waiting(&mut self) -> Result<(), LocalError> {
+        if self.document.waiting() == 0 {
+            return Ok(());
+        }
         let before = self.document.clone();
-        if self.document.apply(changes.clone()).is_ok() {
+        if self.document.apply(Vec::new()).is_ok() {
             return Ok(());
         }
         let damaged = |e: crate::document::DocumentError| LocalError::Damaged(e.to_string());
-        let mut all = before.changes().map_err(damaged)?;
-        all.extend(changes);
-        self.document = Document::from_changes(all).map_err(damaged)?;
+        self.document = Document::from_changes(before.changes().map_err(damaged)?).map_err(damaged)?;
         Ok(())
     }
 
@@ -329,5 +336,7 @@ impl Local {
     }
 }
 
+/// Received changes that wait to be applied, beyond which they are applied at once.
+const WAITING_CHANGES_MAX: usize = 10_000;
 /// Most changes in one chunk row.
 pub(super) const CHUNK_CHANGES_MAX: usize = 10_000;

@@ -3,10 +3,10 @@
 //! Owns what can't be said later by asking again: the end of a document, and the answer to a reconcile. Openings, pushes and presence
 //! are worked out anew.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::VectorClock;
+use crate::few::{FewMap, FewSet};
 use crate::id::DocumentHandle;
 use crate::protocol::{ClientMessage, Close, Have};
 use crate::replica::Replica;
@@ -19,8 +19,8 @@ const QUIET_MAX: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub(super) struct Quiet {
     until: Option<Instant>,
-    answers: BTreeMap<DocumentHandle, VectorClock>,
-    ended: BTreeSet<DocumentHandle>,
+    answers: FewMap<DocumentHandle, VectorClock>,
+    ended: FewSet<DocumentHandle>,
 }
 
 impl Quiet {
@@ -52,7 +52,7 @@ impl Replica {
     pub(super) fn end(&mut self, handle: DocumentHandle) {
         self.connection.quiet.answers.remove(&handle);
         match self.connection.quiet.is_on() {
-            true => drop(self.connection.quiet.ended.insert(handle)),
+            true => drop(self.connection.quiet.ended.add(handle)),
             false => self.send(&ClientMessage::Close(Close { handle })),
         }
     }
@@ -62,7 +62,7 @@ impl Replica {
             return;
         }
         let over = std::mem::take(&mut self.connection.quiet);
-        over.ended.into_iter().for_each(|handle| self.end(handle));
+        over.ended.into_iter().for_each(|(handle, ())| self.end(handle));
         over.answers.into_iter().for_each(|(handle, clock)| self.answer(handle, clock));
         let all: Vec<_> = self.documents.keys().copied().collect();
         for id in all {

@@ -8,9 +8,10 @@ mod links;
 pub mod messages;
 mod watch;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::clock::VectorClock;
+use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::{self, Link};
 use crate::protocol::Hash;
@@ -47,7 +48,7 @@ enum Role {
 pub(super) struct Tabs {
     role: Role,
     /// Tabs that follow this one.
-    others: BTreeSet<TabId>,
+    others: FewSet<TabId>,
     /// The tab that this one follows, and its epoch.
     leader: Option<(TabId, u64)>,
     /// Whether the leader's connection stands; in the leader, what the others were told of it.
@@ -60,9 +61,9 @@ pub(super) struct Tabs {
 #[derive(Debug, Default)]
 pub(super) struct DocTabs {
     /// In the leader one link for each tab that has the document open; in a follower that to the leader.
-    links: BTreeMap<TabId, Link>,
+    links: FewMap<TabId, Link>,
     /// Tabs that want a link as soon as the document is read.
-    waiting: BTreeSet<TabId>,
+    waiting: FewSet<TabId>,
     /// The page does not have it open, another tab does.
     only_theirs: bool,
     /// Held, and not yet known to be in the store.
@@ -81,7 +82,7 @@ pub(super) struct DocTabs {
 impl Tabs {
     pub(super) fn new(tab: Option<TabId>) -> Self {
         let role = if tab.is_some() { Role::Follows } else { Role::Alone };
-        Self { role, others: BTreeSet::new(), leader: None, online: false, watch: watch::Watch::default() }
+        Self { role, others: FewSet::new(), leader: None, online: false, watch: watch::Watch::default() }
     }
 
     pub(super) fn follows(&self) -> bool {
@@ -183,7 +184,7 @@ impl Replica {
         if !self.tabs.others.contains(&from) && self.tabs.others.len() >= TABS_MAX as usize {
             return;
         }
-        self.tabs.others.insert(from);
+        self.tabs.others.add(from);
         match message {
             TabMessage::Hello(_) => {
                 self.drop_tab(from);
@@ -362,4 +363,4 @@ impl Replica {
 }
 
 /// The actors of a document that are not those of their tabs.
-pub(super) type OwnActors = BTreeMap<TabId, ActorId>;
+pub(super) type OwnActors = FewMap<TabId, ActorId>;

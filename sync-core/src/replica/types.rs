@@ -20,6 +20,9 @@ pub struct Config {
     pub online: bool,
     /// Which of several tabs on one store this is. It follows until it is told to lead. `None`: nobody else can be on the store.
     pub tab: Option<TabId>,
+    /// Received changes are held and stored at once, but applied only with [`Replica::apply_waiting`](super::Replica::apply_waiting): applying many costs
+    /// about as much as one, so a driver that knows what it costs asks for it in batches.
+    pub holds: bool,
     /// First delay between attempts to connect; doubles with each failure, with full jitter.
     pub backoff_min: Duration,
     /// Longest delay between attempts.
@@ -46,6 +49,7 @@ impl Default for Config {
             token: None,
             online: true,
             tab: None,
+            holds: false,
             backoff_min: Duration::from_millis(250),
             backoff_max: Duration::from_secs(30),
             connect_within: Duration::from_secs(10),

@@ -11,7 +11,7 @@ use crate::id::{DocumentName, StoreId};
 use crate::planted::Planting;
 use crate::protocol::{CloseCode, WireLimits};
 use crate::room;
-use crate::scope::Scope;
+use crate::scope::{NamePattern, Scope};
 use crate::time::WallTime;
 
 /// What a session is told when it is made.
@@ -31,6 +31,8 @@ pub struct Config {
     pub opens: Rate,
     /// How fast batches may be pushed, over all documents of a connection. Beyond, a `Push` is refused as unavailable, for a while.
     pub pushes: Rate,
+    /// Documents that nobody may change here: what is pushed to them is refused, by the name of the pattern.
+    pub read_only: Vec<NamePattern>,
     /// The bug planted in this run, if one is.
     pub planted: Planting,
 }
@@ -47,6 +49,7 @@ impl Config {
             opens: Rate { burst: 5_000, per_s: 200 },
             // All that may be unanswered at once: 64 batches of 1,000 documents.
             pushes: Rate { burst: 64_000, per_s: 20_000 },
+            read_only: Vec::new(),
             planted: Planting::default(),
         }
     }

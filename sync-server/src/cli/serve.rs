@@ -35,6 +35,10 @@ pub(super) struct Serve {
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allow_origin: Vec<String>,
+    /// Documents that nobody may change, by a pattern of their names, such as `archive/**`; repeatable
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    read_only: Vec<String>,
     /// Tasks that host documents; one a core if 0
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a server and three clients on real input, with a network that is cut for each of them in turn.
+//! `cargo xtask demo --once`: a server and three clients on real input, with a network that is cut for each of them in turn.
 //!
 //! Owns the command line and the exit code; what happens is in `rejoin_tests::demo`.
 

@@ -6,6 +6,7 @@
 
 import type { Cursor } from "../document.js";
 import type { Peer } from "../presence.js";
+import type { Path } from "../wasm/rejoin.js";
 import type { AnyDocument, Place } from "./place.js";
 
 /** Who writes, as others see it. */
@@ -34,6 +35,8 @@ export type RemoteCaret = { readonly id: string; readonly name: string; readonly
 
 /** Dark enough for white letters upon them, and told apart with any sight: measured against white, each has 4.5 to 1 or more. */
 const COLORS = ["#0b6e4f", "#8a3ffc", "#b3401e", "#00639c", "#a11d6b", "#6b5a00", "#3d5a80", "#7a3b2e"] as const;
+/** A caret that moves is told at most this often: it ends what is being typed as one change. */
+const SAY_EVERY_MS = 150;
 /** A caret that stands still is told again before its time is over. */
 const TTL_MS = 30_000;
 
@@ -54,6 +57,9 @@ export class Carets {
   #said: { anchor: number; head: number } | undefined;
   #turn = 0;
   #reading = 0;
+  /** Which text it is, by how cursors name it, and where that was found. */
+  #text: { path: string; name: string } | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
   #again: ReturnType<typeof setInterval> | undefined;
 
   /** `show` is called with the carets of others in the text of `place`, whenever they or the text have moved. */
@@ -74,8 +80,10 @@ export class Carets {
     const had = this.#said !== undefined;
     this.#said = selection;
     clearInterval(this.#again);
-    if (selection) this.#again = setInterval(() => void this.#publish(), TTL_MS / 2);
-    if (selection || had) void this.#publish();
+    if (selection) {
+      this.#again = setInterval(() => void this.#publish(), TTL_MS / 2);
+      this.#soon ??= setTimeout(() => void this.#publish(), SAY_EVERY_MS);
+    } else if (had) void this.#publish();
   }
 
   /** Looks again where the carets of others stand. */
@@ -90,9 +98,12 @@ export class Carets {
     this.#stop();
     this.#reading += 1;
     clearInterval(this.#again);
+    clearTimeout(this.#soon);
   }
 
   async #publish(): Promise<void> {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     const turn = (this.#turn += 1);
     const { person } = this.#options;
     const caret = await this.#caret();
@@ -108,11 +119,19 @@ export class Carets {
     const cursor = async (at: number) => this.#document.cursor(path, Math.min(at, text.length));
     try {
       const [anchor, head] = await Promise.all([cursor(said.anchor), cursor(said.head)]);
+      this.#text = { path: JSON.stringify(path), name: textOf(head) };
       return { anchor, head };
     } catch {
       // The text has gone meanwhile, or the document was closed.
       return undefined;
     }
+  }
+
+  /** Asked once for each place: a cursor ends what is being typed as one change. */
+  async #name(path: Path): Promise<string> {
+    const key = JSON.stringify(path);
+    if (this.#text?.path !== key) this.#text = { path: key, name: textOf(await this.#document.cursor(path, 0)) };
+    return this.#text.name;
   }
 
   async #locate({ id, value }: Peer<unknown>): Promise<RemoteCaret | undefined> {
@@ -121,17 +140,22 @@ export class Carets {
     // Others may say anything.
     if (!path || typeof caret?.anchor !== "string" || typeof caret.head !== "string") return undefined;
     try {
-      const own = await this.#document.cursor(path, 0);
-      if (textOf(own) !== textOf(caret.head) || textOf(own) !== textOf(caret.anchor)) return undefined;
+      const text = await this.#name(path);
+      if (text !== textOf(caret.head) || text !== textOf(caret.anchor)) return undefined;
       const [anchor, head] = await Promise.all([this.#document.position(caret.anchor), this.#document.position(caret.head)]);
       if (anchor === undefined || head === undefined) return undefined;
-      const name = typeof person?.name === "string" ? person.name.slice(0, 40) : "";
-      const color = typeof person?.color === "string" && CSS.supports("color", person.color) ? person.color : colorOf(name || id);
-      return { id, name, color, anchor, head };
+      return { id, ...looks(id, person), anchor, head };
     } catch {
       return undefined;
     }
   }
+}
+
+/** How somebody is shown; others may say anything of themselves. */
+function looks(id: string, person: Person | undefined): { name: string; color: string } {
+  const name = typeof person?.name === "string" ? person.name.slice(0, 40) : "";
+  const isColor = typeof person?.color === "string" && CSS.supports("color", person.color);
+  return { name, color: isColor ? (person.color as string) : colorOf(name || id) };
 }
 
 /** Which text a cursor is in: what it names before its place. */

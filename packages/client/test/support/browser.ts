@@ -28,6 +28,7 @@ export type Notes = { notes: { title: string; done: boolean }[]; body: rejoin.Te
 
 const FLAGS = [
   "--headless",
+  "--hide-scrollbars",
   "--no-sandbox",
   "--disable-gpu",
   "--disable-dev-shm-usage",

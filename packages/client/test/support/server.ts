@@ -32,6 +32,14 @@ export class SyncServer {
     return server;
   }
 
+  /** A server on a folder that is there already, and stays. */
+  static async on(folder: string, origin: string): Promise<SyncServer> {
+    const server = new SyncServer(folder, origin, []);
+    server.#folder = folder;
+    await server.start();
+    return server;
+  }
+
   get url(): string {
     return `ws://${this.#listen}/sync`;
   }

@@ -7,7 +7,11 @@ import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 
 const PACKAGE = new URL("../../", import.meta.url);
-const FOLDERS: Record<string, URL> = { client: new URL("dist/", PACKAGE), test: new URL("build/", PACKAGE) };
+const FOLDERS: Record<string, URL> = {
+  client: new URL("dist/", PACKAGE),
+  test: new URL("build/", PACKAGE),
+  axe: new URL("node_modules/axe-core/", PACKAGE),
+};
 const TYPES: Record<string, string> = { js: "text/javascript", wasm: "application/wasm" };
 
 /** What a page's workers are to run first. */

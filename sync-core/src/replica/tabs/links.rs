@@ -30,7 +30,7 @@ impl Replica {
         }
         self.begin_link(now, id);
         self.settle_acked(now, id);
-        for tab in waiting {
+        for (tab, ()) in waiting {
             self.tell_again(tab, id);
         }
     }
@@ -65,7 +65,7 @@ impl Replica {
         };
         let Some(doc) = self.documents.get_mut(&id) else { return };
         if doc.tabs.reading || !matches!(doc.phase, DocPhase::Ready(_)) {
-            doc.tabs.waiting.insert(from);
+            doc.tabs.waiting.add(from);
             return;
         }
         if first {

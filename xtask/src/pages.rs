@@ -1,6 +1,6 @@
-//! `cargo xtask notes`: the page "Offline notes" with a server behind it, until Ctrl-C.
+//! `cargo xtask demo`: the examples' pages at one address, with a server behind them, until Ctrl-C.
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ const PAGE: &str = "8788";
 const SYNC: &str = "127.0.0.1:8787";
 const POLL: Duration = Duration::from_millis(100);
 
-/// Builds server and package and serves the page.
-pub(crate) fn notes() -> Result<(), Failure> {
+/// Builds server and package and serves the pages.
+pub(crate) fn pages() -> Result<(), Failure> {
     setup::for_demo()?;
     setup::for_browser()?;
     println!("building; the first time takes some minutes");
@@ -22,9 +22,13 @@ pub(crate) fn notes() -> Result<(), Failure> {
     let data = run::target_dir().join("offline-notes");
     let mut sync = Command::new(server);
     sync.args(["serve", "--listen", SYNC, "--allow-origin", &format!("http://127.0.0.1:{PAGE}"), "--data"]).arg(&data);
+    // What the lab's people are refused.
+    sync.args(["--read-only", "archive/**"]);
     let mut page = Command::new("node");
-    page.current_dir(run::root()).args(["examples/offline-notes/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
-    println!("\nOffline notes. Ctrl-C ends it; open in a browser:");
+    page.current_dir(run::root()).args(["examples/serve.mjs", PAGE, &format!("ws://{SYNC}/sync")]);
+    // One address is to be opened, and it is the pages'.
+    sync.stdout(Stdio::null());
+    println!("\nOffline notes and the Conflict lab. Ctrl-C ends it; open in a browser:");
     let mut running = [Running::start(&mut sync)?, Running::start(&mut page)?];
     loop {
         for process in &mut running {

@@ -1,0 +1,20 @@
+/** Where everything is, in words for people: which icon, which look, which sentence. */
+
+export function changes(count) {
+  return `${count} ${count === 1 ? "change" : "changes"}`;
+}
+
+/** `look` is one of `server`, `device`, `waiting` and `trouble`. */
+export function inWords({ state, pending, rejected, unsaved }) {
+  const say = (look, icon, words) => ({ look, icon, words });
+  if (state === "failed") return say("trouble", "triangle-alert", "Something broke. Load the page again: what was saved is safe");
+  if (state === "storage-full") {
+    return say("trouble", "triangle-alert", `This device is full: ${changes(unsaved)} in memory only. Make room, and it is saved by itself`);
+  }
+  if (rejected > 0) return say("trouble", "triangle-alert", `The server refused ${changes(rejected)}`);
+  if (unsaved > 0) return say("waiting", "hourglass", "Saving on this device …");
+  if (pending > 0) return say("waiting", "hard-drive", `Saved on this device · ${changes(pending)} waiting`);
+  if (state === "synced") return say("server", "cloud-check", "Saved on the server");
+  if (state === "rejected") return say("trouble", "triangle-alert", "The server does not give this device these notes");
+  return say("device", "hard-drive", "Saved on this device");
+}

@@ -1,0 +1,228 @@
+/**
+ * The conflicts of an open document: listed, watched, answered, and reopened.
+ *
+ * Owns what the page holds of them, and what rules answer. What is a conflict, and how an answer is written, is decided by the engine, of
+ * which this needs no more than `ConflictGround`.
+ */
+
+import { same } from "../diff.js";
+import { RejoinError } from "../errors.js";
+import { callAll } from "../listeners.js";
+import { encode } from "../values.js";
+import type { NewValue } from "../wasm/rejoin.js";
+import { decide } from "./builtin.js";
+import { type Policy, policyAt } from "./policy.js";
+import { project } from "./project.js";
+import { type RuleFault, RuleRunner, type Spawn, type Verdict } from "./rules.js";
+import { type Answer, type AnswerOptions, type Conflict, type ConflictFilter, matches } from "./types.js";
+
+/** An answer as the engine takes it. */
+export type EngineAnswer = { pick: string } | { value: NewValue } | { remove: true } | { keep: "both" };
+
+/** What conflicts need of the engine. Wherever it runs, what goes to and fro is plain data. */
+export type ConflictGround = {
+  /** From now on the conflicts are told, to `heard`. */
+  watch(): void;
+  /** Writes an answer. Throws if the conflict is gone, or has another version. */
+  resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): Promise<void>;
+  reopen(id: string): Promise<void>;
+};
+
+export class Conflicts {
+  readonly #ground: ConflictGround;
+  readonly #spawn: Spawn | undefined;
+  readonly #subscribers = new Set<(conflicts: readonly Conflict[]) => void>();
+  readonly #runners = new Map<string, RuleRunner>();
+  #policies: readonly Policy[] = [];
+  #faults: RuleFault[] = [];
+  /** What the document has; nothing until it was asked for. */
+  #heard: readonly Conflict[] | undefined;
+  #isWatched = false;
+  #waiting: ((listed: readonly Conflict[]) => void)[] = [];
+  #listed: readonly Conflict[] | undefined;
+  #told: readonly Conflict[] = [];
+  #announced = false;
+
+  /** @internal */
+  constructor(ground: ConflictGround, spawn?: Spawn) {
+    this.#ground = ground;
+    this.#spawn = spawn;
+  }
+
+  /**
+   * The conflicts that a filter asks for, or all of them: settled ones too, which are listed as long as the document has them. Nobody
+   * looks for conflicts before somebody asks: the first call, or subscription, begins it, and until they are found there are none;
+   * `listed` waits for that.
+   */
+  list(filter: ConflictFilter = {}): readonly Conflict[] {
+    return this.#all().filter((conflict) => matches(conflict, filter));
+  }
+
+  /** A value of the document with what rules answer in the places of their conflicts. The document itself is not changed. */
+  project<T>(value: T): T {
+    return project(value, this.#all());
+  }
+
+  /** All of them, once they are found. */
+  get listed(): Promise<readonly Conflict[]> {
+    this.#watch();
+    if (this.#heard) return Promise.resolve(this.#all());
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  /** How many somebody has to look at. */
+  get open(): number {
+    return this.#all().filter(({ state }) => state === "open").length;
+  }
+
+  /** The rules in force, in the order in which they are looked at. */
+  get policies(): readonly Policy[] {
+    return this.#policies;
+  }
+
+  /** What went wrong with the application's own rules since they were set. */
+  get faults(): readonly RuleFault[] {
+    return this.#faults;
+  }
+
+  /** Calls `listener` now, and whenever the list is another. Gives what ends the subscription. */
+  subscribe(listener: (conflicts: readonly Conflict[]) => void): () => void {
+    const subscriber = (conflicts: readonly Conflict[]) => listener(conflicts);
+    if (this.#subscribers.size === 0) this.#told = this.#all();
+    this.#subscribers.add(subscriber);
+    subscriber(this.#all());
+    return () => void this.#subscribers.delete(subscriber);
+  }
+
+  /**
+   * Answers a conflict, in the document and so for everybody. Refused (`conflict-gone`, `conflict-changed`) if it is not what was looked
+   * at any more.
+   */
+  async resolve(id: string, answer: Answer, options: AnswerOptions = {}): Promise<void> {
+    const conflict = this.#find(id);
+    const version = options.version ?? conflict.version;
+    if (version !== conflict.version) throw changed(conflict);
+    await this.#ground.resolve(id, version, engineAnswer(conflict, answer), options.note);
+  }
+
+  /** Takes an answer back: the conflict is open again. */
+  async reopen(id: string): Promise<void> {
+    await this.#ground.reopen(this.#find(id).id);
+  }
+
+  /** Puts other rules in force. They answer at once, on this device; nothing is written. */
+  setPolicies(policies: readonly Policy[]): void {
+    for (const runner of this.#runners.values()) runner.stop();
+    this.#runners.clear();
+    this.#faults = [];
+    this.#policies = [...policies];
+    this.#changed();
+  }
+
+  /** @internal The document's conflicts are these now. */
+  heard(conflicts: readonly Conflict[]): void {
+    this.#heard = conflicts;
+    this.#changed();
+    for (const waiting of this.#waiting.splice(0)) waiting(this.#all());
+  }
+
+  /** @internal Nothing more will come. */
+  ended(): void {
+    this.#subscribers.clear();
+    for (const runner of this.#runners.values()) runner.stop();
+  }
+
+  #watch(): void {
+    if (this.#isWatched) return;
+    this.#isWatched = true;
+    this.#ground.watch();
+  }
+
+  #changed(): void {
+    this.#listed = undefined;
+    this.#announce();
+  }
+
+  #all(): readonly Conflict[] {
+    this.#watch();
+    this.#listed ??= Object.freeze((this.#heard ?? []).map((conflict) => this.#ruled(conflict)));
+    return this.#listed;
+  }
+
+  #find(id: string): Conflict {
+    const found = this.#all().find((conflict) => conflict.id === id);
+    if (!found) throw new RejoinError("conflict-gone", `the document has no conflict ${id}`);
+    return found;
+  }
+
+  /** With the answer of a rule of the application's own, where one holds. */
+  #ruled(conflict: Conflict): Conflict {
+    if (conflict.state !== "open" || conflict.kind === "rejected") return conflict;
+    const rule = policyAt(this.#policies, conflict.path);
+    if (!rule || rule.rule === "human") return Object.freeze(meanwhile(conflict, rule));
+    const named = { ...conflict, policy: `${rule.rule}@${rule.version}` };
+    const verdict = rule.module === undefined ? builtIn(rule, conflict) : this.#runner(rule).verdict(conflict);
+    if (!verdict) return Object.freeze(named);
+    return Object.freeze("fault" in verdict ? { ...conflict, policy: "human@1", fault: `${named.policy} ${verdict.fault}` } : { ...named, state: "projected", answer: verdict.answer });
+  }
+
+  #runner(rule: Policy): RuleRunner {
+    const key = `${rule.rule}@${rule.version} ${rule.module}`;
+    const known = this.#runners.get(key);
+    if (known) return known;
+    const tell = (fault: RuleFault | undefined) => {
+      // A verdict of a rule that is not in force any more.
+      if (this.#runners.get(key) !== runner) return;
+      if (fault) {
+        this.#faults = [...this.#faults, fault];
+        console.error(`rejoin: the rule ${fault.policy} ${fault.reason}; its conflicts are for people`);
+      }
+      this.#changed();
+    };
+    const runner = new RuleRunner(rule, tell, this.#spawn);
+    this.#runners.set(key, runner);
+    return runner;
+  }
+
+  #announce(): void {
+    if (this.#announced || this.#subscribers.size === 0) return;
+    this.#announced = true;
+    queueMicrotask(() => {
+      this.#announced = false;
+      if (this.#subscribers.size === 0) return;
+      const conflicts = this.#all();
+      if (same(conflicts, this.#told, new WeakMap(), new WeakMap())) return;
+      this.#told = conflicts;
+      callAll(this.#subscribers, conflicts);
+    });
+  }
+}
+
+function builtIn(rule: Policy, conflict: Conflict): Verdict {
+  try {
+    return { answer: decide(rule, conflict) };
+  } catch (error) {
+    return { fault: (error as Error).message };
+  }
+}
+
+/** With what is to be shown until people have decided, where that is not what automerge picked. */
+function meanwhile(conflict: Conflict, rule: Policy | undefined): Conflict {
+  const show = rule?.options.show;
+  if (show === "base") return { ...conflict, answer: conflict.base };
+  const mine = show === "mine" ? conflict.candidates.find((side) => side.mine) : undefined;
+  return mine ? { ...conflict, answer: mine.value } : conflict;
+}
+
+function changed(conflict: Conflict): RejoinError {
+  const sides = conflict.candidates.length;
+  return new RejoinError("conflict-changed", `the conflict at ${conflict.path.join("/")} has changed since it was looked at: it has ${sides} sides now`);
+}
+
+function engineAnswer(conflict: Conflict, answer: Answer): EngineAnswer {
+  if ("keep" in answer) return { keep: "both" };
+  if ("value" in answer) return answer.value === undefined ? { remove: true } : { value: encode(answer.value, "value") };
+  const picked = conflict.candidates[answer.pick];
+  if (!picked) throw new RejoinError("bad-value", `the conflict has no candidate ${answer.pick}`);
+  return { pick: picked.change };
+}

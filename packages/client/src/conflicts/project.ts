@@ -1,0 +1,38 @@
+/** A document's value with what rules answer. Owns nothing: neither the value nor the conflicts are changed. */
+
+import type { Path } from "../wasm/rejoin.js";
+import type { Conflict } from "./types.js";
+
+type Container = Record<string | number, unknown>;
+
+/** What stands at a path; `undefined` if nothing does. */
+export function lookUp(value: unknown, path: Path): unknown {
+  return path.reduce<unknown>((at, step) => (isContainer(at) && Object.hasOwn(at, step) ? at[step] : undefined), value);
+}
+
+/** The value with the answers of all projected conflicts in their places, and what people are to be shown until they have decided. What is not touched by one is the same object. */
+export function project<T>(value: T, conflicts: readonly Conflict[]): T {
+  // From the root down, so that an answer for a whole object does not hide those for what is in it.
+  const answered = (conflict: Conflict) => conflict.state === "projected" || (conflict.state === "open" && "answer" in conflict);
+  const projected = conflicts.filter(answered).toSorted((a, b) => a.path.length - b.path.length);
+  return projected.reduce((at, { path, answer }) => put(at, path, answer) as T, value);
+}
+
+function put(value: unknown, path: Path, answer: unknown): unknown {
+  const [step, ...rest] = path;
+  if (step === undefined) return answer;
+  // What stands above it may be gone.
+  if (!isContainer(value)) return value;
+  const isPlaced = typeof step === "string" ? !Array.isArray(value) : Array.isArray(value) && step < value.length;
+  if (!isPlaced || (rest.length > 0 && !Object.hasOwn(value, step))) return value;
+  const copy = (Array.isArray(value) ? [...value] : { ...value }) as Container;
+  const within = put(copy[step], rest, answer);
+  if (within !== undefined) copy[step] = within;
+  else if (Array.isArray(copy)) copy.splice(step as number, 1);
+  else delete copy[step];
+  return Object.freeze(copy);
+}
+
+function isContainer(value: unknown): value is Container {
+  return typeof value === "object" && value !== null && !(value instanceof Date) && !(value instanceof Uint8Array);
+}

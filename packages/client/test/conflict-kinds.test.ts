@@ -1,0 +1,289 @@
+/** Each kind of conflict between two browsers and the real server: made offline, seen alike on both sides, settled, and reopened. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import type { Page } from "playwright-core";
+
+import type { Answer, Conflict, ConflictKind, Counter, SyncDocument, Text } from "#dist/index.js";
+
+import { open } from "./support/browser.js";
+import { SyncServer } from "./support/server.js";
+import { Stage } from "./support/stage.js";
+
+const stage = new Stage();
+
+type Item = { name: string; quantity: number; sold: Counter; label: Text };
+type Shop = { stock: Record<string, Item>; orders: { who: string; cups: number }[]; log: string[] };
+type Draft = (draft: Shop) => void;
+
+declare global {
+  // eslint-disable-next-line no-var
+  var shop: SyncDocument<Shop>;
+}
+
+/** Two devices that have the same shop. */
+async function pair(name: string): Promise<[Page, Page]> {
+  const pages: Page[] = [];
+  for (const _ of ["ann", "bo"]) pages.push(await open(await stage.chromium.context(), stage.site.origin));
+  for (const page of pages) {
+    await page.evaluate(
+      async ({ url, name }) => {
+        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop" });
+        globalThis.shop = await globalThis.client.open<Shop>(name, { init: { stock: {}, orders: [], log: [] } });
+      },
+      { url: stage.server.url, name },
+    );
+  }
+  const [ann, bo] = pages as [Page, Page];
+  await ann.evaluate(() => {
+    const { Counter, Text } = globalThis.rejoin;
+    globalThis.shop.change(({ stock, orders }) => {
+      stock.apples = { name: "Apples", quantity: 10, sold: new Counter(5), label: new Text("red") };
+      orders.push({ who: "Cleo", cups: 2 });
+    });
+  });
+  await bo.waitForFunction(() => globalThis.shop.value.orders.length === 1);
+  return [ann, bo];
+}
+
+function change(page: Page, write: Draft): Promise<void> {
+  return page.evaluate((source) => {
+    globalThis.shop.change(new Function("draft", `const { Counter, Text } = globalThis.rejoin; (${source})(draft)`) as Draft);
+  }, write.toString());
+}
+
+function network(page: Page, isOnline: boolean): Promise<void> {
+  return page.evaluate((isOnline) => (isOnline ? globalThis.client.goOnline() : globalThis.client.goOffline()), isOnline);
+}
+
+/** Both edit without a network, and come back. */
+async function disagree([ann, bo]: [Page, Page], annWrites: Draft, boWrites: Draft): Promise<void> {
+  for (const page of [ann, bo]) await network(page, false);
+  await change(ann, annWrites);
+  await change(bo, boWrites);
+  for (const page of [ann, bo]) await network(page, true);
+}
+
+/** The one conflict of a state, once it is there. */
+async function listed(page: Page, state: Conflict["state"] = "open"): Promise<Conflict> {
+  await page.waitForFunction((state) => globalThis.shop.conflicts.list({ state }).length > 0, state);
+  const found = await page.evaluate((state) => globalThis.shop.conflicts.list({ state }) as Conflict[], state);
+  assert.equal(found.length, 1);
+  return found[0] as Conflict;
+}
+
+/** The conflict, which must be the same on both devices but for whose each side is. */
+async function shared([ann, bo]: [Page, Page], kind: ConflictKind, path: Conflict["path"]): Promise<Conflict> {
+  const [one, other] = [await listed(ann), await listed(bo)];
+  const same = (conflict: Conflict) => ({ ...conflict, candidates: conflict.candidates.map(({ mine, ...side }) => side) });
+  assert.deepEqual(same(one), same(other));
+  assert.deepEqual([one.kind, one.path, one.document], [kind, path, await ann.evaluate(() => globalThis.shop.name)]);
+  assert.deepEqual(one.candidates.map(({ mine }) => mine), other.candidates.map(({ mine }) => !mine));
+  return one;
+}
+
+async function settle(page: Page, answer: Answer, note?: string): Promise<void> {
+  const { id } = await listed(page);
+  await page.evaluate(({ id, answer, note }) => globalThis.shop.conflicts.resolve(id, answer, note === undefined ? {} : { note }), { id, answer, note });
+}
+
+function value(page: Page): Promise<{ stock: Record<string, Record<string, unknown>>; orders: unknown[]; log: unknown[] }> {
+  return page.evaluate(() => globalThis.shop.value as never);
+}
+
+async function end(pages: [Page, Page]): Promise<void> {
+  for (const page of pages) await page.context().close();
+}
+
+/** Whose side is which: the one whose value this is. */
+function pick(conflict: Conflict, value: unknown): Answer {
+  const index = conflict.candidates.findIndex((side) => JSON.stringify(side.value) === JSON.stringify(value));
+  assert.ok(index >= 0, JSON.stringify(conflict.candidates));
+  return { pick: index };
+}
+
+test("two values in one place: both are listed with what was there before, settled on one side for both, and reopened", async () => {
+  const pages = await pair("kinds/register");
+  const [ann, bo] = pages;
+  await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
+  const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
+  assert.equal(conflict.base, 10);
+  assert.deepEqual(conflict.candidates.map(({ value }) => value).toSorted(), [12, 7]);
+  const shown = (await value(ann)).stock.apples?.quantity;
+  const hidden = shown === 7 ? 12 : 7;
+  assert.deepEqual(conflict.candidates.filter((side) => side.shown).map(({ value }) => value), [shown]);
+  const inspected = await ann.evaluate(() => globalThis.shop.inspect(["stock", "apples", "quantity"]));
+  assert.deepEqual([inspected.conflict?.id, inspected.value, inspected.pending], [conflict.id, shown, false]);
+  await settle(bo, pick(conflict, hidden), "counted again");
+  for (const page of pages) {
+    const { id, settledBy, answer } = await listed(page, "settled");
+    assert.deepEqual([id, settledBy?.note, answer], [conflict.id, "counted again", hidden]);
+    assert.equal((await value(page)).stock.apples?.quantity, hidden);
+    assert.equal(await page.evaluate(() => globalThis.shop.conflicts.open), 0);
+  }
+  assert.ok(!("$settled" in (await value(ann))));
+  await ann.evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
+  for (const page of pages) assert.equal((await listed(page)).id, conflict.id);
+  await end(pages);
+});
+
+test("two opposite answers, given apart, are open again on both sides, and one more answer ends it", async () => {
+  for (const [name, boWrites, other] of [
+    ["kinds/opposite", ({ stock }) => void (stock.apples!.quantity = 12), 12],
+    ["kinds/opposite-removal", ({ stock }) => void delete stock.apples, undefined],
+  ] satisfies [string, Draft, unknown][]) {
+    const pages = await pair(name);
+    await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), boWrites);
+    const sides = await listed(pages[0]);
+    await listed(pages[1]);
+    for (const page of pages) await network(page, false);
+    const bos = sides.candidates.findIndex((side) => JSON.stringify(side.value) === JSON.stringify(other));
+    await settle(pages[0], { pick: 1 - bos });
+    await settle(pages[1], { pick: bos });
+    for (const page of pages) await network(page, true);
+    for (const page of pages) {
+      await page.waitForFunction(() => globalThis.shop.status.state === "synced" && globalThis.shop.conflicts.open === 1);
+    }
+    const [one, two] = [await listed(pages[0]), await listed(pages[1])];
+    assert.deepEqual([one.id, one.path], [two.id, sides.path]);
+    await settle(pages[0], { pick: 0 });
+    for (const page of pages) {
+      await page.waitForFunction(() => globalThis.shop.status.state === "synced" && globalThis.shop.conflicts.open === 0);
+    }
+    assert.deepEqual(await value(pages[0]), await value(pages[1]));
+    await end(pages);
+  }
+});
+
+test("a conflict is the same after both pages are loaded again", async () => {
+  const pages = await pair("kinds/again");
+  await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
+  const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
+  for (const page of pages) {
+    await page.reload();
+    await page.waitForFunction(() => "rejoin" in globalThis);
+    await page.evaluate(
+      async ({ url, name }) => {
+        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", offline: true });
+        globalThis.shop = await globalThis.client.open<Shop>(name);
+      },
+      { url: stage.server.url, name: conflict.document },
+    );
+    const again = await listed(page);
+    assert.deepEqual([again.id, again.base, again.candidates.map((side) => side.value)], [conflict.id, 10, conflict.candidates.map((side) => side.value)]);
+  }
+  await end(pages);
+});
+
+test("equal values are no conflict", async () => {
+  const pages = await pair("kinds/equal");
+  const write: Draft = ({ stock, log }) => {
+    stock.apples!.quantity = 7;
+    log.push("x");
+  };
+  await disagree(pages, write, write);
+  for (const page of pages) {
+    await page.waitForFunction(() => globalThis.shop.value.log.length === 2);
+    assert.deepEqual(await page.evaluate(() => globalThis.shop.conflicts.listed), []);
+  }
+  await end(pages);
+});
+
+test("what was changed in something removed elsewhere is one conflict, and can be brought back", async () => {
+  const pages = await pair("kinds/delete");
+  const [ann] = pages;
+  await disagree(pages, ({ orders }) => void (orders[0]!.cups = 3), ({ orders }) => void orders.splice(0, 1));
+  const conflict = await shared(pages, "delete-update", (await listed(ann)).path);
+  assert.deepEqual(conflict.base, { cups: 2, who: "Cleo" });
+  await settle(ann, pick(conflict, { cups: 3, who: "Cleo" }));
+  for (const page of pages) {
+    await listed(page, "settled");
+    await page.waitForFunction(() => globalThis.shop.value.orders.length === 1);
+    assert.deepEqual((await value(page)).orders, [{ cups: 3, who: "Cleo" }]);
+  }
+  await end(pages);
+});
+
+test("steps of a counter that was put anew are listed, and can be added", async () => {
+  const pages = await pair("kinds/counter");
+  await disagree(pages, ({ stock }) => stock.apples!.sold.increment(3), (draft) => {
+    draft.stock.apples!.sold = new (globalThis.rejoin.Counter)(0);
+  });
+  const conflict = await shared(pages, "counter-overwrite", ["stock", "apples", "sold"]);
+  assert.equal(conflict.base, 5);
+  await settle(pages[1], { keep: "both" });
+  for (const page of pages) {
+    await listed(page, "settled");
+    await page.waitForFunction(() => (globalThis.shop.value.stock.apples!.sold as unknown) === 3);
+  }
+  await end(pages);
+});
+
+test("two objects made in one place are both listed, and merged key by key", async () => {
+  const pages = await pair("kinds/container");
+  const plums = (quantity: number, extra: string): Draft =>
+    new Function("draft", `draft.stock.plums = { name: "Plums", quantity: ${quantity}, ${extra}: "yes" }`) as Draft;
+  for (const page of pages) await network(page, false);
+  await change(pages[0], plums(4, "sweet"));
+  await change(pages[1], plums(9, "ripe"));
+  for (const page of pages) await network(page, true);
+  const conflict = await shared(pages, "container", ["stock", "plums"]);
+  assert.equal(conflict.candidates.length, 2);
+  await settle(pages[0], { keep: "both" });
+  for (const page of pages) {
+    await page.waitForFunction(() => {
+      const plums = globalThis.shop.value.stock.plums as unknown as Record<string, unknown>;
+      return plums.sweet === "yes" && plums.ripe === "yes";
+    });
+  }
+  await end(pages);
+});
+
+test("rules answer on every device at once, write nothing, and can be changed", async () => {
+  const pages = await pair("kinds/rules");
+  await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
+  await shared(pages, "register", ["stock", "apples", "quantity"]);
+  const shown = (await value(pages[0])).stock.apples?.quantity;
+  const answers = async (rule: "sumDeltas" | "min" | "max" | "human") => {
+    const found = [];
+    for (const page of pages) {
+      found.push(
+        await page.evaluate(async (rule) => {
+          const { policy } = globalThis.rejoin;
+          globalThis.shop.conflicts.setPolicies([policy("stock/*/quantity", globalThis.rejoin[rule]())]);
+          const [conflict] = globalThis.shop.conflicts.list();
+          return [conflict?.state, conflict?.policy, (await globalThis.shop.inspect(["stock", "apples", "quantity"])).value];
+        }, rule),
+      );
+    }
+    assert.deepEqual(found[0], found[1]);
+    return found[0];
+  };
+  assert.deepEqual(await answers("sumDeltas"), ["projected", "sumDeltas@1", 9]);
+  assert.deepEqual(await answers("max"), ["projected", "max@1", 12]);
+  assert.deepEqual(await answers("min"), ["projected", "min@1", 7]);
+  assert.deepEqual(await answers("human"), ["open", "human@1", shown]);
+  for (const page of pages) {
+    assert.equal((await value(page)).stock.apples?.quantity, shown);
+    assert.deepEqual(await page.evaluate(() => globalThis.shop.outbox), []);
+  }
+  await end(pages);
+});
+
+test("what the server refuses is listed with its reason, and let go", async () => {
+  const server = await SyncServer.start(stage.site.origin, "--read-only", "archive/**");
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  await page.evaluate(async (url) => {
+    globalThis.client = await globalThis.rejoin.connect(url, { store: "shop" });
+    globalThis.shop = await globalThis.client.open<Shop>("archive/2023");
+    globalThis.shop.change((draft) => void ((draft as unknown as { note: string }).note = "late entry"));
+  }, server.url);
+  const conflict = await listed(page);
+  assert.deepEqual([conflict.kind, conflict.path, conflict.candidates.filter((side) => !side.shown).map((side) => [side.value, side.mine])], ["rejected", ["note"], [["late entry", true]]]);
+  assert.match(conflict.reason ?? "", /archive/);
+  assert.equal(await page.evaluate((change) => globalThis.shop.discard(change), conflict.candidates[0]!.change), true);
+  await page.waitForFunction(() => globalThis.shop.conflicts.list().length === 0);
+  await page.context().close();
+  await server.remove();
+});

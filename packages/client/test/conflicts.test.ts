@@ -1,0 +1,248 @@
+/** Conflicts as the page holds them: filters, answers, places of rules, what rules answer, and rules that go wrong. */
+
+import assert from "node:assert/strict";
+import { mock, test } from "node:test";
+
+import { Conflicts } from "#dist/conflicts/list.js";
+import {
+  concat, customRule, first, holdsAt, human, latest, max, mergeMaps, min, order, policy, prefer, reject, type Rule, sumDeltas, text3way, union,
+} from "#dist/conflicts/policy.js";
+import { project } from "#dist/conflicts/project.js";
+import type { RuleReply, RuleRequest, RuleWorker } from "#dist/conflicts/rules.js";
+import type { Conflict } from "#dist/conflicts/types.js";
+import { RejoinError } from "#dist/errors.js";
+
+import { candidate, conflict, Ground } from "./support/ground.js";
+
+const RULE = customRule({ name: "closest", version: 2, module: "https://example.org/closest.js" });
+
+function code(error: unknown): string {
+  assert.ok(error instanceof RejoinError, String(error));
+  return error.code;
+}
+
+/** A worker that answers with what `decide` gives, or not at all. */
+function worker(replies: (request: RuleRequest) => RuleReply | undefined): { spawn: () => RuleWorker; log: string[] } {
+  const log: string[] = [];
+  const spawn = () => {
+    const made: RuleWorker = {
+      onmessage: null,
+      onerror: null,
+      postMessage(request) {
+        log.push(request.kind);
+        const reply = replies(request);
+        if (reply) queueMicrotask(() => made.onmessage?.({ data: reply } as MessageEvent<RuleReply>));
+      },
+      terminate: () => void log.push("terminate"),
+    };
+    return made;
+  };
+  return { spawn, log };
+}
+
+/** The conflicts of a document, once they are found. */
+async function held(ground: Ground, spawn?: () => RuleWorker): Promise<Conflicts> {
+  const conflicts = new Conflicts(ground, spawn);
+  ground.heard = (listed) => conflicts.heard(listed);
+  await conflicts.listed;
+  return conflicts;
+}
+
+/** Waits until the one conflict is as wanted. */
+function reaches(conflicts: Conflicts, wanted: (conflict: Conflict) => boolean): Promise<Conflict> {
+  return new Promise((resolve) => {
+    const stop = conflicts.subscribe(([first]) => {
+      if (!first || !wanted(first)) return;
+      queueMicrotask(() => stop());
+      resolve(first);
+    });
+  });
+}
+
+test("a pattern holds where each of its parts does", () => {
+  const held: [string, (string | number)[], boolean][] = [
+    ["stock/*/quantity", ["stock", "apples", "quantity"], true],
+    ["stock/*/quantity", ["stock", "apples", "price"], false],
+    ["stock/*/quantity", ["stock", "quantity"], false],
+    ["orders/*/status", ["orders", 3, "status"], true],
+    ["**/title", ["title"], true],
+    ["**/title", ["a", 1, "b", "title"], true],
+    ["**/title", ["title", "a"], false],
+    ["a/**", ["a"], true],
+    ["a/**/b/**", ["a", "x", "b", "y"], true],
+    [Array(40).fill("**").join("/") + "/z", Array(60).fill("a"), false],
+  ];
+  for (const [pattern, path, holds] of held) assert.equal(holdsAt(pattern, path), holds, `${pattern} at ${path.join("/")}`);
+});
+
+test("a policy that can't match anywhere is refused where it is made", () => {
+  for (const pattern of ["", "/stock", "stock//a", "stock/", "sto*ck", "$settled/a", Array(101).fill("a").join("/")]) {
+    assert.throws(() => policy(pattern, max()), (error) => code(error) === "bad-policy", pattern);
+  }
+  assert.throws(() => customRule({ name: "a b", version: 1, module: "https://a.example/" }), (error) => code(error) === "bad-policy");
+  assert.deepEqual(policy("orders/*/status", order("draft", "paid")), { pattern: "orders/*/status", rule: "order", version: 1, options: { values: ["draft", "paid"] } });
+});
+
+test("filters take what is at or below a path, of a kind, in a state, one's own", async () => {
+  const theirs = [candidate("aa", 1), candidate("bb", 2)];
+  const all = [conflict("1", ["stock", "a"]), conflict("2", ["stock", "b"], { candidates: theirs }), conflict("3", ["orders", 0], { kind: "delete-update", state: "settled" })];
+  const conflicts = await held(new Ground(all));
+  const ids = (filter: Parameters<Conflicts["list"]>[0]) => conflicts.list(filter).map(({ id }) => id).join("");
+  assert.equal(ids({}), "123");
+  assert.equal(ids({ path: ["stock"] }), "12");
+  assert.equal(ids({ path: ["stock", "b"], mine: false }), "2");
+  assert.equal(ids({ state: "open", mine: true }), "1");
+  assert.equal(ids({ kind: "delete-update" }), "3");
+  assert.equal(conflicts.open, 2);
+});
+
+test("an answer names a candidate by its change, and is refused for what has changed or gone", async () => {
+  const ground = new Ground([conflict("1", ["a"], { version: 3 })]);
+  const conflicts = await held(ground);
+  await assert.rejects(conflicts.resolve("1", { pick: 0 }, { version: 2 }), (error) => code(error) === "conflict-changed");
+  await assert.rejects(conflicts.resolve("2", { pick: 0 }), (error) => code(error) === "conflict-gone");
+  await assert.rejects(conflicts.resolve("1", { pick: 2 }), (error) => code(error) === "bad-value");
+  assert.equal(ground.answers.length, 0);
+  await conflicts.resolve("1", { pick: 1 }, { note: "counted again" });
+  await conflicts.resolve("1", { value: { a: [1] } });
+  await conflicts.resolve("1", { value: undefined });
+  await conflicts.resolve("1", { keep: "both" });
+  const list = { map: [["a", { list: [1] }]] };
+  assert.deepEqual(ground.answers.map(([, answer]) => answer), [{ pick: "bb".repeat(32) }, { value: list }, { remove: true }, { keep: "both" }]);
+  assert.equal(ground.answers[0]?.[2], "counted again");
+  assert.equal(conflicts.list({ state: "settled" }).length, 1);
+});
+
+test("a subscriber is told once for each list that is another, and not for one that is the same", async () => {
+  const ground = new Ground([conflict("1", ["a"])]);
+  const conflicts = await held(ground);
+  const told: string[] = [];
+  const stop = conflicts.subscribe((list) => void told.push(list.map(({ state }) => state).join()));
+  ground.tell([conflict("1", ["a"])]);
+  await Promise.resolve();
+  await conflicts.resolve("1", { pick: 0 });
+  await Promise.resolve();
+  await conflicts.reopen("1");
+  await Promise.resolve();
+  stop();
+  await conflicts.resolve("1", { pick: 0 });
+  await Promise.resolve();
+  assert.deepEqual(told, ["open", "settled", "open"]);
+});
+
+test("projected answers stand in the value, which is itself not changed", () => {
+  const value = Object.freeze({ stock: Object.freeze({ a: 1, b: Object.freeze([1, 2]) }), other: Object.freeze({}) });
+  const answered = (path: Conflict["path"], answer: unknown, state: Conflict["state"] = "projected") => conflict("1", path, { state, answer });
+  const projected = project(value, [answered(["stock", "b", 1], 5), answered(["stock", "c"], { x: 1 }), answered(["stock", "a"], 9, "settled"), answered(["gone", "d"], 1)]);
+  assert.deepEqual(projected, { stock: { a: 1, b: [1, 5], c: { x: 1 } }, other: {} });
+  assert.equal(projected.other, value.other);
+  assert.deepEqual(project(value, [answered(["stock", "a"], undefined)]), { stock: { b: [1, 2] }, other: {} });
+  assert.deepEqual(value, { stock: { a: 1, b: [1, 2] }, other: {} });
+});
+
+/** What a rule answers for sides written in this order, or why it does not; the same in any order, asked any number of times, and of its answer. */
+async function answer(rule: Rule, base: unknown, ...values: unknown[]): Promise<unknown> {
+  const sides = values.map((value, index) => candidate(`${"abcdef"[index]}0`, value, { at: 1_000 + index, author: `author ${index}` }));
+  const ask = async (candidates: Conflict["candidates"]) => {
+    const conflicts = await held(new Ground([conflict("1", ["a"], { base, candidates })]));
+    conflicts.setPolicies([policy("a", rule)]);
+    const [asked] = conflicts.list();
+    return asked?.state === "projected" ? asked.answer : asked?.fault;
+  };
+  const given = await ask(sides);
+  assert.deepEqual(await ask(sides.toReversed()), given);
+  assert.deepEqual(await ask([...sides.slice(1), ...sides.slice(0, 1)]), given);
+  return given;
+}
+
+test("built-in rules answer the same for candidates in any order, or leave the conflict to people", async () => {
+  const answered: [Rule, unknown, unknown[], unknown][] = [
+    [latest(), 1, [7, 12, 9], 9],
+    [first(), 1, [7, 12, 9], 7],
+    [max(), 1, [7, 12, 9], 12],
+    [min(), 1, [7, 12, 9], 7],
+    [max(), "", ["b", "c", "a"], "c"],
+    [max(), 1, [7, "x"], /max@1 can't answer/],
+    [max(), 1, [undefined, 3], /max@1 can't answer/],
+    [sumDeltas(), 10, [7, 12], 9],
+    [sumDeltas(), 5, [0, 8], 3],
+    [sumDeltas(), undefined, [2, 3], 5],
+    [order("draft", "paid", "shipped"), "draft", ["shipped", "paid"], "shipped"],
+    [order("draft", "paid"), "draft", ["shipped", "paid"], /not in its order/],
+    [union(), [1], [[1, 2], [1, 3]], [1, 2, 3]],
+    [union(), {}, [{ a: 1 }, { b: 2 }], { a: 1, b: 2 }],
+    [concat({ separator: ", " }), "", ["red", "sweet"], "red, sweet"],
+    [text3way(), "red apples from here", ["ripe red apples from here", "red apples from there"], "ripe red apples from there"],
+    [text3way(), "red apples", ["green apples", "yellow apples"], /changed the same words/],
+    [mergeMaps(), { a: 1, b: 1, c: 1 }, [{ a: 2, b: 1, c: 1 }, { a: 1, b: 1, d: 4 }], { a: 2, b: 1, d: 4 }],
+    [mergeMaps(), { a: 1 }, [{ a: 2 }, { a: 3 }], /differ in a/],
+    [prefer({ author: "author 1" }), 1, [7, 12], 12],
+    [prefer({ author: "nobody" }), 1, [7, 12], /none of the sides/],
+    [reject(), 10, [7, 12], 10],
+  ];
+  for (const [rule, base, values, wanted] of answered) {
+    const given = await answer(rule, base, ...values);
+    if (wanted instanceof RegExp) assert.match(String(given), wanted);
+    else assert.deepEqual(given, wanted, `${rule.rule} of ${JSON.stringify(values)}`);
+  }
+});
+
+test("until people decide, the value shows what was there before or what this device wrote, if it is told to", async () => {
+  const conflicts = await held(new Ground([conflict("1", ["a"])]));
+  const shown = (rule: Rule) => {
+    conflicts.setPolicies([policy("a", rule)]);
+    assert.equal(conflicts.open, 1);
+    return conflicts.project({ a: 12 }).a;
+  };
+  assert.deepEqual([human(), human({ show: "winner" }), human({ show: "base" }), human({ show: "mine" })].map(shown), [12, 12, 10, 7]);
+});
+
+test("a rule of the application's own answers in its worker, once for each version of a conflict", async () => {
+  const { spawn, log } = worker((request) => (request.kind === "load" ? { kind: "loaded" } : { kind: "answers", answers: [11, 11] }));
+  const ground = new Ground([conflict("1", ["stock", "apples", "quantity"])]);
+  const conflicts = await held(ground, spawn);
+  conflicts.setPolicies([policy("stock/*/quantity", RULE), policy("**", sumDeltas())]);
+  const projected = await reaches(conflicts, ({ state }) => state === "projected");
+  assert.deepEqual([projected.policy, projected.answer], ["closest@2", 11]);
+  ground.tell(ground.listed);
+  assert.equal(conflicts.list()[0]?.answer, 11);
+  assert.deepEqual(log, ["load", "decide"]);
+  ground.tell([conflict("1", ["stock", "apples", "quantity"], { version: 2 })]);
+  assert.equal(conflicts.list()[0]?.state, "open");
+  await reaches(conflicts, ({ state }) => state === "projected");
+  conflicts.setPolicies([]);
+  assert.equal(conflicts.list()[0]?.state, "open");
+  assert.deepEqual(log, ["load", "decide", "decide", "terminate"]);
+});
+
+test("a rule that throws, answers differently twice, or gives what can't be kept leaves that conflict to people and is reported", async () => {
+  const replies: [RuleReply, RegExp][] = [
+    [{ kind: "threw", reason: "no such key" }, /closest@2 threw: no such key/],
+    [{ kind: "answers", answers: [1, 2] }, /closest@2 answered differently when it was asked twice/],
+    [{ kind: "answers", answers: [undefined, undefined] }, /closest@2 answered what a document can't hold/],
+  ];
+  const said = mock.method(console, "error", () => {});
+  for (const [reply, fault] of replies) {
+    const { spawn } = worker((request) => (request.kind === "load" ? { kind: "loaded" } : reply));
+    const conflicts = await held(new Ground([conflict("1", ["a"])]), spawn);
+    conflicts.setPolicies([policy("a", RULE)]);
+    const failed = await reaches(conflicts, (listed) => listed.fault !== undefined);
+    assert.match(failed.fault as string, fault);
+    assert.deepEqual([failed.state, failed.policy], ["open", "human@1"]);
+    assert.deepEqual(conflicts.faults.map(({ policy, conflict }) => [policy, conflict]), [["closest@2", "1"]]);
+    assert.match(String(said.mock.calls.at(-1)?.arguments[0]), fault);
+  }
+  said.mock.restore();
+});
+
+test("a rule that does not answer in time is stopped, and asked nothing more", async () => {
+  const said = mock.method(console, "error", () => {});
+  const { spawn, log } = worker((request) => (request.kind === "load" ? { kind: "loaded" } : undefined));
+  const conflicts = await held(new Ground([conflict("1", ["a"]), conflict("2", ["b"])]), spawn);
+  conflicts.setPolicies([policy("**", RULE)]);
+  const failed = await reaches(conflicts, ({ fault }) => fault !== undefined);
+  assert.match(failed.fault as string, /did not answer in time/);
+  assert.match(conflicts.list()[1]?.fault as string, /did not answer in time/);
+  assert.deepEqual(log, ["load", "decide", "terminate"]);
+  said.mock.restore();
+});

@@ -1,0 +1,153 @@
+//! Conflicts as plain objects.
+//!
+//! Owns the shape in which the page is given them. What is one is decided in `sync_core::conflict`.
+
+use std::collections::BTreeMap;
+
+use automerge::ObjId;
+use js_sys::{Array, Object};
+use sync_core::conflict::{Candidate, ConflictId, ConflictKind, ConflictState, PathPart, Value};
+use sync_core::id::ChangeHash;
+use sync_core::replica::{Listed, OutboxEntry, OutboxState, ResolveError};
+use sync_core::settlement::{Answer, AnswerError};
+use wasm_bindgen::JsValue;
+
+use crate::error::{EngineError, ErrorCode};
+use crate::js::{self, number, set};
+use crate::value::{self, NewValue};
+
+/// A conflict of the document `name`; `outbox` says why the server refused what it did.
+pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Object {
+    let Listed { conflict, settled, settled_by, answer } = listed;
+    let object = Object::new();
+    set(&object, "id", conflict.id.to_string());
+    set(&object, "version", number(conflict.version));
+    set(&object, "document", name);
+    set(&object, "path", path(&conflict.path));
+    set(&object, "kind", conflict.kind.name());
+    if let Some(base) = &conflict.base {
+        set(&object, "base", show(base));
+    }
+    set(&object, "candidates", conflict.candidates.iter().map(candidate).collect::<Array>());
+    set(&object, "policy", "human@1");
+    let state = match (&settled, conflict.state) {
+        (Some(_), _) => "settled",
+        (_, ConflictState::Superseded) => "superseded",
+        _ => "open",
+    };
+    set(&object, "state", state);
+    if let Some(settled) = settled {
+        set(&object, "answer", answer.as_ref().map_or(JsValue::UNDEFINED, show));
+        let by = Object::new();
+        set(&by, "change", settled_by.map(|change| change.to_string()));
+        set(&by, "policy", settled.policy);
+        if let ObjId::Id(_, actor, _) = &settled.written {
+            set(&by, "actor", actor.to_string());
+        }
+        if let Some(note) = settled.note {
+            set(&by, "note", note);
+        }
+        set(&object, "settledBy", by);
+    }
+    if conflict.kind == ConflictKind::Rejected {
+        let of = |entry: &&OutboxEntry| conflict.candidates.iter().any(|side| side.change == entry.change);
+        if let Some(OutboxState::Rejected { reason, .. }) = outbox.iter().find(of).map(|entry| &entry.state) {
+            set(&object, "reason", reason.as_str());
+        }
+    }
+    object
+}
+
+fn path(path: &[PathPart]) -> Array {
+    let step = |step: &PathPart| match step {
+        PathPart::Key(key) => JsValue::from(key.as_str()),
+        PathPart::Index(index) => number(*index as u64).into(),
+    };
+    path.iter().map(step).collect()
+}
+
+fn candidate(candidate: &Candidate) -> JsValue {
+    let object = Object::new();
+    set(&object, "value", candidate.value.as_ref().map_or(JsValue::UNDEFINED, show));
+    set(&object, "actor", candidate.actor.to_string());
+    if let Some(author) = &candidate.author {
+        set(&object, "author", String::from_utf8_lossy(author).into_owned());
+    }
+    set(&object, "at", candidate.time as f64);
+    set(&object, "change", candidate.change.to_string());
+    set(&object, "mine", candidate.mine);
+    set(&object, "shown", candidate.shown);
+    object.into()
+}
+
+/// A value as it is read of a document, frozen.
+fn show(read: &Value) -> JsValue {
+    match read {
+        Value::Scalar(scalar) => value::show_scalar(scalar),
+        Value::Text(text) => JsValue::from(text.as_str()),
+        Value::List(items) => Object::freeze(&items.iter().map(show).collect::<Array>()).into(),
+        Value::Map(entries) => {
+            let object = Object::new();
+            for (key, entry) in entries {
+                value::define(&object, key, &show(entry));
+            }
+            Object::freeze(&object).into()
+        }
+    }
+}
+
+/// The id of a conflict.
+pub(crate) fn id(hex: &str) -> Result<ConflictId, EngineError> {
+    hex.parse().map_err(|()| EngineError::bad_value("a conflict is named by 32 hexadecimal digits"))
+}
+
+/// An answer: `{pick}`, `{value}`, `{remove}` or `{keep}`.
+pub(crate) fn answer(answer: &JsValue) -> Result<Answer, EngineError> {
+    let bad = || EngineError::bad_value("this is no answer to a conflict");
+    if let Some(change) = js::get(answer, "pick") {
+        let change: ChangeHash = change.as_string().ok_or_else(bad)?.parse().map_err(|_| bad())?;
+        return Ok(Answer::Pick(change));
+    }
+    if let Some(value) = js::get(answer, "value") {
+        return Ok(Answer::Value(Some(NewValue::from_js(&value)?.into())));
+    }
+    match (js::get(answer, "remove"), js::get(answer, "keep")) {
+        (Some(_), _) => Ok(Answer::Value(None)),
+        (None, Some(_)) => Ok(Answer::Both),
+        (None, None) => Err(bad()),
+    }
+}
+
+impl From<NewValue> for Value {
+    fn from(value: NewValue) -> Self {
+        match value {
+            NewValue::Scalar(scalar) => Self::Scalar(scalar),
+            NewValue::Text(text) => Self::Text(text),
+            NewValue::List(items) => Self::List(items.into_iter().map(Self::from).collect()),
+            NewValue::Map(entries) => {
+                let mut map = BTreeMap::new();
+                for (key, value) in entries {
+                    map.insert(key, value.into());
+                }
+                Self::Map(map)
+            }
+        }
+    }
+}
+
+impl From<ResolveError> for EngineError {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Edit(error) => error.into(),
+            ResolveError::Answer(answer) => {
+                let code = match &answer {
+                    AnswerError::Gone(_) => ErrorCode::ConflictGone,
+                    AnswerError::Changed(_) => ErrorCode::ConflictChanged,
+                    _ => ErrorCode::BadValue,
+                };
+                Self { code, message: answer.to_string() }
+            }
+            other => Self::bad_value(other.to_string()),
+        }
+    }
+}
