@@ -53,13 +53,13 @@ export class Note {
     return this.element.querySelector(selector);
   }
 
-  #path({ notes }, key) {
+  #path({ notes = [] }, key) {
     const index = notes.findIndex(({ id }) => id === this.#id);
     return index < 0 ? undefined : ["notes", index, key];
   }
 
   #edit(write) {
-    this.#document.change(({ notes }) => {
+    this.#document.change(({ notes = [] }) => {
       const index = notes.findIndex(({ id }) => id === this.#id);
       if (index >= 0) write(notes[index], notes, index);
     });

@@ -6,7 +6,7 @@ import { icon } from "/shared/icons.js";
 
 import { Marks } from "./marks.js";
 import { Note } from "./note.js";
-import { changes, inWords } from "./words.js";
+import { counted, inWords } from "./words.js";
 
 /** Whoever opens the page writes in one notebook, unless this browser was given another. */
 const DOCUMENT = localStorage.getItem("document") ?? "demo/notebook";
@@ -77,7 +77,11 @@ export class Pane {
       const title = field.value.trim();
       if (!title) return field.focus();
       const note = { id: crypto.randomUUID(), title: new Text(title), body: new Text(), done: false, likes: new Counter(), tasks: [] };
-      this.#document.change((draft) => void draft.notes.push(note));
+      this.#document.change((draft) => {
+        // Gone where the server refused even the empty list.
+        draft.notes ??= [];
+        draft.notes.push(note);
+      });
       field.value = "";
     });
     this.#find(".undo").addEventListener("click", () => this.#document.undo());
@@ -105,7 +109,7 @@ export class Pane {
     const isOthers = patches.length > 0 && status.pending + status.unsaved <= this.#pending;
     const arrived = this.#pending - status.pending;
     this.#pending = status.pending;
-    this.#showNotes(value.notes, isOthers ? patches : []);
+    this.#showNotes(value.notes ?? [], isOthers ? patches : []);
     this.#say(inWords(status));
     this.#showRefused(status.rejected);
     this.#find(".undo").disabled = !this.#document.canUndo;
@@ -144,7 +148,7 @@ export class Pane {
       if (shown.delete(change)) continue;
       const notice = document.querySelector("#refused").content.firstElementChild.cloneNode(true);
       notice.dataset.change = change;
-      notice.querySelector("span").textContent = `The server refused ${changes(1)} (${operations} edits): ${reason}`;
+      notice.querySelector("span").textContent = `Refused, with ${counted(operations, "edit")}: ${reason}. It is kept here until you decide`;
       notice.querySelector(".retry").addEventListener("click", () => this.#document.retry(change));
       notice.querySelector(".discard").addEventListener("click", () => this.#document.discard(change));
       notices.append(notice);

@@ -1,7 +1,11 @@
 /** Where everything is, in words for people: which icon, which look, which sentence. */
 
 export function changes(count) {
-  return `${count} ${count === 1 ? "change" : "changes"}`;
+  return counted(count, "change");
+}
+
+export function counted(count, thing) {
+  return `${count} ${thing}${count === 1 ? "" : "s"}`;
 }
 
 /** `look` is one of `server`, `device`, `waiting` and `trouble`. */

@@ -23,6 +23,8 @@ export class Demo {
   chromium!: Chromium;
   server!: SyncServer;
   origin!: string;
+  /** What nothing in a page has caught. */
+  readonly #errors: string[] = [];
   #site: ChildProcess | undefined;
 
   async start(): Promise<void> {
@@ -39,6 +41,7 @@ export class Demo {
     await this.chromium?.remove();
     await this.server?.remove();
     await this.stopServing();
+    assert.deepEqual(this.#errors, []);
   }
 
   /** Serves the pages; as another version of them if one is named. */
@@ -63,9 +66,7 @@ export class Demo {
     if (first) await context.addInitScript(first);
     const page = await context.newPage();
     page.setDefaultTimeout(20_000);
-    page.on("pageerror", (error) => {
-      throw error;
-    });
+    page.on("pageerror", (error) => this.#errors.push(error.stack ?? error.message));
     await page.setViewportSize(SIZES.wide);
     await page.goto(this.origin + path);
     return page;
