@@ -108,7 +108,7 @@ fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) ->
     special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
 }
 
-fn show_scalar(scalar: &ScalarValue) -> JsValue {
+pub(crate) fn show_scalar(scalar: &ScalarValue) -> JsValue {
     match scalar {
         ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. } => js::bytes(bytes),
         ScalarValue::Str(text) => JsValue::from(text.as_str()),
