@@ -132,11 +132,19 @@ pub enum Planted {
     CounterUnlisted,
     /// The replica lists no marks that others have covered.
     MarkUnlisted,
+    /// A tab's store takes what a leader writes after another has taken over.
+    FenceIgnored,
+    /// A tab that follows says that its edits are saved before its store has committed them.
+    FollowerSavedEarly,
+    /// All tabs write under the actor of the first.
+    TabsShareActor,
+    /// A tab tells others of changes that are not in the store.
+    UnstoredToldToTabs,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 50] = [
+    pub const ALL: [(Planted, &'static str); 54] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -187,5 +195,9 @@ impl Planted {
         (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),
         (Planted::CounterUnlisted, "counter-unlisted"),
         (Planted::MarkUnlisted, "mark-unlisted"),
+        (Planted::FenceIgnored, "fence-ignored"),
+        (Planted::FollowerSavedEarly, "follower-saved-early"),
+        (Planted::TabsShareActor, "tabs-share-actor"),
+        (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
     ];
 }

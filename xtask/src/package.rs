@@ -239,9 +239,3 @@ fn gzipped(file: &Path) -> io::Result<usize> {
 fn failed(path: &Path, error: &io::Error) -> Failure {
     Failure::new(format!("{}: {error}", path.display()))
 }
-
-#[test]
-fn comments_on_what_the_glue_exports_are_left_out() {
-    let glue = "/** one */\nlet a = '/**';\n    /**\n     * two\n     */\n    b();\n// three\n";
-    assert_eq!(without_docs(glue), "let a = '/**';\n    b();\n// three\n");
-}
