@@ -215,6 +215,12 @@ pub fn plan(
 
 /// What makes a value stand at the place.
 fn held(conflict: &Conflict, value: Option<Value>) -> Result<Effect, AnswerError> {
+    if conflict.kind == ConflictKind::Mark {
+        // Its place is a character, which is not to be replaced.
+        return Err(AnswerError::Unfit(
+            "a format is changed by formatting again; then the answer is the one that shows",
+        ));
+    }
     let is_gone = conflict.candidates.iter().any(|side| side.shown && side.value.is_none());
     Ok(match (conflict.kind, value, conflict.path.last()) {
         (ConflictKind::CounterOverwrite, Some(value), _) => {
@@ -457,6 +463,35 @@ fn fill(tx: &mut Transaction<'_>, object: &ObjId, value: &Value) -> Result<(), A
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
+        let side = |change: u8, shown: bool| crate::conflict::Candidate {
+            value: Some(Value::Scalar(true.into())),
+            actor: crate::id::ActorId::from([change]),
+            author: None,
+            time: 0,
+            change: ChangeHash([change; 32]),
+            shown,
+            mine: false,
+            object: None,
+        };
+        let conflict = Conflict {
+            id: ConflictId([0; 16]),
+            version: 2,
+            path: vec![PathPart::Key("text".into()), PathPart::Index(3)],
+            kind: ConflictKind::Mark,
+            base: None,
+            candidates: vec![side(1, true), side(2, false)],
+            state: ConflictState::Open,
+        };
+        let answered = |answer: Answer| plan(&conflict, 2, &answer, None, &[]).is_ok();
+        assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
+        assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
+        assert!(!answered(Answer::Value(None)));
+        assert!(!answered(Answer::Both));
+        assert!(plan(&conflict, 1, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+    }
 
     #[test]
     fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
