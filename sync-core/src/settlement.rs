@@ -215,6 +215,12 @@ pub fn plan(
 
 /// What makes a value stand at the place.
 fn held(conflict: &Conflict, value: Option<Value>) -> Result<Effect, AnswerError> {
+    if conflict.kind == ConflictKind::Mark {
+        // Its place is a character, which is not to be replaced.
+        return Err(AnswerError::Unfit(
+            "a format is changed by formatting again; then the answer is the one that shows",
+        ));
+    }
     let is_gone = conflict.candidates.iter().any(|side| side.shown && side.value.is_none());
     Ok(match (conflict.kind, value, conflict.path.last()) {
         (ConflictKind::CounterOverwrite, Some(value), _) => {
@@ -455,26 +461,4 @@ fn fill(tx: &mut Transaction<'_>, object: &ObjId, value: &Value) -> Result<(), A
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
-        let entry = Entry {
-            version: 3,
-            policy: "human@1".into(),
-            note: Some("counted again\nby hand".into()),
-            is_reopened: false,
-            counted: -2,
-            answer: "both".into(),
-        };
-        assert_eq!(entry.encode(), "1 3 settled -2 both human@1\ncounted again\nby hand");
-        let reopened = Entry { note: None, is_reopened: true, ..entry.clone() };
-        for entry in [entry, reopened] {
-            assert_eq!(Entry::decode(&entry.encode()), Some(entry));
-        }
-        for bad in ["", "1", "2 3 settled 0 both human@1", "1 x settled 0 both human@1", "1 3 settled 0 both"] {
-            assert_eq!(Entry::decode(bad), None, "{bad}");
-        }
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use automerge::{AutoSerde, Automerge, TextEncoding};
 use bytes::Bytes;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
+use sync_core::settlement;
 use sync_core::storage::{DocumentRecord, StoreError};
 use tokio::sync::oneshot;
 
@@ -206,9 +207,18 @@ fn apply_unguarded(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes,
     let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
     document.apply_changes(changes).map_err(|e| e.to_string())?;
     match form {
-        Form::Json => serde_json::to_vec(&AutoSerde::from(&document)).map(Bytes::from).map_err(|e| e.to_string()),
+        Form::Json => json(&document).map_err(|e| e.to_string()),
         Form::Automerge => Ok(document.save().into()),
     }
+}
+
+/// The value without what no value shows.
+fn json(document: &Automerge) -> Result<Bytes, serde_json::Error> {
+    let mut value = serde_json::to_value(AutoSerde::from(document))?;
+    if let Some(root) = value.as_object_mut() {
+        root.remove(settlement::ROOT_KEY);
+    }
+    serde_json::to_vec(&value).map(Bytes::from)
 }
 
 /// Finished values, least recently made first out, and the documents that failed.

@@ -51,8 +51,6 @@ export class Driver {
   #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
   #waiting: (() => void)[] = [];
   #leads = false;
-  /** The last that this tab has asked for the lead. */
-  #standing: object | undefined;
   #end: "closed" | "engine-failed" | undefined;
 
   /** `tabs`: who else may be on the store; nobody if not given. */
@@ -161,23 +159,20 @@ export class Driver {
     if (!this.#end) this.turn((engine) => engine.leaveTabs());
   }
 
-  /** Waits until this tab is to lead, or makes it so with `steal`. Whoever led before has no lock any more, and with the new epoch cannot write. */
-  #stand(steal = false): void {
-    const standing = (this.#standing = {});
+  /** Waits until this tab is to lead. Whoever led before has no lock any more, and with the new epoch cannot write. */
+  #stand(): void {
     const lost = () => {
       this.#deposed();
       this.#stand();
     };
-    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead(standing))), lost, steal);
+    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead())), lost);
   }
 
-  async #lead(standing: object): Promise<void> {
-    while (!this.#end && this.#standing === standing) {
+  async #lead(): Promise<void> {
+    while (!this.#end) {
       try {
         const epoch = await this.#store.lead?.();
         if (this.#end || epoch === undefined) return;
-        // The lock was taken away meanwhile.
-        if (this.#standing !== standing) return this.#store.follow?.();
         this.#leads = true;
         this.turn((engine, now) => engine.handleLead(now, epoch));
         this.#tell({ kind: "connection" });
@@ -260,9 +255,6 @@ export class Driver {
       case "tell":
         this.#tabs?.say(output.to, output.message);
         return;
-      case "take-over":
-        this.#stand(true);
-        return;
       case "event":
         this.#tell(output.event);
         return;
@@ -290,10 +282,7 @@ export class Driver {
       this.#commits.failure = failure?.message;
     }
     if (this.#end) return;
-    if (deposed && this.#leads) {
-      this.#deposed();
-      return this.#stand();
-    }
+    if (deposed && this.#leads) return this.#deposed();
     this.turn((engine, now) => {
       if (task.kind === "commit") engine.handleCommitted(now, task.task, failure);
       else if (failure) engine.handleReadFailed(now, task.task, failure);

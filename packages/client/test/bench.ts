@@ -115,9 +115,6 @@ async function run(): Promise<void> {
     await first.evaluate(() => globalThis.client.close());
     await first.close();
     await warm(context, site.origin, server.url, "paper", "the long text again");
-    const small = await opened(context, site.origin, server.url, "small");
-    await small.evaluate(() => globalThis.client.close().catch(() => undefined));
-    await small.close();
     await typing(chromium, context, site.origin, server.url);
   } finally {
     await chromium.remove();

@@ -6,7 +6,6 @@
 
 mod links;
 pub mod messages;
-mod watch;
 
 use std::collections::BTreeSet;
 
@@ -17,8 +16,6 @@ use crate::link::{self, Link};
 use crate::protocol::Hash;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
-pub use watch::{ASK_AFTER, ASKS_MAX};
-
 use messages::{Again, Empty, Lead, Leave, LinkFrame, Settle, Standing, Switch, TabMessage};
 
 /// Most tabs that a leader keeps in mind. What further ones have written reaches it through the store when they are closed.
@@ -53,8 +50,6 @@ pub(super) struct Tabs {
     leader: Option<(TabId, u64)>,
     /// Whether the leader's connection stands; in the leader, what the others were told of it.
     online: bool,
-    /// In a follower: whether the leader is still heard of.
-    watch: watch::Watch,
 }
 
 /// What a tab knows of one document in the others.
@@ -82,7 +77,7 @@ pub(super) struct DocTabs {
 impl Tabs {
     pub(super) fn new(tab: Option<TabId>) -> Self {
         let role = if tab.is_some() { Role::Follows } else { Role::Alone };
-        Self { role, others: FewSet::new(), leader: None, online: false, watch: watch::Watch::default() }
+        Self { role, others: FewSet::new(), leader: None, online: false }
     }
 
     pub(super) fn follows(&self) -> bool {
@@ -101,7 +96,6 @@ impl Replica {
         self.tabs.leader = None;
         self.tabs.others.clear();
         self.tabs.online = false;
-        self.tabs.watch.ends();
         self.read_all_again();
         self.tell_all(&TabMessage::Lead(self.lead_message(epoch)));
         self.connect_soon(now);
@@ -119,7 +113,7 @@ impl Replica {
         self.keep_own_saves();
         self.read_all_again();
         self.all_documents_status();
-        self.greet(now);
+        self.tell_all(&TabMessage::Hello(Empty {}));
     }
 
     /// Whoever led before has written last: what was read before does not count.
@@ -134,9 +128,8 @@ impl Replica {
     }
 
     /// Says that this tab has come, once it knows who it is.
-    pub(super) fn greet(&mut self, now: Instant) {
+    pub(super) fn greet(&mut self) {
         if self.tabs.follows() {
-            self.tabs.watch.heard(now);
             self.tell_all(&TabMessage::Hello(Empty {}));
         }
     }
@@ -170,7 +163,6 @@ impl Replica {
     pub(super) fn told(&mut self, now: Instant, from: TabId, bytes: &[u8]) {
         // A tab of another version says it anew once it is this version's.
         let Ok(messages) = TabMessage::decode_all(bytes) else { return };
-        self.heard_tab(now, from);
         for message in messages {
             match &self.tabs.role {
                 Role::Alone => return,
@@ -203,7 +195,6 @@ impl Replica {
                 let _ = if retry { self.retry(now, id, change.0) } else { self.discard(now, id, change.0) };
             }
             TabMessage::Switch(Switch { on }) => self.switch(now, on),
-            TabMessage::Ask(ask) => self.asked(epoch, from, &ask),
             _ => {}
         }
     }
@@ -239,7 +230,6 @@ impl Replica {
 
     fn follow(&mut self, now: Instant, leader: TabId, lead: &Lead) {
         self.tabs.leader = Some((leader, lead.epoch));
-        self.tabs.watch.heard(now);
         self.tabs.online = lead.online;
         self.connection.wanted = lead.wanted;
         let all: Vec<_> = self.documents.keys().copied().collect();

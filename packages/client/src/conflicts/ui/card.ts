@@ -113,7 +113,8 @@ export class Card {
       if (side.at !== undefined) who.append(make("time", { datetime: new Date(side.at).toISOString(), title: new Date(side.at).toLocaleString() }, timeWords(side.at, now)));
       const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, "Removed it") : show(side.value, base)));
       if (side.shown) item.append(make("span", { class: "shown" }, "shows now"));
-      if (kind !== "rejected" && state !== "superseded") {
+      // A format is changed by formatting again.
+      if (kind !== "rejected" && state !== "superseded" && (kind !== "mark" || side.shown)) {
         const key = index < KEYS_MAX ? String(index + 1) : undefined;
         const words = isRemoval(side) ? "Let it go" : "Keep this";
         item.append(this.#button(words, key, `${words}: ${name}`, () => this.#answer({ pick: index }), "pick"));
