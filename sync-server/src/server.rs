@@ -119,13 +119,8 @@ impl Server {
         let (store, mut threads) = StoreThreads::start(store, reader, health.clone()).map_err(StartError::Threads)?;
         let (materialiser, more) = Materialiser::start(readers, &*bus).map_err(StartError::Threads)?;
         threads.extend(more);
-        let shared = Shared {
-            config: room::Config::new(store_id),
-            idle: config.room_idle(),
-            clock,
-            store: store.clone(),
-            backplane: bus.clone(),
-        };
+        let (room, idle) = (room::Config::new(store_id), config.room_idle());
+        let shared = Shared { config: room, idle, clock, store: store.clone(), backplane: bus.clone() };
         let (rooms, workers) = Rooms::start(config.workers(), shared, &workers_stop);
         let compacting = config.compaction().map(|options| {
             let (store, rooms, stop, maker) = (store.clone(), rooms.clone(), workers_stop, Maker::of(config));
