@@ -4,6 +4,7 @@ export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiag
 export { Conflicts } from "./conflicts/list.js";
 export {
   concat, customRule, first, human, latest, max, mergeMaps, min, order, type Policy, policy, prefer, reject, type Rule, sumDeltas, text3way, union,
+  type RuleOptions,
 } from "./conflicts/policy.js";
 export type { RuleFault, RuleInput } from "./conflicts/rules.js";
 export type { Answer, AnswerOptions, Candidate, Conflict, ConflictFilter, ConflictKind, ConflictState, Settlement } from "./conflicts/types.js";
