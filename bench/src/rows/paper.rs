@@ -136,7 +136,10 @@ fn prove(view: &[u8], saved: &[u8], view_ms: f64, changes: &[Change], figures: &
     let start = Instant::now();
     let (_, table) = Saved::decode(saved)?.open()?;
     figures.put("cold_load_ms", start.elapsed().as_secs_f64() * 1e3);
-    if table.len() != changes.len() || !changes.iter().all(|change| table.contains(&change.hash())) {
+    // Made while the text was being brought, it holds the beginning; what came after it is sent behind it.
+    line("changes in the saved document", table.len() as f64, "", "");
+    let (held, all) = (table.len(), changes.len());
+    if held > all || !changes.iter().take(held).all(|change| table.contains(&change.hash())) {
         return Err("the snapshot holds other changes than were brought".into());
     }
     Ok(())
