@@ -150,8 +150,7 @@ impl Local {
         let index = self.index.to_bytes();
         for (of, bytes) in [(PieceOf::Saved, saved.encode()), (PieceOf::Index, index)] {
             for piece in bytes.chunks(PIECE_BYTES) {
-                let key = rows::numbered(&self.name, self.next_chunk);
-                self.next_chunk += 1;
+                let key = self.chunk_key();
                 delta.writes.push(rows::put_piece(key, of, piece));
             }
         }

@@ -22,6 +22,9 @@ use crate::validator::{self, Refusal};
 /// Chunk rows of a document, beyond the full ones, before they are written together when it is opened.
 pub(super) const CHUNKS_MAX: usize = 64;
 
+/// Above the number of any chunk that a device comes to write.
+const CHUNK_NUMBER_MAX: u64 = 1 << 53;
+
 /// A change that is not known to be in the log.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
@@ -92,7 +95,7 @@ pub(super) struct Local {
     /// Acknowledged ranges beyond the cursor, in log order.
     pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
     pub(super) highest: Option<Acked>,
-    pub(super) next_chunk: u64,
+    next_chunk: u64,
     /// What is received waits until it is asked for.
     pub(super) holds: bool,
     pub(super) planted: Planting,
@@ -173,7 +176,7 @@ impl Local {
             if !found.add(row)? {
                 packs.push(row.clone());
             }
-            self.next_chunk = rows::number(&row.0).map_or(self.next_chunk, |n| n + 1);
+            self.count_chunk(&row.0)?;
         }
         if let Some(History { document, table, index }) = found.open()? {
             (self.acked, self.all, self.index, self.document) = (table.clone(), table, index, document);
@@ -192,6 +195,23 @@ impl Local {
         }
         self.document.apply(changes.clone()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
         self.gather(&packs, &changes).map_err(|e| StoreError::Corrupt(e.to_string()))
+    }
+
+    /// Sees to it that the chunks to come stand behind the one of this key.
+    fn count_chunk(&mut self, key: &[u8]) -> Result<(), StoreError> {
+        match rows::number(key) {
+            Some(number) if number < CHUNK_NUMBER_MAX => self.next_chunk = number + 1,
+            Some(number) => return Err(StoreError::Corrupt(format!("no device has written chunk {number}"))),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// The key of a new chunk.
+    pub(super) fn chunk_key(&mut self) -> Vec<u8> {
+        let number = self.next_chunk;
+        self.next_chunk += 1;
+        rows::numbered(&self.name, number)
     }
 
     /// Takes over from another copy of the same document what is not its history.
@@ -376,8 +396,6 @@ impl Local {
             return Ok(None);
         }
         let bytes = pack::encode(changes, 0, &self.acked).map_err(|e| LocalError::Damaged(e.to_string()))?;
-        let number = self.next_chunk;
-        self.next_chunk += 1;
-        Ok(Some(rows::put(Table::Chunk, rows::numbered(&self.name, number), &Blob(bytes))))
+        Ok(Some(rows::put(Table::Chunk, self.chunk_key(), &Blob(bytes))))
     }
 }

@@ -148,10 +148,15 @@ impl Local {
         Ok((delta, fits))
     }
 
-    /// Takes what a log is known to have out of the outbox. The store is left to the tab that leads.
+    /// Takes what a log is known to have out of the outbox. The store is left to the tab that leads. Of an actor whose last change in the log is
+    /// not held, or is another one here, nothing is taken: after its store went back it may have written others under the same numbers.
     pub(super) fn take_acked(&mut self, log: &VectorClock) {
-        let acked = &mut self.acked;
-        self.outbox.retain(|p| log.seq(p.change.actor()) < p.change.seq() || acked.insert(&p.change).is_err());
+        let (all, acked) = (&self.all, &mut self.acked);
+        let has = |change: &Change| {
+            let entry = log.entry(change.actor()).filter(|entry| entry.seq >= change.seq());
+            entry.is_some_and(|entry| all.hash(change.actor(), entry.seq).is_some_and(|hash| entry.hash == hash.into()))
+        };
+        self.outbox.retain(|p| !has(&p.change) || acked.insert(&p.change).is_err());
     }
 
     /// All held changes above these seqs of their actors, in causal order, but for some and what stands on them.
