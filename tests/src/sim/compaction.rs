@@ -74,6 +74,10 @@ impl Source for Breaking<'_> {
         self.disk.load(self.document, after, bytes_max)
     }
 
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        compact::position(self.disk.pieces(self.document, 0, 0))
+    }
+
     fn write(&mut self, step: storage::Compaction) -> Result<(), StoreError> {
         let Some(left) = self.steps_left.checked_sub(1) else { return Err(StoreError::Io("stopped".into())) };
         self.steps_left = left;
