@@ -110,7 +110,7 @@ impl Peer {
         let (name, what) = (self.name(), self.what());
         match row {
             Row::Idle | Row::Fanout | Row::Burst | Row::Writes | Row::Paper => println!("\n  {name}: {what}"),
-            Row::Growth | Row::Documents | Row::Restart => return Ok(()),
+            Row::Growth | Row::Documents | Row::Restart | Row::Conflicts => return Ok(()),
         }
         match row {
             Row::Idle => rows::idle(self, bench, figures).await,
