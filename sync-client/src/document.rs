@@ -65,8 +65,12 @@ impl Document {
         Ok(Self { inner: Arc::new(Inner { id, name, progress, _handle: handle, hold }) })
     }
 
-    fn driver(&self) -> &Arc<Driver> {
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
         &self.inner.hold.driver
+    }
+
+    pub(crate) fn id(&self) -> DocumentId {
+        self.inner.id
     }
 
     /// The document's name.

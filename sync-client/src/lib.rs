@@ -30,6 +30,7 @@ mod document;
 mod driver;
 mod error;
 mod event;
+mod rules;
 mod status;
 pub mod store;
 
@@ -39,6 +40,7 @@ pub use config::ClientConfig;
 pub use document::Document;
 pub use error::{ChangeError, CloseError, Closed, DocumentError, NotReady, OpenError};
 pub use event::{ClientEvent, ClientSubscription, DocumentEvent, Subscription};
+pub use rules::Ruled;
 pub use status::Status;
 pub use store::SqliteStore;
 pub use sync_core::conflict;
@@ -46,6 +48,7 @@ pub use sync_core::document::InitValue;
 pub use sync_core::id::{ActorId, ChangeHash, NameError, SessionId};
 pub use sync_core::protocol::RejectCode;
 pub use sync_core::replica::{ChangeId, EditError, OutboxEntry, OutboxState, State};
+pub use sync_core::resolver;
 pub use sync_core::storage::StoreError;
 
 /// The README's example, compiled.

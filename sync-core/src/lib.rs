@@ -23,6 +23,7 @@ pub mod protocol;
 pub mod reading;
 pub mod reissue;
 pub mod replica;
+pub mod resolver;
 pub mod rng;
 pub mod room;
 pub mod saved;

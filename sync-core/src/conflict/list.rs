@@ -134,7 +134,19 @@ impl Lister<'_> {
                 return Some(read::read(self.reader.document, value, id, None));
             }
         }
-        self.reader.said(op)
+        self.then(id, op).or_else(|| self.reader.said(op))
+    }
+
+    fn then(&self, slot: SlotId, op: OpId) -> Option<Value> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        self.reader.then(&object, &slot.1, self.key(slot), op)
+    }
+
+    fn key(&self, slot: SlotId) -> Option<&str> {
+        match slot.1 {
+            At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
+            At::Element(_) => None,
+        }
     }
 
     fn counted(&self, counter: OpId) -> Value {
@@ -311,11 +323,7 @@ impl Lister<'_> {
 
     fn base(&self, slot: SlotId, places: &[Place]) -> Option<Value> {
         let (object, _) = self.reader.object(self.maker(slot.0))?;
-        let key = match slot.1 {
-            At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
-            At::Element(_) => None,
-        };
-        self.reader.before(&object, &slot.1, key, &self.meet(places))
+        self.reader.before(&object, &slot.1, self.key(slot), &self.meet(places))
     }
 
     fn maker(&self, object: u32) -> Option<OpId> {

@@ -5,6 +5,7 @@ mod closures;
 mod conflicts;
 mod killed;
 mod process;
+mod rules;
 mod server;
 mod storage;
 mod tls;
