@@ -4,12 +4,13 @@
 
 use automerge::ObjId;
 
+use super::allowed::Writer;
 use super::local::Local;
 use super::{ChangeId, DocumentId, EditError, Replica};
 use crate::conflict::{Conflict, ConflictId, ConflictState, Value};
 use crate::document::InitValue;
 use crate::id::ChangeHash;
-use crate::settlement::{self, Answer, AnswerError, Settled, Standing};
+use crate::settlement::{self, Answer, AnswerError, Seen, Settled, Standing};
 use crate::table::Place;
 use crate::time::{Instant, WallTime};
 
@@ -40,7 +41,7 @@ impl Listed {
 }
 
 /// Why a conflict was not answered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// The answer does not fit.
@@ -73,22 +74,22 @@ impl Replica {
         Some(listed)
     }
 
-    /// Answers a conflict of which `version` was looked at, for everybody.
+    /// Answers a conflict of which `seen` was looked at, for everybody.
     pub fn resolve(
         &mut self,
         now: Instant,
         wall: WallTime,
         id: DocumentId,
-        (conflict, version): (ConflictId, u64),
+        seen: &Seen,
         answer: &Answer,
         note: Option<String>,
     ) -> Result<ChangeId, ResolveError> {
         let conflicts = self.conflicts(id).ok_or(EditError::NotReady)?;
-        let found = conflicts.iter().find(|known| known.id == conflict).ok_or(AnswerError::Gone(conflict))?;
-        let plan = settlement::plan(found, version, answer, note, &conflicts)?;
+        let found = conflicts.iter().find(|known| known.id == seen.id).ok_or(AnswerError::Gone(seen.id))?;
+        let plan = settlement::plan(found, seen, answer, note, &conflicts)?;
         // The same change on every device, so that two who answer offline write into one map.
-        self.init(now, id, settlement::ROOT_KEY, InitValue::Map)?;
-        Ok(self.change(now, wall, id, |tx| plan.write(tx))?.1)
+        self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
+        Ok(self.change_as(Writer::Engine, now, wall, id, |tx| plan.write(tx))?.1)
     }
 
     /// Takes an answer back: the conflict is open again. What the answer wrote stays until there is another.
@@ -99,7 +100,8 @@ impl Replica {
         id: DocumentId,
         conflict: ConflictId,
     ) -> Result<ChangeId, ResolveError> {
-        let (is_reopened, change) = self.change(now, wall, id, |tx| settlement::reopen(tx, &conflict))?;
+        let (is_reopened, change) =
+            self.change_as(Writer::Engine, now, wall, id, |tx| settlement::reopen(tx, &conflict))?;
         if is_reopened { Ok(change) } else { Err(AnswerError::Gone(conflict).into()) }
     }
 }
