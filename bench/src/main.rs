@@ -122,10 +122,11 @@ async fn run(cli: Cli) -> Result<(), Error> {
             }
         }
         println!("  ({} s since the start)", start.elapsed().as_secs());
+        // After each row: a run that is cut short keeps what it has.
+        if let Some(path) = &cli.json {
+            std::fs::write(path, format!("{}\n", serde_json::to_string_pretty(&report.json())?))?;
+        }
     }
     println!("\n{}", report.table());
-    if let Some(path) = cli.json {
-        std::fs::write(&path, format!("{}\n", serde_json::to_string_pretty(&report.json())?))?;
-    }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ").into()) }
 }

@@ -32,6 +32,9 @@ const PROBE: &str = "probe";
 /// How long a server has for its first answer before it is asked again.
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
 
+/// How long a row on one peer may take before it is given up, so that a peer which hangs costs no more than its own figures.
+const ROW_WITHIN: Duration = Duration::from_secs(300);
+
 /// A peer by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Peer {
@@ -112,13 +115,17 @@ impl Peer {
             Row::Idle | Row::Fanout | Row::Burst | Row::Writes | Row::Paper => println!("\n  {name}: {what}"),
             Row::Growth | Row::Documents | Row::Restart => return Ok(()),
         }
-        match row {
-            Row::Idle => rows::idle(self, bench, figures).await,
-            Row::Fanout => rows::fanout(self, bench, figures).await,
-            Row::Burst => rows::burst(self, bench, figures).await,
-            Row::Writes => rows::writes(self, bench, figures).await,
-            _ => paper::run(self, bench, figures).await,
-        }
+        let taken = async {
+            match row {
+                Row::Idle => rows::idle(self, bench, figures).await,
+                Row::Fanout => rows::fanout(self, bench, figures).await,
+                Row::Burst => rows::burst(self, bench, figures).await,
+                Row::Writes => rows::writes(self, bench, figures).await,
+                _ => paper::run(self, bench, figures).await,
+            }
+        };
+        let given_up = |_| Err(format!("it was given up after {} s", ROW_WITHIN.as_secs()).into());
+        tokio::time::timeout(ROW_WITHIN, taken).await.unwrap_or_else(given_up)
     }
 }
 

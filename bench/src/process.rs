@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::figures::Error;
+use crate::wire::PATIENCE;
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -95,7 +96,13 @@ impl Process {
     /// Ends it politely and waits.
     pub(crate) fn stop(mut self) -> Result<(), Error> {
         Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
-        self.child.wait()?;
+        let begun = Instant::now();
+        while self.child.try_wait()?.is_none() {
+            if begun.elapsed() > PATIENCE {
+                return Err("it does not end when it is told to".into());
+            }
+            std::thread::sleep(POLL);
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use crate::pack::{self, Outside, PackContext};
 use crate::planted::{Planted, Planting};
 use crate::reading::{ReadError, Reading};
 use crate::snapshot;
-use crate::storage::{Compaction, Loaded, Store, StoreError, StoredPack, StoredSnapshot};
+use crate::storage::{Compaction, Loaded, Pieces, Store, StoreError, StoredPack, StoredSnapshot};
 use crate::table::ChangeTable;
 
 /// How a log is compacted.
@@ -58,6 +58,8 @@ pub trait Source {
     fn open(&mut self, bytes_max: usize) -> Result<Loaded, StoreError>;
     /// As [`crate::storage::Store::load`].
     fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError>;
+    /// Where the snapshot for newcomers stands, if there is one: a pack ends there, so that what follows is sent as it is stored.
+    fn handed_out(&mut self) -> Option<LogSeq>;
     /// As [`crate::storage::Store::compact`].
     fn write(&mut self, step: Compaction) -> Result<(), StoreError>;
 }
@@ -80,9 +82,18 @@ impl<S: Store + ?Sized> Source for Alone<'_, S> {
         self.store.load(self.document, after, bytes_max)
     }
 
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        position(self.store.pieces(self.document, 0, 0))
+    }
+
     fn write(&mut self, step: Compaction) -> Result<(), StoreError> {
         self.store.compact(&step)
     }
+}
+
+/// Where the snapshot stands of which these are pieces. One that can't be read is as good as none.
+pub fn position(pieces: Result<Pieces, StoreError>) -> Option<LogSeq> {
+    Some(pieces.ok()?.at?.seq)
 }
 
 /// What was done.
@@ -121,6 +132,7 @@ pub fn compact(
         return Ok(None);
     }
     let mut work = Work::new(document, options, reading, record.head);
+    work.handed_out = source.handed_out();
     let straddles = loaded.packs.first().is_some_and(|pack| pack.first <= work.reading.log.head());
     work.refill(source, straddles)?;
     while work.reading.log.head() < record.head {
@@ -145,6 +157,8 @@ struct Work<'a> {
     /// Where the snapshot goes; where the old one stands if there is no new one.
     cut: LogSeq,
     end: LogSeq,
+    /// Where the snapshot for newcomers stands.
+    handed_out: Option<LogSeq>,
     /// Packs up to `cut`.
     segments: Vec<Segment>,
     /// Changes before the old snapshot that are packed again, and what those need.
@@ -167,6 +181,7 @@ impl<'a> Work<'a> {
             options,
             cut,
             end,
+            handed_out: None,
             segments,
             outside: Outside::default(),
             pending: Vec::new(),
@@ -180,8 +195,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.pending.len() >= self.options.segment_changes_max || self.pending_bytes >= self.options.segment_bytes_max
+    /// Whether what is pending is a whole pack.
+    fn is_at_end(&self) -> bool {
+        let head = self.reading.log.head();
+        self.pending.len() >= self.options.segment_changes_max
+            || self.pending_bytes >= self.options.segment_bytes_max
+            || head == self.cut
+            || Some(head) == self.handed_out
     }
 
     /// Takes the last pack before the snapshot up again if there is room in it, or if a compaction that was cut short has filled it beyond.
@@ -189,7 +209,7 @@ impl<'a> Work<'a> {
         let Some(last) = self.segments.last().cloned() else { return Ok(()) };
         let full = last.count as usize >= self.options.segment_changes_max
             || last.raw_bytes >= self.options.segment_bytes_max as u64;
-        if !straddles && (full || self.cut <= last.last()) {
+        if !straddles && (full || self.cut <= last.last() || self.handed_out == Some(last.last())) {
             return Ok(());
         }
         let loaded = source.load(LogSeq(last.first.0 - 1), 0)?;
@@ -206,7 +226,8 @@ impl<'a> Work<'a> {
         }
         self.report.packs_before += 1;
         self.segments.pop();
-        Ok(())
+        // It was whole as it was.
+        if self.handed_out == Some(last.last()) { self.pack_up() } else { Ok(()) }
     }
 
     fn take(&mut self, stored: &StoredPack, source: &mut impl Source) -> Result<(), StoreError> {
@@ -226,7 +247,7 @@ impl<'a> Work<'a> {
             }
             self.pending_bytes += change.bytes().len();
             self.pending.push(change);
-            if self.is_full() || self.reading.log.head() == self.cut {
+            if self.is_at_end() {
                 self.pack_up()?;
             }
         }

@@ -16,6 +16,9 @@ use crate::storage::{DocumentSnapshot, StoreError};
 use crate::table::ChangeTable;
 use crate::view::View;
 
+/// A document at rest gets another snapshot once it has grown by this part.
+const REST_PART: u64 = 32;
+
 /// How snapshots for newcomers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -64,11 +67,12 @@ impl From<DocumentError> for MakeError {
     }
 }
 
-/// Whether a document whose log ends at `head` is due for a snapshot, having one at `kept`: once it has grown by half, so that what all of
-/// its snapshots cost together grows with its length.
-pub fn is_due(head: LogSeq, kept: Option<LogSeq>, options: &Options) -> bool {
+/// Whether a document whose log ends at `head` is due for a snapshot, having one at `kept`. While it is written: once it has grown by half, so
+/// that what all of its snapshots cost together grows with its length. At rest: once what follows the snapshot costs a newcomer something.
+pub fn is_due(head: LogSeq, kept: Option<LogSeq>, rests: bool, options: &Options) -> bool {
     let kept = kept.map_or(0, |seq| seq.0);
-    head.0 >= options.changes_min && head.0.saturating_sub(kept) >= options.changes_min.max(kept / 2)
+    let growth = if rests { kept / REST_PART } else { kept / 2 };
+    head.0 >= options.changes_min && head.0.saturating_sub(kept) >= options.changes_min.max(growth)
 }
 
 /// Makes a snapshot at the end of a document's log. `None` if there is no such document, or it has too few changes.

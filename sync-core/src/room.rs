@@ -1,7 +1,7 @@
 //! The server's machine of one document: its log's head, who is subscribed, and what is on its way to the store.
 //!
 //! Owns order and durability: nothing is acknowledged or shown before the store has it. Owns no socket and no file. A driver
-//! feeds inputs and **drains `poll_output` after every call that takes `now`**.
+//! feeds inputs and **drains `poll_output` after every call that takes `now`**, or after several pushes, which then are stored as one.
 
 mod deliver;
 mod load;
@@ -128,7 +128,7 @@ impl Request {
 /// What a room has for a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ToSession {
-    /// One encoded server message. Shared between sessions where it is the same for all.
+    /// One encoded server message, or several acknowledgements. Shared between sessions where it is the same for all.
     pub message: Bytes,
     /// How the session goes on.
     pub then: Then,
@@ -277,8 +277,11 @@ impl Room {
         self.presence.next_expiry()
     }
 
-    /// The next thing to do.
+    /// The next thing to do. What was pushed since the last draining goes to the store as one.
     pub fn poll_output(&mut self) -> Option<Output> {
+        if self.outputs.is_empty() {
+            self.begin_append();
+        }
         self.outputs.pop_front()
     }
 

@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::backplane::{Announcement, Backplane};
-use crate::compactor::growth::{Growth, REST};
+use crate::compactor::growth::{Grown, Growth, REST};
 use crate::compactor::maker::{Maker, MakerError};
 use crate::meter;
 use crate::rooms::Rooms;
@@ -60,13 +60,13 @@ impl Compactor {
         self,
         backplane: &dyn Backplane,
     ) -> std::io::Result<(tokio::task::JoinHandle<()>, JoinHandle<()>)> {
-        let (names, queue) = sync_channel(WAITING_MAX);
-        let counting = tokio::spawn(count(backplane.subscribe(), names, self.options.packs_min));
+        let (grown, queue) = sync_channel(WAITING_MAX);
+        let counting = tokio::spawn(count(backplane.subscribe(), grown, self.options.packs_min));
         let thread = thread::Builder::new().name("compactor".into()).spawn(move || self.run(&queue))?;
         Ok((counting, thread))
     }
 
-    fn run(mut self, queue: &Receiver<DocumentName>) {
+    fn run(mut self, queue: &Receiver<Grown>) {
         let mut failed = Failed::default();
         match self.reader.scattered(self.options.packs_min, self.options.segment_changes_max) {
             Ok(names) => names.iter().for_each(|name| self.one(name, &mut failed.compacting)),
@@ -77,14 +77,16 @@ impl Compactor {
         loop {
             let next = if waiting.is_empty() { queue.recv().ok() } else { queue.try_recv().ok() };
             match (next, waiting.pop_front()) {
-                (Some(name), back) => {
-                    back.into_iter().for_each(|name| waiting.push_front(name));
-                    self.one(&name, &mut failed.compacting);
-                    if waiting.len() < WAITING_MAX && !waiting.contains(&name) {
-                        waiting.push_back(name);
+                (Some(grown), back) => {
+                    back.into_iter().for_each(|grown| waiting.push_front(grown));
+                    self.one(&grown.document, &mut failed.compacting);
+                    if let Some(other) = waiting.iter_mut().find(|other| other.document == grown.document) {
+                        other.rests = grown.rests;
+                    } else if waiting.len() < WAITING_MAX {
+                        waiting.push_back(grown);
                     }
                 }
-                (None, Some(name)) => self.make(&name, &mut failed.making),
+                (None, Some(grown)) => self.make(&grown, &mut failed.making),
                 (None, None) => return,
             }
             if *self.stop.borrow() {
@@ -94,15 +96,15 @@ impl Compactor {
     }
 
     /// Documents that are due for a snapshot as the server starts.
-    fn due(&mut self) -> VecDeque<DocumentName> {
+    fn due(&mut self) -> VecDeque<Grown> {
         let making = newcomer::Options::default();
         if self.maker.is_none() {
             return VecDeque::new();
         }
         match self.reader.long(making.changes_min) {
             Ok(all) => {
-                let due = all.into_iter().filter(|(_, head, kept)| newcomer::is_due(*head, *kept, &making));
-                due.map(|(name, ..)| name).take(WAITING_MAX).collect()
+                let due = all.into_iter().filter(|(_, head, kept)| newcomer::is_due(*head, *kept, true, &making));
+                due.map(|(document, ..)| Grown { document, rests: true }).take(WAITING_MAX).collect()
             }
             Err(e) => {
                 tracing::warn!(error = %e, "cannot tell which documents need a snapshot");
@@ -112,11 +114,12 @@ impl Compactor {
     }
 
     /// Has a snapshot for newcomers made, if the document is due for one.
-    fn make(&mut self, document: &DocumentName, failed: &mut BTreeSet<DocumentName>) {
+    fn make(&mut self, grown: &Grown, failed: &mut BTreeSet<DocumentName>) {
+        let Grown { document, rests } = grown;
         let Some(maker) = &self.maker else { return };
         let making = newcomer::Options::default();
         let due = match self.reader.newcomer_state(document) {
-            Ok(state) => state.is_some_and(|(head, kept)| newcomer::is_due(head, kept, &making)),
+            Ok(state) => state.is_some_and(|(head, kept)| newcomer::is_due(head, kept, *rests, &making)),
             Err(_) => false,
         };
         if !due || failed.contains(document) {
@@ -184,7 +187,7 @@ impl Compactor {
 }
 
 /// Counts commits, and hands on a document that has many.
-async fn count(mut commits: broadcast::Receiver<Announcement>, names: SyncSender<DocumentName>, packs_min: usize) {
+async fn count(mut commits: broadcast::Receiver<Announcement>, out: SyncSender<Grown>, packs_min: usize) {
     let mut growth = Growth::new(packs_min);
     let mut look = tokio::time::interval(REST);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -197,9 +200,9 @@ async fn count(mut commits: broadcast::Receiver<Announcement>, names: SyncSender
             },
             _ = look.tick(), if growth.has_many() => growth.at_rest(Instant::now()),
         };
-        for document in due {
-            match names.try_send(document.clone()) {
-                Ok(()) => growth.handed_on(&document),
+        for grown in due {
+            match out.try_send(grown.clone()) {
+                Ok(()) => growth.handed_on(&grown),
                 Err(TrySendError::Full(_)) => break,
                 Err(TrySendError::Disconnected(_)) => return,
             }
@@ -221,6 +224,10 @@ impl Source for Behind<'_> {
 
     fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         self.reader.load(self.document, after, bytes_max)
+    }
+
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        self.reader.newcomer_state(self.document).ok()??.1
     }
 
     fn write(&mut self, step: Compaction) -> Result<(), StoreError> {

@@ -29,6 +29,9 @@ const REQUESTS_QUEUED_MAX: usize = 1_024;
 /// Most bytes of requests waiting for one worker; connections wait beyond. A larger request passes alone.
 const REQUESTS_QUEUED_BYTES_MAX: u32 = 16 << 20;
 
+/// Most messages that a worker takes from its queue before it sees to what their pushes want done.
+const GATHERED_MAX: usize = 64;
+
 /// Most rooms of one worker that stay in memory though nobody has them open; of more, those that are idle longest go at once.
 const IDLE_ROOMS_MAX: usize = 1_024;
 
@@ -86,6 +89,7 @@ impl Rooms {
                 rooms: HashMap::new(),
                 timers: BTreeSet::new(),
                 idle: BTreeSet::new(),
+                pushed: Vec::new(),
             };
             tasks.push(tokio::spawn(worker.run(queue, done, stop.clone())));
             workers.push(Queue { requests, bytes: Arc::new(Semaphore::new(REQUESTS_QUEUED_BYTES_MAX as usize)) });
@@ -144,6 +148,8 @@ struct Worker {
     timers: BTreeSet<(Instant, DocumentName)>,
     /// Rooms that nobody has open, and since when.
     idle: BTreeSet<(Instant, DocumentName)>,
+    /// Documents that were pushed to and whose rooms are not drained yet. Empty between turns.
+    pushed: Vec<DocumentName>,
 }
 
 impl Worker {
@@ -166,20 +172,34 @@ impl Worker {
                 () = stopped(&mut stop) => return,
                 Some(done) = done.recv() => self.done(done).await,
                 () = timer => self.fire().await,
-                message = queue.recv() => match message {
-                    Some(ToWorker::Request { session, document, request, mailbox, queued }) => {
-                        drop(queued);
-                        self.request(session, document, request, mailbox).await;
+                message = queue.recv() => {
+                    let Some(message) = message else { return };
+                    self.message(message).await;
+                    // Pushes that have come together go to the store together.
+                    for _ in 1..GATHERED_MAX {
+                        let Ok(message) = queue.try_recv() else { break };
+                        self.message(message).await;
                     }
-                    Some(ToWorker::Replaced(document)) => {
-                        self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
-                        self.turn(&document, |room, now| room.handle_input(now, Input::Replaced)).await;
+                    while let Some(document) = self.pushed.pop() {
+                        self.turn(&document, |_, _| {}).await;
                     }
-                    Some(ToWorker::Compacted(document)) => {
-                        self.turn(&document, |room, now| room.handle_input(now, Input::Compacted)).await;
-                    }
-                    None => return,
-                },
+                }
+            }
+        }
+    }
+
+    async fn message(&mut self, message: ToWorker) {
+        match message {
+            ToWorker::Request { session, document, request, mailbox, queued } => {
+                drop(queued);
+                self.request(session, document, request, mailbox).await;
+            }
+            ToWorker::Replaced(document) => {
+                self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
+                self.turn(&document, |room, now| room.handle_input(now, Input::Replaced)).await;
+            }
+            ToWorker::Compacted(document) => {
+                self.turn(&document, |room, now| room.handle_input(now, Input::Compacted)).await;
             }
         }
     }
@@ -187,6 +207,13 @@ impl Worker {
     async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox) {
         let joins = matches!(request, Request::Join { .. });
         let leaves = matches!(request, Request::Leave);
+        if matches!(request, Request::Push { .. }) {
+            self.feed(&document, |room, now| room.handle_input(now, Input::Session(session, request)));
+            if self.pushed.last() != Some(&document) {
+                self.pushed.push(document);
+            }
+            return;
+        }
         if joins {
             self.host(&document).mailboxes.insert(session, mailbox);
         }
@@ -249,20 +276,27 @@ impl Worker {
         }
     }
 
-    /// Feeds a room and drains it. A room that panics is dropped and its sessions are closed; the others go on.
-    async fn turn(&mut self, document: &DocumentName, feed: impl FnOnce(&mut Room, Instant)) {
+    /// Feeds a room, which is to be drained later. A room that panics is dropped and its sessions are closed; the others go on.
+    fn feed<T>(&mut self, document: &DocumentName, feed: impl FnOnce(&mut Room, Instant) -> T) -> Option<T> {
         let now = self.shared.clock.now();
-        let Some(hosted) = self.rooms.get_mut(document) else { return };
-        let drained = catch_unwind(AssertUnwindSafe(|| {
-            feed(&mut hosted.room, now);
-            std::iter::from_fn(|| hosted.room.poll_output()).collect::<Vec<_>>()
-        }));
-        let Ok(outputs) = drained else {
+        let hosted = self.rooms.get_mut(document)?;
+        let fed = catch_unwind(AssertUnwindSafe(|| feed(&mut hosted.room, now)));
+        if fed.is_err() {
             tracing::error!(%document, "a room panicked; its sessions are closed");
             hosted.mailboxes.values().for_each(Mailbox::room_lost);
             self.drop_room(document);
-            return;
-        };
+        }
+        fed.ok()
+    }
+
+    /// Feeds a room and drains it.
+    async fn turn(&mut self, document: &DocumentName, feed: impl FnOnce(&mut Room, Instant)) {
+        let drained = self.feed(document, |room, now| {
+            feed(room, now);
+            std::iter::from_fn(|| room.poll_output()).collect::<Vec<_>>()
+        });
+        let Some(outputs) = drained else { return };
+        let Some(hosted) = self.rooms.get_mut(document) else { return };
         for output in outputs {
             match output {
                 Output::Deliver(session, message) => deliver(hosted, document, session, message),
@@ -277,11 +311,12 @@ impl Worker {
                 }
             }
         }
-        self.settle(document, now);
+        self.settle(document);
     }
 
     /// Notes when the room is due next, whether it is idle, and whether it fails.
-    fn settle(&mut self, document: &DocumentName, now: Instant) {
+    fn settle(&mut self, document: &DocumentName) {
+        let now = self.shared.clock.now();
         let Some(hosted) = self.rooms.get_mut(document) else { return };
         let failure = hosted.room.failure();
         if failure.is_some() != hosted.failed {

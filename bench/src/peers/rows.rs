@@ -2,6 +2,7 @@
 //!
 //! Peers differ by a factor of a hundred, so that burst and writes end by the clock; what was written until then is waited for and counted.
 
+use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -116,7 +117,13 @@ async fn fanout_once(peer: Peer, bench: &Bench, subscribers: usize, changes: usi
         bytes += read.bytes;
     }
     let cpu = server.cpu_ms_fine()? - before;
-    writer.abort();
+    // It goes on for ever, unless something goes wrong.
+    if writer.is_finished() {
+        let Err(error) = writer.await?;
+        println!("  the writer did not get through: {error}");
+    } else {
+        writer.abort();
+    }
     let deliveries = latencies.len() as f64;
     Ok(Run {
         cpu_s_per_10k: cpu / 1e3 / deliveries * 1e4,
@@ -156,7 +163,7 @@ async fn gather(
 }
 
 /// Writes a change a tick, and hears what comes in between.
-async fn paced(mut writer: Client, sent: Sent) -> Result<(), Error> {
+async fn paced(mut writer: Client, sent: Sent) -> Result<Infallible, Error> {
     let mut pace = tokio::time::interval(Duration::from_micros(1_000_000 / PACE));
     let mut left = sent.iter().skip(1);
     loop {

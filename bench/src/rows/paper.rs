@@ -95,8 +95,8 @@ async fn cold_open(server: &Process, name: &str, last: u64, views: bool) -> Resu
     Cost::since(server, &client, cpu, start)
 }
 
-/// Waits until the server has a snapshot of a document that rests, and proves that it holds just these changes. How long it takes to load,
-/// in milliseconds, and how long to come to the end of the view.
+/// Waits until the server has made the snapshot of a document at rest, which holds all but a small part of it, and proves that it holds just
+/// these changes. Takes down how long it takes to load, in milliseconds, and how long to come to the end of the view.
 async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
     let start = Instant::now();
     loop {
@@ -113,6 +113,10 @@ async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut 
                 }
                 ServerMessage::Snapshot(piece) => {
                     saved.extend_from_slice(&piece.bytes.0);
+                    let rests = piece.seq.0 * 32 >= changes.len() as u64 * 31;
+                    if piece.index + 1 == piece.total && !rests {
+                        break;
+                    }
                     if piece.index + 1 == piece.total {
                         return prove(&view, &saved, view_ms, changes, figures);
                     }
@@ -136,7 +140,7 @@ fn prove(view: &[u8], saved: &[u8], view_ms: f64, changes: &[Change], figures: &
     let start = Instant::now();
     let (_, table) = Saved::decode(saved)?.open()?;
     figures.put("cold_load_ms", start.elapsed().as_secs_f64() * 1e3);
-    // Made while the text was being brought, it holds the beginning; what came after it is sent behind it.
+    // What came after it is sent behind it.
     line("changes in the saved document", table.len() as f64, "", "");
     let (held, all) = (table.len(), changes.len());
     if held > all || !changes.iter().take(held).all(|change| table.contains(&change.hash())) {

@@ -81,12 +81,16 @@ impl Room {
                     continue;
                 }
             }
-            if self.newcomers.task.is_none() {
-                let (document, from) = (self.document.clone(), receiving.next);
-                let task = self.task(StoreTask::Pieces { document, from, bytes_max: self.config.read_bytes_max });
-                self.newcomers.task = Some(task);
-            }
-            return;
+            let from = receiving.next;
+            return self.read_pieces(from);
+        }
+    }
+
+    pub(super) fn read_pieces(&mut self, from: u32) {
+        if self.newcomers.task.is_none() {
+            let document = self.document.clone();
+            let task = self.task(StoreTask::Pieces { document, from, bytes_max: self.config.read_bytes_max });
+            self.newcomers.task = Some(task);
         }
     }
 

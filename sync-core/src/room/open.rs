@@ -56,6 +56,9 @@ impl Room {
             missed_presence: BTreeSet::new(),
         };
         self.subscribers.insert(session, subscriber);
+        if self.config.planted.has(Planted::SnapshotOfOtherLog) {
+            self.read_pieces(0);
+        }
         self.send(session, &ServerMessage::Opened(opened), Then::Continue);
         self.send_presence(session);
         self.catch_up(session);

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
+
 use crate::change::Change;
 use crate::id::{BatchId, ChangeHash, LogSeq, SessionId, TaskId};
 use crate::limits::{ChangeLimits, PackLimits};
 use crate::pack::{self, PackError};
 use crate::planted::Planted;
 use crate::protocol::{Ack, CloseCode, Hash, Reject, RejectCode, ServerMessage, Verdict};
-use crate::room::{Room, Then, ToSession};
+use crate::room::{Output, Room, Then, ToSession};
 use crate::storage::{Append, Durability, StoreError, StoreTask, StoredPack};
 use crate::table::TableError;
 use crate::validator::{self, Refusal};
+
+/// Acknowledgements are put in one frame while it has no more bytes than this.
+const JOINED_BYTES_MAX: usize = 4 << 10;
 
 /// What is accepted and not yet durable.
 #[derive(Debug, Default)]
@@ -63,6 +68,29 @@ impl Staging {
     }
 }
 
+/// Acknowledgements to one session that go out as one frame.
+#[derive(Default)]
+struct Joined {
+    session: SessionId,
+    messages: Vec<u8>,
+}
+
+impl Joined {
+    /// Adds one. Gives those before it, if it does not fit to them.
+    fn add(&mut self, session: SessionId, message: Bytes) -> Option<Output> {
+        let fits = self.session == session && self.messages.len() + message.len() <= JOINED_BYTES_MAX;
+        let before = if fits { None } else { self.take() };
+        self.session = session;
+        self.messages.extend_from_slice(&message);
+        before
+    }
+
+    fn take(&mut self) -> Option<Output> {
+        let message = Bytes::from(std::mem::take(&mut self.messages));
+        (!message.is_empty()).then(|| Output::Deliver(self.session, ToSession { message, then: Then::Continue }))
+    }
+}
+
 /// The outcome of one batch.
 #[derive(Default)]
 struct Batch {
@@ -107,14 +135,13 @@ impl Room {
         if self.config.planted.has(Planted::AckBeforeCommit) {
             self.send_acks(LogSeq(u64::MAX), true);
         }
-        self.begin_append();
         self.send_due_acks(Durability::Durable);
     }
 
     fn refuse_client(&mut self, session: SessionId, code: CloseCode) {
         self.leave(session);
-        let nothing = ToSession { message: bytes::Bytes::new(), then: Then::Close(code) };
-        self.outputs.push_back(super::Output::Deliver(session, nothing));
+        let nothing = ToSession { message: Bytes::new(), then: Then::Close(code) };
+        self.outputs.push_back(Output::Deliver(session, nothing));
     }
 
     fn refuse_pack(&mut self, session: SessionId, batch: BatchId, error: &PackError) {
@@ -180,7 +207,7 @@ impl Room {
     }
 
     /// Sends what waits to the store, unless something is on its way there already.
-    fn begin_append(&mut self) {
+    pub(super) fn begin_append(&mut self) {
         if self.staging.flight.is_some() || self.staging.waiting.is_empty() {
             return;
         }
@@ -238,7 +265,6 @@ impl Room {
         self.tail.push(flight.pack.clone());
         self.fan_out(&flight.pack, flight.origin);
         self.send_due_acks(durability);
-        self.begin_append();
     }
 
     fn send_due_acks(&mut self, durability: Durability) {
@@ -254,6 +280,7 @@ impl Room {
         let is_due = |ack: &PendingAck| ack.needs <= durable || next_too.contains(&ack.session);
         let due: VecDeque<PendingAck>;
         (due, self.staging.acks) = std::mem::take(&mut self.staging.acks).into_iter().partition(is_due);
+        let mut joined = Joined::default();
         for ack in due {
             let Some(body) = self.phase.body() else { return };
             let Some(subscriber) = self.subscribers.get_mut(&ack.session) else { continue };
@@ -270,8 +297,9 @@ impl Room {
                 held: (!ack.held.is_empty()).then_some(ack.held),
                 durable: is_durable,
             });
-            self.send(ack.session, &message, Then::Continue);
+            self.outputs.extend(joined.add(ack.session, message.encode()));
         }
+        self.outputs.extend(joined.take());
     }
 
     /// Nothing of the append was kept: forget all that stood on it, tell the writers, and read the log again.

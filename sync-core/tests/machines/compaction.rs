@@ -189,6 +189,10 @@ impl Source for Weighing<'_> {
         self.steps.push(step.packs.iter().map(|pack| pack.bytes.len()).sum());
         self.alone.write(step)
     }
+
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        self.alone.handed_out()
+    }
 }
 
 /// Steps were bounded by changes alone: a few hundred large ones were held in memory, and written in one transaction, all together.

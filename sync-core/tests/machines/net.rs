@@ -23,7 +23,7 @@ use sync_core::storage::{LocalDone, LocalTask, Store, StoreDone, StoreError, Sto
 use sync_core::time::{Instant, WallTime};
 
 pub(crate) struct Server {
-    store: MemoryStore,
+    pub(crate) store: MemoryStore,
     sessions: BTreeMap<SessionId, (Session, usize)>,
     rooms: BTreeMap<DocumentName, Room>,
     next: u64,

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};
 use bytes::Bytes;
+use sync_core::compact::Options;
 use sync_core::document::InitValue;
-use sync_core::id::LogSeq;
+use sync_core::id::{DocumentName, LogSeq};
+use sync_core::newcomer;
 use sync_core::replica::{DocumentId, Event, State};
+use sync_core::storage::{Store as _, StoredPack};
 use sync_core::view::View;
 
 use crate::net::Net;
@@ -26,6 +29,35 @@ fn long(clients: usize) -> (Net, DocumentId, LogSeq) {
     }
     net.settle();
     (net, a, seq)
+}
+
+#[test]
+fn a_pack_ends_where_the_snapshot_does_however_often_the_log_is_compacted() {
+    let (mut net, a, seq) = long(1);
+    let ends = |net: &mut Net| {
+        let document = DocumentName::parse("doc").expect("a name");
+        let packs = net.server.store.load(&document, LogSeq(0), usize::MAX).expect("loads").packs;
+        packs.iter().map(StoredPack::last).collect::<Vec<_>>()
+    };
+    let options = Options { packs_min: 2, keep_changes: 1, ..Options::default() };
+    for n in 0..3 {
+        assert!(net.compact("doc", &options), "round {n}");
+        let ends = ends(&mut net);
+        assert!(ends.contains(&seq) && ends.len() <= 4, "round {n}: {ends:?}");
+        for k in 0..5 {
+            net.change(0, a, |tx| tx.put(ROOT, "k", n * 5 + k));
+            net.settle();
+        }
+    }
+}
+
+#[test]
+fn a_document_at_rest_is_due_for_a_snapshot_sooner() {
+    let options = newcomer::Options::default();
+    let due = |head, rests| newcomer::is_due(LogSeq(head), Some(LogSeq(100_000)), rests, &options);
+    assert!(!due(102_000, true) && due(104_000, true));
+    assert!(!due(149_000, false) && due(150_000, false));
+    assert!(!newcomer::is_due(LogSeq(1_500), Some(LogSeq(1_000)), true, &options), "little has come");
 }
 
 #[test]

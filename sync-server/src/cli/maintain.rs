@@ -56,7 +56,7 @@ fn hand_out(data: &Path, store: &mut SqliteStore) -> Result<u64, Failure> {
     let (_go_on, stop) = watch::channel(false);
     let (mut made, mut wrong) = (0u64, 0u64);
     for (document, head, kept) in all {
-        if !newcomer::is_due(head, kept, &making) {
+        if !newcomer::is_due(head, kept, true, &making) {
             continue;
         }
         let done = maker.make(&document, &stop).map_err(|e| e.to_string());

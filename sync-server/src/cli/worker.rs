@@ -75,6 +75,10 @@ impl Source for Beside<'_> {
         self.reader.load(self.document, after, bytes_max)
     }
 
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        self.reader.newcomer_state(self.document).ok()??.1
+    }
+
     fn write(&mut self, _: Compaction) -> Result<(), StoreError> {
         Err(StoreError::ReadOnly)
     }

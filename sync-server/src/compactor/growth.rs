@@ -20,6 +20,14 @@ const BUSY_FACTOR: usize = 16;
 /// become many; what is missed is found at the next start.
 const COUNTED_MAX: usize = 65_536;
 
+/// A document that is due.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Grown {
+    pub(super) document: DocumentName,
+    /// It is not being written just now.
+    pub(super) rests: bool,
+}
+
 /// Commits since a document was last handed on.
 #[derive(Debug)]
 pub(super) struct Growth {
@@ -33,7 +41,7 @@ pub(super) struct Growth {
 #[derive(Debug)]
 struct Long {
     head: LogSeq,
-    /// Where its log ended when it was last handed on.
+    /// Where its log ended when it was last handed on at rest.
     asked: LogSeq,
     last: Instant,
 }
@@ -57,12 +65,13 @@ impl Growth {
     }
 
     /// Counts a commit. Gives the document if it has so many that it is due though it does not rest.
-    pub(super) fn commit(&mut self, document: DocumentName, head: LogSeq, now: Instant) -> Option<DocumentName> {
+    pub(super) fn commit(&mut self, document: DocumentName, head: LogSeq, now: Instant) -> Option<Grown> {
         self.lengthen(&document, head, now);
         if let Some(many) = self.many.get_mut(&document) {
             many.commits += 1;
             many.last = now;
-            return (many.commits >= self.packs_min.saturating_mul(BUSY_FACTOR)).then_some(document);
+            return (many.commits >= self.packs_min.saturating_mul(BUSY_FACTOR))
+                .then_some(Grown { document, rests: false });
         }
         if self.few.len() >= COUNTED_MAX {
             self.few.clear();
@@ -96,17 +105,18 @@ impl Growth {
     }
 
     /// What is due, since it rests.
-    pub(super) fn at_rest(&self, now: Instant) -> Vec<DocumentName> {
+    pub(super) fn at_rest(&self, now: Instant) -> Vec<Grown> {
         let rests = |last| now.saturating_duration_since(last) >= REST;
         let many = self.many.iter().filter(|(_, many)| rests(many.last)).map(|(name, _)| name);
         let long = self.long.iter().filter(|(_, long)| long.has_grown() && rests(long.last)).map(|(name, _)| name);
-        many.chain(long).cloned().collect::<BTreeSet<_>>().into_iter().collect()
+        let all: BTreeSet<_> = many.chain(long).cloned().collect();
+        all.into_iter().map(|document| Grown { document, rests: true }).collect()
     }
 
     /// It is being compacted: its commits are counted anew.
-    pub(super) fn handed_on(&mut self, document: &DocumentName) {
-        self.many.remove(document);
-        if let Some(long) = self.long.get_mut(document) {
+    pub(super) fn handed_on(&mut self, grown: &Grown) {
+        self.many.remove(&grown.document);
+        if let Some(long) = self.long.get_mut(&grown.document).filter(|_| grown.rests) {
             long.asked = long.head;
         }
     }
@@ -120,6 +130,10 @@ mod tests {
         DocumentName::parse("doc").expect("a name")
     }
 
+    fn due(rests: bool) -> Grown {
+        Grown { document: name(), rests }
+    }
+
     #[test]
     fn a_document_with_many_commits_is_due_once_it_rests() {
         let (mut growth, start) = (Growth::new(4), Instant::now());
@@ -131,8 +145,8 @@ mod tests {
         assert!(growth.at_rest(start).is_empty(), "it does not rest");
         assert_eq!(growth.commit(name(), LogSeq(5), start + REST), None);
         assert!(growth.at_rest(start + REST).is_empty(), "it does not rest any more");
-        assert_eq!(growth.at_rest(start + 2 * REST), [name()]);
-        growth.handed_on(&name());
+        assert_eq!(growth.at_rest(start + 2 * REST), [due(true)]);
+        growth.handed_on(&due(true));
         assert!(!growth.has_many() && growth.at_rest(start + 10 * REST).is_empty(), "counted anew");
     }
 
@@ -144,8 +158,8 @@ mod tests {
         for head in [long, 2 * long] {
             assert_eq!(growth.commit(name(), LogSeq(head), start), None);
             assert!(growth.has_many() && growth.at_rest(start).is_empty(), "it does not rest");
-            assert_eq!(growth.at_rest(start + REST), [name()]);
-            growth.handed_on(&name());
+            assert_eq!(growth.at_rest(start + REST), [due(true)]);
+            growth.handed_on(&due(true));
             assert_eq!(growth.commit(name(), LogSeq(head + 1), start), None);
             assert!(!growth.has_many(), "it has grown by one");
         }
@@ -157,7 +171,19 @@ mod tests {
         for _ in 1..4 * BUSY_FACTOR {
             assert_eq!(growth.commit(name(), LogSeq(1), start), None);
         }
-        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(name()));
-        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(name()), "until it is handed on");
+        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(due(false)));
+        assert_eq!(growth.commit(name(), LogSeq(1), start), Some(due(false)), "until it is handed on");
+        growth.handed_on(&due(false));
+        assert_eq!(growth.commit(name(), LogSeq(1), start), None, "counted anew");
+    }
+
+    #[test]
+    fn a_long_document_is_looked_at_once_it_rests_whatever_was_done_while_it_was_written() {
+        let (mut growth, start) = (Growth::new(4), Instant::now());
+        assert_eq!(growth.commit(name(), LogSeq(SNAPSHOT_CHANGES_MIN), start), None);
+        growth.handed_on(&due(false));
+        assert_eq!(growth.at_rest(start + REST), [due(true)]);
+        growth.handed_on(&due(true));
+        assert!(!growth.has_many());
     }
 }

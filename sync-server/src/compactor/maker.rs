@@ -130,16 +130,17 @@ impl Drop for Process {
 
 #[cfg(all(test, unix))]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
 
     /// What a process that runs this script is taken for.
     fn made(script: &str, stopped: bool) -> Result<Option<DocumentSnapshot>, MakerError> {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let program = dir.path().join("worker");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("writes");
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("sets");
+        // Written by another process: one that another test starts meanwhile would inherit the open file, and it could not be run.
+        let write = r#"printf '%s' "$1" > "$0" && chmod 755 "$0""#;
+        let text = format!("#!/bin/sh\n{script}\n");
+        let written = Command::new("sh").arg("-c").arg(write).arg(&program).arg(text).status().expect("runs");
+        assert!(written.success());
         let (_keep, stop) = watch::channel(stopped);
         let document = DocumentName::parse("doc").expect("a name");
         Maker { program, data: dir.path().to_owned() }.make(&document, &stop)

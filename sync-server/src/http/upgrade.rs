@@ -14,8 +14,9 @@ use super::{App, error, origin_allowed};
 use crate::health::Trouble;
 use crate::socket;
 
-/// tungstenite zeroes and keeps this much per connection: with its own 128 KiB an idle connection costs 137 KB, so 6.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+/// tungstenite zeroes and keeps this much per connection: with its own 128 KiB an idle connection costs 137 KB. It grows for longer messages,
+/// which are read in pieces of this size; what editors type takes a tenth of it.
+const READ_BUFFER_BYTES: usize = 1 << 10;
 
 /// Bytes gathered before they are written without a flush.
 const WRITE_BUFFER_BYTES: usize = 16 << 10;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use flate2::Crc;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
-use sync_core::storage::{DocumentRecord, Loaded, StoreError, StoredPack, StoredSnapshot};
+use sync_core::storage::{Append, DocumentRecord, Loaded, StoreError, StoredPack, StoredSnapshot};
 
 use super::error::from_sqlite;
 
@@ -55,6 +55,20 @@ pub(super) fn find(connection: &Connection, name: &DocumentName) -> Result<Optio
     let sql = format!("SELECT {DOCUMENT_COLUMNS} FROM document WHERE name = ?1");
     let mut statement = connection.prepare_cached(&sql).map_err(from_sqlite)?;
     statement.query_row([name.as_str()], |row| Ok(document(row))).optional().map_err(from_sqlite)?.transpose()
+}
+
+/// Moves a document's head over a pack in one statement, if its row is in order and stands just where the append must find it. Gives its id.
+pub(super) fn advance(connection: &Connection, append: &Append) -> Result<Option<i64>, StoreError> {
+    let pack = &append.pack;
+    let Some(before) = pack.first.0.checked_sub(1).filter(|_| pack.count > 0) else { return Ok(None) };
+    let sql = "UPDATE document SET head = ?5, digest = ?6
+               WHERE name = ?1 AND format = ?2 AND incarnation = ?3 AND head = ?4 AND digest = ?7 AND length(deleted) % 8 = 0
+               RETURNING id";
+    let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
+    let (name, head) = (append.document.as_str(), pack.last().0 as i64);
+    let values =
+        params![name, ROW_FORMAT, append.incarnation.0, before as i64, head, pack.digest.0, append.digest_before.0];
+    statement.query_row(values, |row| row.get(0)).optional().map_err(from_sqlite)
 }
 
 /// Tombstones as they are stored: 8 bytes each, oldest first.

@@ -299,14 +299,16 @@ fn expected(append: &Append, found: Option<DocumentRow>) -> Result<Option<Docume
 }
 
 fn append(connection: &Connection, append: &Append, now: i64) -> Result<(), StoreError> {
-    let row = expected(append, row::find(connection, &append.document)?)?;
     let pack = &append.pack;
-    let head = pack.last().0 as i64;
-    let id = match row {
+    if let Some(id) = row::advance(connection, append)? {
+        return insert_pack(connection, id, append.incarnation, pack, now);
+    }
+    // A new document, or one whose row says why it does not move.
+    let id = match expected(append, row::find(connection, &append.document)?)? {
         Some(row) => {
             let sql = "UPDATE document SET incarnation = ?2, head = ?3, digest = ?4 WHERE id = ?1";
             let mut statement = connection.prepare_cached(sql).map_err(from_sqlite)?;
-            let values = params![row.id, append.incarnation.0, head, pack.digest.0];
+            let values = params![row.id, append.incarnation.0, pack.last().0 as i64, pack.digest.0];
             statement.execute(values).map_err(from_sqlite)?;
             row.id
         }

@@ -2,6 +2,8 @@
 //!
 //! Has chance of its own, drawn from the seed beside the world's, so that what else happens in a run does not hang on it.
 
+use std::time::Duration;
+
 use sync_core::change::Change;
 use sync_core::compact::{self, Options, Source};
 use sync_core::id::{DocumentName, LogSeq};
@@ -18,6 +20,7 @@ use crate::sim::world::World;
 /// Mixed into the seed, so that this chance is not the world's.
 const ASIDE: u64 = 0x7469_6572_7300_0000;
 const FURTHER_ASIDE: u64 = 0x6e65_7763_6f6d_6572;
+const GATHERING_ASIDE: u64 = 0x6761_7468_6572_0000;
 
 /// How a server compacts in one run.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Compaction {
     /// Chance of what came later, so that it leaves alone what is drawn for compaction.
     aside: Rng,
     making: newcomer::Options,
+    /// Draws which pushes wait for others. The first seeds keep their stories: where nothing is compacted, each is drained at once.
+    gathering: Rng,
 }
 
 impl Compaction {
@@ -54,7 +59,13 @@ impl Compaction {
             read_bytes_max: options.read_bytes_max,
             ..newcomer::Options::default()
         };
-        (per_mille > 0).then_some(Self { rng, per_mille, options, aside, making })
+        let gathering = Rng::from_number(seed ^ GATHERING_ASIDE);
+        (per_mille > 0).then_some(Self { rng, per_mille, options, aside, making, gathering })
+    }
+
+    /// How long a push waits for others before its room is drained.
+    pub(crate) fn gathers(&mut self) -> Option<Duration> {
+        self.gathering.chance(500).then(|| Duration::from_micros(self.gathering.below(2_000)))
     }
 }
 
@@ -72,6 +83,10 @@ impl Source for Breaking<'_> {
 
     fn load(&mut self, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         self.disk.load(self.document, after, bytes_max)
+    }
+
+    fn handed_out(&mut self) -> Option<LogSeq> {
+        compact::position(self.disk.pieces(self.document, 0, 0))
     }
 
     fn write(&mut self, step: storage::Compaction) -> Result<(), StoreError> {

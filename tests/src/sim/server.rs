@@ -1,6 +1,6 @@
 //! The simulated server: sessions and rooms of the real engine, a store with latency and group commit, crashes and restarts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use sync_core::id::{DocumentName, RoomNumber, SessionId, TaskId};
@@ -44,6 +44,8 @@ pub(crate) struct Server {
     /// No sync ends before this time.
     pub(crate) hangs_until: Instant,
     work: VecDeque<Work>,
+    /// Rooms that were pushed to and are drained later, with whatever has come by then.
+    gathering: BTreeSet<DocumentName>,
     armed: Option<Instant>,
     pub(crate) compaction: Option<Compaction>,
     /// A snapshot for newcomers that has been made and not kept.
@@ -67,6 +69,7 @@ impl Server {
             largest_frame: 0,
             hangs_until: Instant::default(),
             work: VecDeque::new(),
+            gathering: BTreeSet::new(),
             armed: None,
             compaction: None,
             made: None,
@@ -180,6 +183,7 @@ impl World {
                         self.server.rooms.insert(document.clone(), room);
                     }
                     let room = self.server.rooms.get_mut(&document).expect("made above");
+                    let is_push = matches!(request, room::Request::Push { .. });
                     let pushed = if let room::Request::Push { pack, .. } = &request { pack.len() } else { 0 };
                     let before = room.load_bytes().1;
                     room.handle_input(self.now, room::Input::Session(session, request));
@@ -190,7 +194,14 @@ impl World {
                             "P7: {staged} bytes wait for the disk, {before} before the last push, bound {bound}"
                         ));
                     }
-                    self.drain_room(&document);
+                    let waits = self.server.compaction.as_mut().filter(|_| is_push).and_then(Compaction::gathers);
+                    if let Some(within) = waits {
+                        self.count("push that waits for others");
+                        self.server.gathering.insert(document);
+                        self.after(within, Event::Gathered(self.server.epoch));
+                    } else {
+                        self.drain_room(&document);
+                    }
                 }
                 Work::Session(id, document, message) => {
                     if let Some((_, session)) = self.server.sessions.get_mut(&id) {
@@ -201,6 +212,17 @@ impl World {
             }
         }
         self.arm_server();
+    }
+
+    /// Drains the rooms that were pushed to.
+    pub(crate) fn gathered(&mut self, epoch: u64) {
+        if epoch != self.server.epoch || !self.server.up {
+            return;
+        }
+        while let Some(document) = self.server.gathering.first().cloned() {
+            self.drain_room(&document);
+        }
+        self.work();
     }
 
     fn new_room(&mut self, document: DocumentName) -> Room {
@@ -220,6 +242,7 @@ impl World {
     }
 
     pub(crate) fn drain_room(&mut self, document: &DocumentName) {
+        self.server.gathering.remove(document);
         while let Some(room) = self.server.rooms.get_mut(document) {
             let number = room.number();
             let Some(output) = room.poll_output() else { break };
@@ -312,6 +335,10 @@ impl World {
         if epoch != self.server.epoch || !self.server.up {
             return;
         }
+        self.gathered(epoch);
+        if epoch != self.server.epoch {
+            return;
+        }
         self.server.disk.sync();
         if let Err(e) = self.ledger.read_disk(&mut self.server.disk) {
             self.fail(e);
@@ -344,6 +371,7 @@ impl World {
         self.server.busy = None;
         self.server.made = None;
         self.server.work.clear();
+        self.server.gathering.clear();
         self.server.armed = None;
         if self.server.disk.crash(&mut self.rng) {
             self.count("server tail lost or torn");
