@@ -21,7 +21,8 @@ mod settling;
 pub mod tabs;
 mod types;
 
-pub use settling::{Listed, ResolveError};
+pub use crate::settlement::Listed;
+pub use settling::ResolveError;
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,

@@ -4,6 +4,7 @@
 //! in that entry as any two values do. Owns no rule, and does not find conflicts.
 
 mod error;
+mod listed;
 
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
@@ -13,6 +14,7 @@ use crate::id::ChangeHash;
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
+pub use listed::{Listed, ListedState, listed};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
@@ -44,6 +46,12 @@ pub struct Seen {
 impl From<&Conflict> for Seen {
     fn from(conflict: &Conflict) -> Self {
         Self { id: conflict.id, version: conflict.version, candidates: conflict.candidates.clone() }
+    }
+}
+
+impl From<&Listed> for Seen {
+    fn from(listed: &Listed) -> Self {
+        Self::from(&listed.conflict)
     }
 }
 
@@ -362,13 +370,13 @@ fn put(tx: &mut Transaction<'_>, object: &ObjId, prop: Prop, value: Option<&Valu
         (None, None, _) => Ok(()),
         (None, Some(_), _) => tx.delete(object, prop),
         (Some(value), None, Prop::Seq(index)) => insert(tx, object, (*index).min(tx.length(object)), value),
-        (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
-            become_value(tx, &held, value, 0)
-        }
         (Some(Value::Scalar(scalar)), Some(_), _) => {
             let other = if *scalar == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
             tx.put(object, prop.clone(), other)?;
             tx.put(object, prop, scalar.clone())
+        }
+        (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
+            become_value(tx, &held, value, 0)
         }
         (Some(value), _, _) => make(tx, object, prop, value),
     }

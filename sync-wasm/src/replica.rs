@@ -377,7 +377,7 @@ impl Replica {
     #[wasm_bindgen(js_name = pendingPaths, unchecked_return_type = "Path[]")]
     pub fn pending_paths(&self, document: u32) -> Array {
         let pending = self.0.pending(DocumentId(document)).map(sync_core::change::Change::automerge);
-        let read = |automerge: &Automerge| touched::paths(automerge, pending);
+        let read = |automerge: &Automerge| sync_core::touched::paths(automerge, pending);
         touched::to_js(self.0.read(DocumentId(document), read).unwrap_or_default())
     }
 

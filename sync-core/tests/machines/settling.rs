@@ -99,6 +99,24 @@ fn an_answer_reaches_everybody_is_taken_back_and_two_opposite_ones_are_a_conflic
 }
 
 #[test]
+fn a_value_is_answered_where_a_map_shows() {
+    let mut net = Net::new(2);
+    let (a, b) = (net.open(0, "doc"), net.open(1, "doc"));
+    net.set_online(0, false);
+    net.set_online(1, false);
+    net.change(0, a, |tx| tx.put(ROOT, "status", 1).and_then(|()| tx.put_object(ROOT, "status", ObjType::Map)));
+    net.change(1, b, |tx| tx.put(ROOT, "status", "lost"));
+    net.set_online(0, true);
+    net.set_online(1, true);
+    net.settle();
+    let conflict = net.listed(0, a)[0].conflict.clone();
+    assert_eq!(conflict.candidates[0].value, Some(Value::Map(Default::default())), "the map shows");
+    net.resolve(0, a, &Seen::from(&conflict), &Answer::Pick(conflict.candidates[1].change)).expect("answered");
+    net.settle();
+    assert_eq!(net.listed(1, b)[0].answer, text("lost"));
+}
+
+#[test]
 fn an_entry_of_any_version_silences_no_conflict() {
     let (mut net, a, _) = disagreed("paid", "shipped");
     let conflict = net.listed(0, a)[0].conflict.clone();
