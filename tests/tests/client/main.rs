@@ -6,6 +6,7 @@ mod conflicts;
 mod killed;
 mod process;
 mod server;
+mod settling;
 mod storage;
 mod tls;
 
