@@ -34,5 +34,6 @@ pub mod snapshot;
 pub mod storage;
 pub mod table;
 pub mod time;
+pub mod touched;
 pub mod validator;
 pub mod view;

@@ -12,12 +12,14 @@ use std::time::Instant;
 
 use automerge::{AutoSerde, Automerge, TextEncoding};
 use bytes::Bytes;
+use sync_core::change::Change;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::settlement;
 use sync_core::storage::{DocumentRecord, StoreError};
 use tokio::sync::oneshot;
 
 use crate::backplane::{Announcement, Backplane};
+use crate::conflicts;
 use crate::meter;
 use crate::store::ReadStore;
 use crate::walk::{self, WalkError};
@@ -44,6 +46,8 @@ pub(crate) enum Form {
     Json,
     /// automerge's saved document.
     Automerge,
+    /// Its conflicts as JSON.
+    Conflicts,
 }
 
 /// A document as a reader gets it.
@@ -177,13 +181,13 @@ fn read(
 
 fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) -> Result<Materialised, ReadError> {
     let (mut changes, mut bytes) = (Vec::new(), 0);
-    let read = walk::read(store, document, false, |_, pack| {
+    let read = walk::read(store, document, form == Form::Conflicts, |_, pack| {
         bytes += pack.iter().map(|c| c.bytes().len()).sum::<usize>();
         if bytes <= CHANGES_BYTES_MAX {
-            changes.extend(pack.into_iter().map(sync_core::change::Change::into_automerge));
+            changes.extend(pack);
         }
     });
-    let (record, _) = match read {
+    let (record, walk) = match read {
         Ok(found) => found.ok_or(ReadError::None)?,
         Err(WalkError::Store(e)) if e.is_retryable() => return Err(ReadError::Store(e)),
         Err(WalkError::Replaced) => return Err(ReadError::None),
@@ -192,7 +196,11 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
     if bytes > CHANGES_BYTES_MAX {
         return Err(ReadError::Quarantined(format!("its changes hold more than {CHANGES_BYTES_MAX} bytes")));
     }
-    let bytes = apply(changes, form).map_err(ReadError::Quarantined)?;
+    let made = match form {
+        Form::Conflicts => conflicts::json(document, changes, &walk),
+        _ => apply(changes.into_iter().map(Change::into_automerge).collect(), form),
+    };
+    let bytes = made.map_err(ReadError::Quarantined)?;
     let incarnation = record.incarnation.expect("a live document was read");
     Ok(Materialised { incarnation, head: record.head, digest: record.digest, bytes })
 }
@@ -209,6 +217,7 @@ fn apply_unguarded(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes,
     match form {
         Form::Json => json(&document).map_err(|e| e.to_string()),
         Form::Automerge => Ok(document.save().into()),
+        Form::Conflicts => Err("conflicts are not found in a value".into()),
     }
 }
 
@@ -268,7 +277,7 @@ impl Kept {
     }
 
     fn moved(&mut self, document: &DocumentName, head: LogSeq) {
-        for form in [Form::Json, Form::Automerge] {
+        for form in [Form::Json, Form::Automerge, Form::Conflicts] {
             let key = (document.clone(), form);
             if self.values.get(&key).is_some_and(|v| v.head != head) {
                 self.forget(&key);

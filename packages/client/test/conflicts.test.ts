@@ -104,6 +104,16 @@ test("filters take what is at or below a path, of a kind, in a state, one's own"
   assert.equal(conflicts.open, 2);
 });
 
+test("an answer to sides that are not there any more says what was there and what is", async () => {
+  const ground = new Ground([conflict("1", ["a"])]);
+  const conflicts = await held(ground);
+  ground.tell([conflict("1", ["a"], { version: 2, candidates: [candidate("aa", 7), candidate("bb", 13)] })]);
+  await assert.rejects(conflicts.resolve("1", { pick: 0 }, { version: 1 }), (error) => {
+    assert.match((error as Error).message, /it was between 7 and 12, and it is between 7 and 13 now/);
+    return code(error) === "conflict-changed";
+  });
+});
+
 test("an answer names a candidate by its change, and is refused for what has changed or gone", async () => {
   const ground = new Ground([conflict("1", ["a"], { version: 3 })]);
   const conflicts = await held(ground);

@@ -23,12 +23,13 @@ fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_repla
         candidates: vec![side(1, true), side(2, false)],
         state: ConflictState::Open,
     };
-    let answered = |answer: Answer| plan(&conflict, 2, &answer, None, &[]).is_ok();
+    let answered = |answer: Answer| plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
     assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
     assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
     assert!(!answered(Answer::Value(None)));
     assert!(!answered(Answer::Both));
-    assert!(plan(&conflict, 1, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+    let before = Seen { version: 1, ..Seen::from(&conflict) };
+    assert!(plan(&conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
 }
 
 #[test]

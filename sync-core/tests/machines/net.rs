@@ -1,6 +1,7 @@
 //! A network of machines in one thread: every output is carried out at once, in order.
 
 pub(crate) mod newcomers;
+mod settling;
 mod tabs;
 
 use std::collections::{BTreeMap, VecDeque};

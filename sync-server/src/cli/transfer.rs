@@ -183,7 +183,7 @@ fn import_document(store: &mut SqliteStore, document: &DocumentName, bytes: &[u8
 }
 
 /// Validates changes, adds them to the log, and packs them relative to the log before.
-fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Result<Append, String> {
+pub(super) fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Result<Append, String> {
     let (first, digest_before) = (walk.log().head().plus(1), walk.log().digest());
     let base = walk.log().table().actor_count();
     let bytes = pack::encode(changes, base, walk.log().table()).map_err(|e| e.to_string())?;
@@ -194,7 +194,7 @@ fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Resu
     Ok(Append { document: document.clone(), incarnation: walk.log().incarnation(), digest_before, pack })
 }
 
-fn commit(store: &mut SqliteStore, append: Append) -> Result<(), Failure> {
+pub(super) fn commit(store: &mut SqliteStore, append: Append) -> Result<(), Failure> {
     let mut results = store.commit(&[append]).map_err(Failure::data)?;
     results.remove(0).map(|_| ()).map_err(Failure::data)
 }

@@ -7,6 +7,7 @@ mod killed;
 mod process;
 mod rules;
 mod server;
+mod settling;
 mod storage;
 mod tls;
 
