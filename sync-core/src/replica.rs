@@ -140,12 +140,13 @@ impl Replica {
         self.quiet_timeout(now);
         self.conversation_timeout(now);
         self.save_timeout(now);
+        self.tabs_timeout(now);
     }
 
     /// When `handle_timeout` is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let documents = self.documents.values().filter_map(|doc| doc.conversation.next_timeout()).min();
-        [self.connection_due(), documents, self.saves.retry_at].into_iter().flatten().min()
+        [self.connection_due(), documents, self.saves.retry_at, self.tabs_due()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -401,7 +402,7 @@ impl Replica {
         for id in waiting {
             self.reload(id);
         }
-        self.greet();
+        self.greet(now);
         self.connect_soon(now);
     }
 

@@ -32,6 +32,8 @@ export type Frame = {
   readonly at: number;
 };
 
+type StoreTask = Extract<Output, { kind: "read" | "commit" }>;
+
 /** What the page is told. */
 export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "engine-failed" };
 
@@ -50,7 +52,10 @@ export class Driver {
   #tasks: Promise<void> = Promise.resolve();
   #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
   #waiting: (() => void)[] = [];
-  #leads = false;
+  /** The number under which this tab leads the others. */
+  #epoch: number | undefined;
+  /** The last that this tab has asked for the lead. */
+  #standing: object | undefined;
   #end: "closed" | "engine-failed" | undefined;
 
   /** `tabs`: who else may be on the store; nobody if not given. */
@@ -67,13 +72,13 @@ export class Driver {
 
   /** Whether a connection stands, be it another tab's. */
   get connected(): boolean {
-    if (!this.#tabs || this.#leads || this.#end) return this.#connected;
+    if (this.leads || this.#end) return this.#connected;
     return this.peek((engine) => engine.isOnline());
   }
 
   /** Whether this tab speaks with the server, for all tabs on the store. */
   get leads(): boolean {
-    return !this.#tabs || this.#leads;
+    return !this.#tabs || this.#epoch !== undefined;
   }
 
   /** Whether it was closed in good order. */
@@ -159,21 +164,23 @@ export class Driver {
     if (!this.#end) this.turn((engine) => engine.leaveTabs());
   }
 
-  /** Waits until this tab is to lead. Whoever led before has no lock any more, and with the new epoch cannot write. */
-  #stand(): void {
+  /** Waits until this tab is to lead, or makes it so with `steal`. Whoever led before has no lock any more, and with the new epoch cannot write. */
+  #stand(steal = false): void {
+    const standing = (this.#standing = {});
     const lost = () => {
       this.#deposed();
       this.#stand();
     };
-    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead())), lost);
+    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead(standing))), lost, steal);
   }
 
-  async #lead(): Promise<void> {
-    while (!this.#end) {
+  async #lead(standing: object): Promise<void> {
+    while (!this.#end && this.#standing === standing) {
       try {
         const epoch = await this.#store.lead?.();
-        if (this.#end || epoch === undefined) return;
-        this.#leads = true;
+        // Meanwhile the lock may have been taken away.
+        if (this.#end || epoch === undefined || this.#standing !== standing) return;
+        this.#epoch = epoch;
         this.turn((engine, now) => engine.handleLead(now, epoch));
         this.#tell({ kind: "connection" });
         return;
@@ -185,9 +192,8 @@ export class Driver {
   }
 
   #deposed(): void {
-    if (!this.#leads || this.#end) return;
-    this.#leads = false;
-    this.#store.follow?.();
+    if (this.#epoch === undefined || this.#end) return;
+    this.#epoch = undefined;
     this.turn((engine, now) => engine.handleDeposed(now));
     this.#tell({ kind: "connection" });
   }
@@ -255,22 +261,30 @@ export class Driver {
       case "tell":
         this.#tabs?.say(output.to, output.message);
         return;
+      case "take-over":
+        this.#stand(true);
+        return;
       case "event":
         this.#tell(output.event);
         return;
       default:
         if (output.kind === "commit") this.#commits.inFlight += 1;
-        this.#tasks = this.#tasks.then(() => this.#task(output));
+        this.#later(output, this.#epoch);
     }
   }
 
-  async #task(task: Extract<Output, { kind: "read" | "commit" }>): Promise<void> {
+  /** What a leader wants written stays that leader's, however long it waits for its turn. */
+  #later(task: StoreTask, epoch: number | undefined): void {
+    this.#tasks = this.#tasks.then(() => this.#task(task, epoch));
+  }
+
+  async #task(task: StoreTask, epoch: number | undefined): Promise<void> {
     let rows: Row[][] = [];
     let failure: StoreFailure | undefined;
     let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#commit(task.writes);
+      else await this.#commit(task.writes, epoch);
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
       deposed = code === "deposed";
@@ -279,10 +293,16 @@ export class Driver {
     if (task.kind === "commit") {
       this.#commits.inFlight -= 1;
       this.#commits.answered += 1;
-      this.#commits.failure = failure?.message;
+      // The engine has what is still to be written written again.
+      this.#commits.failure = deposed ? undefined : failure?.message;
     }
     if (this.#end) return;
-    if (deposed && this.#leads) return this.#deposed();
+    if (deposed) {
+      // Of what it wanted written while it led the engine knows nothing any more, once it is told that another tab leads.
+      if (epoch !== this.#epoch) return this.#wake();
+      this.#deposed();
+      return this.#stand();
+    }
     this.turn((engine, now) => {
       if (task.kind === "commit") engine.handleCommitted(now, task.task, failure);
       else if (failure) engine.handleReadFailed(now, task.task, failure);
@@ -291,14 +311,14 @@ export class Driver {
   }
 
   /** A device that is full has no room for caches. */
-  async #commit(writes: readonly Write[]): Promise<void> {
+  async #commit(writes: readonly Write[], epoch: number | undefined): Promise<void> {
     const { views } = this.#options;
     try {
-      await this.#store.commit(writes);
+      await this.#store.commit(writes, epoch);
     } catch (error) {
       if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
       await views.clear();
-      await this.#store.commit(writes);
+      await this.#store.commit(writes, epoch);
     }
   }
 

@@ -57,6 +57,10 @@ struct Client {
     tab: Option<TabId>,
     session: Option<SessionId>,
     full: bool,
+    /// What comes while its page is frozen is kept for later.
+    frozen: Option<Vec<replica::Input>>,
+    /// How often it wanted to take the lead over.
+    took_over: u32,
     events: Vec<replica::Event>,
 }
 
@@ -72,6 +76,7 @@ pub(crate) struct Net {
     clients: Vec<Client>,
     stores: Vec<MemoryLocalStore>,
     pub deaf: bool,
+    pub(crate) next_epoch: Option<u64>,
     /// Ranges of the log do not reach the clients.
     pub(crate) ranges_lost: bool,
     pub server: Server,
@@ -102,6 +107,7 @@ impl Net {
             clients: Vec::new(),
             stores: Vec::new(),
             deaf: false,
+            next_epoch: None,
             ranges_lost: false,
             server,
             steps: VecDeque::new(),
@@ -110,7 +116,7 @@ impl Net {
             let replica = Replica::new(replica::Config::default(), net.rng.bytes());
             let store = net.stores.len();
             net.stores.push(MemoryLocalStore::new());
-            net.clients.push(Client { replica, store, tab: None, session: None, full: false, events: Vec::new() });
+            net.clients.push(Client::new(replica, store, None));
         }
         net.settle();
         net
@@ -318,16 +324,14 @@ impl Net {
             while let Some(step) = self.steps.pop_front() {
                 self.step(step);
             }
-            let due = self.clients.iter().filter_map(|c| c.replica.poll_timeout());
+            let awake = self.clients.iter().filter(|c| c.frozen.is_none());
+            let due = awake.filter_map(|c| c.replica.poll_timeout());
             let due = due.chain(self.server.sessions.values().filter_map(|(s, _)| s.poll_timeout())).min();
             match due.filter(|at| *at <= end) {
                 Some(at) => self.now = self.now.max(at),
                 None => break,
             }
-            for client in 0..self.clients.len() {
-                self.clients[client].replica.handle_timeout(self.now);
-                self.drain_client(client);
-            }
+            self.fire_clients();
             let sessions: Vec<_> = self.server.sessions.keys().copied().collect();
             for id in sessions {
                 if let Some((session, _)) = self.server.sessions.get_mut(&id) {
@@ -353,6 +357,9 @@ impl Net {
                 self.drain_room(&name);
             }
             Step::Client(client, input) => {
+                if let Some(held) = &mut self.clients[client].frozen {
+                    return held.push(input);
+                }
                 self.clients[client].replica.handle_input(self.now, input);
                 self.drain_client(client);
             }
@@ -401,6 +408,7 @@ impl Net {
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Tell(to, bytes) => self.tell_tabs(index, to, &bytes),
+                replica::Output::TakeOver => self.wants_lead(index),
                 replica::Output::Event(event) => self.clients[index].events.push(event),
             }
         }
@@ -437,6 +445,9 @@ impl Net {
                     if self.clients[client].session == Some(id) && !lost {
                         self.steps.push_back(Step::Client(client, replica::Input::Frame(bytes)));
                     }
+                }
+                Some(session::Output::Close(..)) if self.clients[client].frozen.is_some() => {
+                    self.hear_later_of_the_end(client, id);
                 }
                 Some(session::Output::Close(code, reason)) => {
                     assert!(self.clients[client].session != Some(id), "{code:?} {reason}");

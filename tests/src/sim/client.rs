@@ -151,7 +151,7 @@ impl World {
                     self.clients[index].tasks.push_back((task, what));
                     self.client_store_begins(index);
                 }
-                Output::Tell(..) => unreachable!("nobody else is on the store"),
+                Output::Tell(..) | Output::TakeOver => unreachable!("nobody else is on the store"),
                 Output::Event(told) => self.told(index, told),
             }
         }

@@ -1,23 +1,77 @@
 //! Tabs on one store: how they come, lead, crash, and hear each other.
 
+use sync_core::id::SessionId;
 use sync_core::replica::{self, DocumentId, Replica, TabId};
 use sync_core::storage::memory::MemoryLocalStore;
 
 use super::{Client, Net, Step};
 
+impl Client {
+    pub(super) fn new(replica: Replica, store: usize, tab: Option<TabId>) -> Self {
+        Self { replica, store, tab, session: None, full: false, frozen: None, took_over: 0, events: Vec::new() }
+    }
+}
+
 impl Net {
+    /// A tab's page is frozen: nothing runs in it, and what comes waits.
+    pub(crate) fn freeze(&mut self, client: usize) {
+        self.clients[client].frozen = Some(Vec::new());
+    }
+
+    /// It goes on: its timers fire first, then what has waited comes.
+    pub(crate) fn wake(&mut self, client: usize) {
+        let held = self.clients[client].frozen.take().expect("it is frozen");
+        self.clients[client].replica.handle_timeout(self.now);
+        self.drain_client(client);
+        self.steps.extend(held.into_iter().map(|input| Step::Client(client, input)));
+    }
+
+    pub(super) fn fire_clients(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.clients[client].frozen.is_none() {
+                self.clients[client].replica.handle_timeout(self.now);
+                self.drain_client(client);
+            }
+        }
+    }
+
+    /// The server ends the session of a tab that is frozen.
+    pub(super) fn hear_later_of_the_end(&mut self, client: usize, id: SessionId) {
+        self.server.sessions.remove(&id);
+        self.steps.push_back(Step::Client(client, replica::Input::Disconnected));
+    }
+
+    /// How often a tab has wanted to take the lead over since one was last given it.
+    pub(crate) fn took_over(&self, client: usize) -> u32 {
+        self.clients[client].took_over
+    }
+
     /// Opens a tab on the store of another one, under a number of its own.
     pub(crate) fn tab(&mut self, store: usize, tab: u32) -> usize {
         let tab = Some(TabId(tab));
         let replica = Replica::new(replica::Config { tab, ..replica::Config::default() }, self.rng.bytes());
-        self.clients.push(Client { replica, store, tab, session: None, full: false, events: Vec::new() });
+        self.clients.push(Client::new(replica, store, tab));
         self.settle();
         self.clients.len() - 1
     }
 
-    /// Lets a tab lead, after all that led before it.
+    /// Lets a tab lead, after all that led before it. How often tabs have wanted to is counted anew.
     pub(crate) fn lead(&mut self, client: usize, epoch: u64) {
+        self.clients.iter_mut().for_each(|c| c.took_over = 0);
         self.feed(client, replica::Input::Lead(epoch));
+    }
+
+    /// Tabs that want to take the lead over are given it from now on.
+    pub(crate) fn allow_take_over(&mut self, epoch: u64) {
+        self.next_epoch = Some(epoch);
+    }
+
+    pub(super) fn wants_lead(&mut self, index: usize) {
+        self.clients[index].took_over += 1;
+        if let Some(epoch) = &mut self.next_epoch {
+            self.steps.push_back(Step::Client(index, replica::Input::Lead(*epoch)));
+            *epoch += 1;
+        }
     }
 
     /// A tab ends without a word.
@@ -27,7 +81,7 @@ impl Net {
         let config = replica::Config { online: false, ..replica::Config::default() };
         let (replica, store) = (Replica::new(config, [0; 32]), self.stores.len());
         self.stores.push(MemoryLocalStore::new());
-        self.clients[client] = Client { replica, store, tab: None, session: None, full: false, events: Vec::new() };
+        self.clients[client] = Client::new(replica, store, None);
     }
 
     pub(crate) fn feed(&mut self, client: usize, input: replica::Input) {
