@@ -5,6 +5,7 @@
 
 mod error;
 mod listed;
+mod print;
 
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
@@ -18,6 +19,8 @@ pub use listed::{Listed, ListedState, listed};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
+/// What a counter can't be brought to.
+const TOO_FAR: AnswerError = AnswerError::Unfit("the sum is beyond what a counter holds");
 /// Deepest nesting of a value that is put back.
 const DEPTH_MAX: usize = 100;
 
@@ -68,7 +71,7 @@ struct Entry {
     is_reopened: bool,
     /// Steps that answers have added to a counter, so that another answer does not add them again.
     counted: i64,
-    /// The change picked, `both` or `value`: two answers that are not the same are not written alike.
+    /// The change picked, `both`, or `value-` with the value's fingerprint: two answers that are not the same are not written alike.
     answer: String,
 }
 
@@ -227,7 +230,7 @@ pub fn plan(
     let answer = match answer {
         Answer::Pick(change) => change.to_string(),
         Answer::Both => "both".into(),
-        Answer::Value(_) => "value".into(),
+        Answer::Value(value) => format!("value-{}", print::fingerprint(value.as_ref())),
     };
     Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, also })
 }
@@ -266,7 +269,9 @@ fn both(conflict: &Conflict) -> Result<Effect, AnswerError> {
         (ConflictKind::Container, _) => Ok(Effect::Merge(hidden().collect())),
         (ConflictKind::CounterOverwrite, _) => {
             let before = conflict.base.as_ref().and_then(number).unwrap_or(0);
-            Ok(Effect::Count { steps: hidden().filter_map(|side| number(&side)).map(|side| side - before).sum() })
+            let mut steps = hidden().filter_map(|side| number(&side)).map(|side| side.checked_sub(before));
+            let sum = steps.try_fold(0i64, |sum, step| sum.checked_add(step?));
+            Ok(Effect::Count { steps: sum.ok_or(TOO_FAR)? })
         }
         (ConflictKind::Register, Some(PathPart::Index(_))) => {
             Ok(Effect::Insert { values: hidden().collect(), after: 1 })
@@ -281,11 +286,18 @@ impl Plan {
         let counted = read(tx, &self.id).map_or(0, |(entry, _)| entry.counted);
         let place = place(tx, &self.path);
         let now = place.as_ref().and_then(|(object, prop)| value_in(tx, object, prop));
-        let steps = match self.effect {
-            Effect::Count { steps } => steps,
-            Effect::CountTo(target) => counted + target - now.unwrap_or(target),
-            _ => counted,
+        let (steps, more) = match self.effect {
+            Effect::Count { steps } => (Some(steps), steps.checked_sub(counted)),
+            Effect::CountTo(target) => {
+                let more = target.checked_sub(now.unwrap_or(target));
+                (more.and_then(|more| counted.checked_add(more)), more)
+            }
+            _ => (Some(counted), Some(0)),
         };
+        let (Some(steps), Some(more)) = (steps, more) else { return Err(AutomergeError::Fail) };
+        if now.is_some_and(|now| now.checked_add(more).is_none()) {
+            return Err(AutomergeError::Fail);
+        }
         match (&self.effect, place) {
             (Effect::Nothing, _) => {}
             // What stood above it is gone as well: the answer is known, and there is no place for it.
@@ -300,8 +312,8 @@ impl Plan {
                     insert(tx, &list, at + offset, value)?;
                 }
             }
-            (Effect::Count { .. } | Effect::CountTo(_), Some((object, prop))) if steps != counted => {
-                tx.increment(&object, prop, steps - counted)?
+            (Effect::Count { .. } | Effect::CountTo(_), Some((object, prop))) if more != 0 => {
+                tx.increment(&object, prop, more)?
             }
             _ => {}
         }

@@ -51,3 +51,57 @@ fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
         assert_eq!(Entry::decode(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn answers_that_say_different_things_are_not_written_alike() {
+    let list = |items: &[&str]| Value::List(items.iter().map(|item| Value::Scalar((*item).into())).collect());
+    let entry = |key: &str, value: Value| Value::Map([(key.to_owned(), value)].into());
+    let values = [
+        None,
+        Some(Value::Scalar(ScalarValue::Null)),
+        Some(Value::Scalar(1i64.into())),
+        Some(Value::Scalar(1u64.into())),
+        Some(Value::Scalar(1f64.into())),
+        Some(Value::Scalar(ScalarValue::counter(1))),
+        Some(Value::Scalar(ScalarValue::Timestamp(1))),
+        Some(Value::Scalar(true.into())),
+        Some(Value::Scalar("ab".into())),
+        Some(Value::Scalar(ScalarValue::Bytes(b"ab".to_vec()))),
+        Some(Value::Text("ab".into())),
+        Some(list(&["ab"])),
+        Some(list(&["a", "b"])),
+        Some(Value::List(vec![list(&["a"]), list(&["b"])])),
+        Some(entry("a", Value::Scalar("b".into()))),
+        Some(entry("ab", Value::Scalar("".into()))),
+    ];
+    let written: std::collections::BTreeSet<_> = values.iter().map(|v| print::fingerprint(v.as_ref())).collect();
+    assert_eq!(written.len(), values.len());
+    assert!(written.iter().all(|print| print.len() == 16 && !print.contains(' ')), "it is one word of an entry");
+    assert_eq!(print::fingerprint(values[9].as_ref()), print::fingerprint(values[9].clone().as_ref()));
+}
+
+#[test]
+fn steps_beyond_what_a_counter_holds_are_refused() {
+    let side = |change: u8, steps: i64, shown: bool| crate::conflict::Candidate {
+        value: Some(Value::Scalar(ScalarValue::counter(steps))),
+        actor: crate::id::ActorId::from([change]),
+        author: None,
+        time: 0,
+        change: ChangeHash([change; 32]),
+        shown,
+        mine: false,
+        object: None,
+    };
+    let of = |steps: [i64; 2]| Conflict {
+        id: ConflictId([0; 16]),
+        version: 2,
+        path: vec![PathPart::Key("count".into())],
+        kind: ConflictKind::CounterOverwrite,
+        base: Some(Value::Scalar(ScalarValue::counter(0))),
+        candidates: vec![side(1, 0, true), side(2, steps[0], false), side(3, steps[1], false)],
+        state: ConflictState::Open,
+    };
+    let both = |conflict: &Conflict| plan(conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
+    assert_eq!(both(&of([5, -2])), Ok(()));
+    assert_eq!(both(&of([i64::MAX, 1])), Err(TOO_FAR));
+}
