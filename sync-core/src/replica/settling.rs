@@ -6,6 +6,7 @@ use super::allowed::Writer;
 use super::{ChangeId, DocumentId, EditError, Replica};
 use crate::conflict::ConflictId;
 use crate::document::InitValue;
+use crate::planted::Planted;
 use crate::settlement::{self, Answer, AnswerError, Listed, Seen};
 use crate::time::{Instant, WallTime};
 
@@ -23,9 +24,16 @@ pub enum ResolveError {
 impl Replica {
     /// What [`Replica::conflicts`] gives, with the answers that stand.
     pub fn conflicts_and_answers(&mut self, id: DocumentId) -> Option<Vec<Listed>> {
-        let conflicts = self.conflicts(id)?;
+        let mut conflicts = self.conflicts(id)?;
+        if self.config.planted.has(Planted::DisputesUnseen) {
+            conflicts.retain(|conflict| !settlement::is_of_answers(conflict));
+        }
         let local = self.local(id)?;
-        Some(settlement::listed(conflicts, local.document.automerge(), &local.all, &local.index))
+        let mut listed = settlement::listed(conflicts, local.document.automerge(), &local.all, &local.index);
+        if self.config.planted.has(Planted::AnswersUnlisted) {
+            listed.iter_mut().for_each(|one| one.settled = None);
+        }
+        Some(listed)
     }
 
     /// Answers a conflict of which `seen` was looked at, for everybody.
