@@ -91,7 +91,7 @@ fn apart(held: &Held, actor: u8, first: usize) -> Result<(Held, Vec<Change>), Er
 }
 
 pub(crate) fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Error> {
-    let changes = bench.size(20_000, 500);
+    let changes = bench.size(20_000, 2 * KEYS);
     heading(
         "conflicts",
         &format!("a map of {KEYS} keys and {changes} changes; {APART} changes here and {APART} there"),
