@@ -37,8 +37,7 @@ pub(super) fn compact(data: &Path) -> Result<(), Failure> {
     store.vacuum().map_err(Failure::data)?;
     let id = store.store_id();
     let after = totals(data)?;
-    // Last, since only a connection that may write takes away the files beside the database.
-    drop(store);
+    store.close();
     println!("moved the write-ahead log into the database and rewrote it without free pages");
     println!("store {id}: {} bytes before, {} bytes after", before.file_bytes, after.file_bytes);
     if wrong > 0 {
