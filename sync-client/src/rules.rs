@@ -3,12 +3,11 @@
 //! Owns which rules are in force and how a program reads their answers. Nothing is written: what a rule answers is `sync_core::resolver`'s, and
 //! it is asked outside of the client's lock.
 
-use automerge::{ROOT, ReadDoc as _};
-use sync_core::conflict::{Conflict, ConflictKind, ConflictState, Value, value_at};
+use sync_core::conflict::{Conflict, ConflictKind, ConflictState, Value};
 use sync_core::replica::Listed;
 use sync_core::resolver::{Policies, Policy, Ruling, project};
-use sync_core::settlement;
 
+use crate::conflicts::ConflictFilter;
 use crate::document::Document;
 use crate::error::{Closed, NotReady};
 
@@ -52,8 +51,7 @@ impl Document {
     /// As [`Document::read`].
     pub fn ruled_conflicts(&self) -> Result<Vec<Ruled>, NotReady> {
         let policies = self.policies();
-        let listed = self.driver().with(|core, _| core.replica.conflicts_and_answers(self.id()));
-        let listed = listed.ok().flatten().ok_or(NotReady)?;
+        let listed = self.conflicts_where(&ConflictFilter::default())?;
         Ok(listed.into_iter().map(|listed| ruled(&policies, listed)).collect())
     }
 
@@ -68,11 +66,7 @@ impl Document {
             let answer = ruled.ruling.as_ref()?.answer.as_ref()?;
             Some((ruled.conflict.path.as_slice(), answer))
         });
-        let mut value = self.read(|document| {
-            let keys = document.keys(ROOT).filter(|key| key != settlement::ROOT_KEY);
-            let entry = |key: String| value_at(document, &ROOT, key.as_str().into(), None).map(|value| (key, value));
-            Value::Map(keys.filter_map(entry).collect())
-        })?;
+        let mut value = self.value()?;
         project(&mut value, answers);
         Ok(value)
     }
