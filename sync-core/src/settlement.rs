@@ -286,18 +286,14 @@ impl Plan {
         let counted = read(tx, &self.id).map_or(0, |(entry, _)| entry.counted);
         let place = place(tx, &self.path);
         let now = place.as_ref().and_then(|(object, prop)| value_in(tx, object, prop));
-        let (steps, more) = match self.effect {
-            Effect::Count { steps } => (Some(steps), steps.checked_sub(counted)),
-            Effect::CountTo(target) => {
-                let more = target.checked_sub(now.unwrap_or(target));
-                (more.and_then(|more| counted.checked_add(more)), more)
-            }
-            _ => (Some(counted), Some(0)),
+        let more = match self.effect {
+            Effect::Count { steps } => steps.checked_sub(counted),
+            Effect::CountTo(target) => target.checked_sub(now.unwrap_or(target)),
+            _ => Some(0),
         };
-        let (Some(steps), Some(more)) = (steps, more) else { return Err(AutomergeError::Fail) };
-        if now.is_some_and(|now| now.checked_add(more).is_none()) {
-            return Err(AutomergeError::Fail);
-        }
+        let more = more.filter(|more| now.is_none_or(|now| now.checked_add(*more).is_some()));
+        let more = more.ok_or(AutomergeError::Fail)?;
+        let steps = counted.checked_add(more).ok_or(AutomergeError::Fail)?;
         match (&self.effect, place) {
             (Effect::Nothing, _) => {}
             // What stood above it is gone as well: the answer is known, and there is no place for it.

@@ -2,27 +2,28 @@
 
 use super::*;
 
-#[test]
-fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
-    let side = |change: u8, shown: bool| crate::conflict::Candidate {
-        value: Some(Value::Scalar(true.into())),
-        actor: crate::id::ActorId::from([change]),
+/// A side by the author of this number.
+fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
+    Candidate {
+        value: Some(Value::Scalar(value.into())),
+        actor: crate::id::ActorId::from([number]),
         author: None,
         time: 0,
-        change: ChangeHash([change; 32]),
+        change: ChangeHash([number; 32]),
         shown,
         mine: false,
         object: None,
-    };
-    let conflict = Conflict {
-        id: ConflictId([0; 16]),
-        version: 2,
-        path: vec![PathPart::Key("text".into()), PathPart::Index(3)],
-        kind: ConflictKind::Mark,
-        base: None,
-        candidates: vec![side(1, true), side(2, false)],
-        state: ConflictState::Open,
-    };
+    }
+}
+
+fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates: Vec<Candidate>) -> Conflict {
+    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, state: ConflictState::Open }
+}
+
+#[test]
+fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
+    let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
+    let conflict = open(ConflictKind::Mark, path, None, vec![side(1, true, true), side(2, true, false)]);
     let answered = |answer: Answer| plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
     assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
     assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
@@ -82,24 +83,12 @@ fn answers_that_say_different_things_are_not_written_alike() {
 
 #[test]
 fn steps_beyond_what_a_counter_holds_are_refused() {
-    let side = |change: u8, steps: i64, shown: bool| crate::conflict::Candidate {
-        value: Some(Value::Scalar(ScalarValue::counter(steps))),
-        actor: crate::id::ActorId::from([change]),
-        author: None,
-        time: 0,
-        change: ChangeHash([change; 32]),
-        shown,
-        mine: false,
-        object: None,
-    };
-    let of = |steps: [i64; 2]| Conflict {
-        id: ConflictId([0; 16]),
-        version: 2,
-        path: vec![PathPart::Key("count".into())],
-        kind: ConflictKind::CounterOverwrite,
-        base: Some(Value::Scalar(ScalarValue::counter(0))),
-        candidates: vec![side(1, 0, true), side(2, steps[0], false), side(3, steps[1], false)],
-        state: ConflictState::Open,
+    let counter = ScalarValue::counter;
+    let of = |steps: [i64; 2]| {
+        let sides =
+            vec![side(1, counter(0), true), side(2, counter(steps[0]), false), side(3, counter(steps[1]), false)];
+        let (path, base) = (vec![PathPart::Key("count".into())], Value::Scalar(counter(0)));
+        open(ConflictKind::CounterOverwrite, path, Some(base), sides)
     };
     let both = |conflict: &Conflict| plan(conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
     assert_eq!(both(&of([5, -2])), Ok(()));
