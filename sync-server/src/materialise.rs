@@ -196,29 +196,39 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
     if bytes > CHANGES_BYTES_MAX {
         return Err(ReadError::Quarantined(format!("its changes hold more than {CHANGES_BYTES_MAX} bytes")));
     }
+    let applied =
+        |changes: Vec<Change>, give: Give| apply(changes.into_iter().map(Change::into_automerge).collect(), give);
     let made = match form {
+        Form::Json => applied(changes, as_json),
+        Form::Automerge => applied(changes, as_automerge),
         Form::Conflicts => conflicts::json(document, changes, &walk),
-        _ => apply(changes.into_iter().map(Change::into_automerge).collect(), form),
     };
     let bytes = made.map_err(ReadError::Quarantined)?;
     let incarnation = record.incarnation.expect("a live document was read");
     Ok(Materialised { incarnation, head: record.head, digest: record.digest, bytes })
 }
 
-/// Applies changes to the empty document and gives it in a form, or says why that can't be done.
-pub(crate) fn apply(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
-    catch_unwind(AssertUnwindSafe(|| apply_unguarded(changes, form)))
-        .unwrap_or_else(|_| Err("applying its changes panics".into()))
+/// How a document is given.
+pub(crate) type Give = fn(&Automerge) -> Result<Bytes, String>;
+
+/// Applies changes to the empty document and gives it, or says why that can't be done.
+pub(crate) fn apply(changes: Vec<automerge::Change>, give: Give) -> Result<Bytes, String> {
+    let applied = || {
+        let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
+        document.apply_changes(changes).map_err(|e| e.to_string())?;
+        give(&document)
+    };
+    catch_unwind(AssertUnwindSafe(applied)).unwrap_or_else(|_| Err("applying its changes panics".into()))
 }
 
-fn apply_unguarded(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
-    let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
-    document.apply_changes(changes).map_err(|e| e.to_string())?;
-    match form {
-        Form::Json => json(&document).map_err(|e| e.to_string()),
-        Form::Automerge => Ok(document.save().into()),
-        Form::Conflicts => Err("conflicts are not found in a value".into()),
-    }
+/// Its value as JSON.
+pub(crate) fn as_json(document: &Automerge) -> Result<Bytes, String> {
+    json(document).map_err(|e| e.to_string())
+}
+
+/// automerge's saved document.
+pub(crate) fn as_automerge(document: &Automerge) -> Result<Bytes, String> {
+    Ok(document.save().into())
 }
 
 /// The value without what no value shows.

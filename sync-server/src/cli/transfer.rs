@@ -16,7 +16,7 @@ use sync_core::storage::{Append, DocumentRecord, Store, StoredPack};
 
 use super::Failure;
 use crate::archive::{Item, MAGIC};
-use crate::materialise::{self, Form};
+use crate::materialise;
 use crate::store::{Options, ReadStore as _, SqliteReader, SqliteStore};
 use crate::walk::{self, Walk};
 
@@ -102,11 +102,11 @@ fn export_document(
     let (record, _) = found
         .map_err(|e| Failure::data(format!("{document}: {e}")))?
         .ok_or_else(|| Failure::data(format!("{document}: no such document")))?;
-    let form = match format {
-        Format::Automerge => Form::Automerge,
-        Format::Json => Form::Json,
+    let give: materialise::Give = match format {
+        Format::Automerge => materialise::as_automerge,
+        Format::Json => materialise::as_json,
     };
-    let bytes = materialise::apply(changes, form).map_err(|e| Failure::data(format!("{document}: {e}")))?;
+    let bytes = materialise::apply(changes, give).map_err(|e| Failure::data(format!("{document}: {e}")))?;
     out.write_all(&bytes).map_err(Failure::data)?;
     Ok(format!("{document} with {} changes", record.head))
 }
