@@ -109,17 +109,18 @@ async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut 
         loop {
             match client.next().await? {
                 ServerMessage::Changes(_) => break,
+                // One that was made while the text was being brought: there will be another.
+                ServerMessage::Snapshot(piece)
+                    if newcomer::is_due(last, Some(piece.seq), true, &newcomer::Options::default()) =>
+                {
+                    break;
+                }
                 ServerMessage::Snapshot(piece) if piece.index < piece.views => {
                     view.extend_from_slice(&piece.bytes.0);
                     view_ms = asked.elapsed().as_secs_f64() * 1e3;
                 }
                 ServerMessage::Snapshot(piece) => {
                     saved.extend_from_slice(&piece.bytes.0);
-                    // What is missing is not enough for another one at rest.
-                    let rests = !newcomer::is_due(last, Some(piece.seq), true, &newcomer::Options::default());
-                    if piece.index + 1 == piece.total && !rests {
-                        break;
-                    }
                     if piece.index + 1 == piece.total {
                         return prove(&view, &saved, view_ms, changes, figures);
                     }
