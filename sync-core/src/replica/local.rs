@@ -406,3 +406,6 @@ impl Local {
         Ok(Some(rows::put(Table::Chunk, self.chunk_key(), &Blob(bytes))))
     }
 }
+
+#[cfg(test)]
+mod tests;
