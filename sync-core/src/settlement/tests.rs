@@ -79,6 +79,13 @@ fn answers_that_say_different_things_are_not_written_alike() {
     assert_eq!(written.len(), values.len());
     assert!(written.iter().all(|print| print.len() == 16 && !print.contains(' ')), "it is one word of an entry");
     assert_eq!(print::fingerprint(values[9].as_ref()), print::fingerprint(values[9].clone().as_ref()));
+    let path = vec![PathPart::Key("k".into())];
+    let conflict = open(ConflictKind::Register, path, None, vec![side(1, 1, true), side(2, 2, false)]);
+    let planned = |value: &Option<Value>| {
+        let answer = Answer::Value(value.clone());
+        plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).expect("it can be answered so").answer
+    };
+    assert_eq!(values.iter().map(planned).collect::<std::collections::BTreeSet<_>>().len(), values.len());
 }
 
 #[test]
