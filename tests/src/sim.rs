@@ -8,6 +8,7 @@ mod client;
 mod compaction;
 mod conflicts;
 mod deletion;
+mod disagree;
 pub mod disk;
 mod edits;
 mod faults;

@@ -8,6 +8,7 @@ use crate::sim::client::Heard;
 use crate::sim::ledger::{tokens_in, value_of};
 use crate::sim::net::Connection;
 use crate::sim::world::World;
+use crate::sim::disagree::{self, oracle};
 use crate::sim::{answers, conflicts};
 
 /// Bytes that coming back with a cursor may cost beside the changes.
@@ -121,12 +122,16 @@ impl World {
     }
 
     fn compare_replicas(&mut self) -> Result<(), String> {
+        let mut seen = Vec::new();
         for (name, mirror) in &self.ledger.logs {
             let want = mirror.materialise()?;
             let (heads, value) = (want.get_heads(), value_of(&want));
             let (conflicts, listed) = conflicts::of_log(name, &mirror.changes)?;
             let states = answers::states(listed);
             answers::check(name, &want, &states)?;
+            oracle::check(&mirror.changes, &want, &conflicts)
+                .map_err(|missed| format!("P3: what merges hid in {name} is not listed: {missed}"))?;
+            seen.extend(conflicts.iter().flat_map(disagree::counted));
             for (index, client) in self.clients.iter_mut().enumerate() {
                 let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };
                 let same = replica.read(opened.id, |document| {
@@ -146,7 +151,9 @@ impl World {
                     }
                     None => return Err(format!("P3: client {index} can't read {name}")),
                 }
-                if replica.conflicts(opened.id).map(conflicts::shared).as_ref() != Some(&conflicts) {
+                let listed = replica.conflicts(opened.id).unwrap_or_default();
+                seen.extend(conflicts::refused(replica, opened.id, &listed)?);
+                if conflicts::shared(listed) != conflicts {
                     return Err(format!("P3: client {index} lists other conflicts of {name} than the log has"));
                 }
                 if replica.conflicts_and_answers(opened.id).map(answers::states).as_ref() != Some(&states) {
@@ -156,6 +163,7 @@ impl World {
                 }
             }
         }
+        seen.into_iter().for_each(|what| self.count(what));
         Ok(())
     }
 
