@@ -143,8 +143,8 @@ pub struct Candidate {
 pub struct Conflict {
     /// Its name.
     pub id: ConflictId,
-    /// Grows as more of the losing side arrives, and is another for other sides of the same number: how many operations or changes are
-    /// hidden stands above the lower 32 bits, and a digest of their ids in these. Below 2^53.
+    /// Grows as more of the losing side arrives, falls as somebody overwrites some of it who knew of that, and is another for other sides of
+    /// the same number: how many operations or changes are hidden stands above the lower 32 bits, and a digest of their ids in these. Below 2^53.
     pub version: u64,
     /// Where.
     pub path: Vec<PathPart>,
@@ -154,6 +154,8 @@ pub struct Conflict {
     pub base: Option<Value>,
     /// The sides, the one that is shown first.
     pub candidates: Vec<Candidate>,
+    /// Of each actor whose work is hidden the seq of the last change that holds some of it: what an answer's author must have known.
+    pub hidden: BTreeMap<ActorId, u32>,
     /// Where it stands.
     pub state: ConflictState,
 }

@@ -4,7 +4,7 @@
 
 use automerge::{Automerge, ObjId};
 
-use super::{Settled, Standing, disputes, is_of_answers, standing, stands};
+use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
 use crate::conflict::{Conflict, ConflictState, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
@@ -88,7 +88,11 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
 }
 
 fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Listed {
-    match standing(document, &conflict) {
+    let standing = match standing(document, &conflict) {
+        Standing::Unanswered => of_more(document, &conflict, table, ops),
+        standing => standing,
+    };
+    match standing {
         Standing::Settled(settled) => {
             let settled_by = change_of(&settled.written, table, ops);
             let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
@@ -104,10 +108,28 @@ fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, o
     }
 }
 
+/// An answer to more sides than there still are stands if its author knew of all that are left: only what came since opens a conflict again.
+/// (Where its change was written again on top of more, what it did not know makes them no fewer.)
+fn of_more(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
+    let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
+    let knew = |place: Place| {
+        let mut hidden = conflict.hidden.iter();
+        hidden.all(|(actor, seq)| table.number(actor).is_some_and(|number| ops.past().seen(place, number) >= *seq))
+    };
+    // How many there are stands above a digest of them.
+    if entry.version >> 32 > conflict.version >> 32 && place_of(&written, table, ops).is_some_and(knew) {
+        return Standing::Settled(Settled { policy: entry.policy, note: entry.note, written });
+    }
+    Standing::Unanswered
+}
+
 /// The change that wrote an operation.
 fn change_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<ChangeHash> {
+    table.hash_at(place_of(operation, table, ops)?)
+}
+
+fn place_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<Place> {
     let ObjId::Id(counter, actor, _) = operation else { return None };
     let number = table.number(actor)?;
-    let seq = ops.past().seq_of(number, u32::try_from(*counter).ok()?);
-    table.hash_at(Place { actor: number, seq })
+    Some(Place { actor: number, seq: ops.past().seq_of(number, u32::try_from(*counter).ok()?) })
 }
