@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const PACKAGE = new URL("../../", import.meta.url);
 const FOLDERS: Record<string, URL> = {
   client: new URL("dist/", PACKAGE),
+  modules: new URL("modules/", PACKAGE),
   test: new URL("build/", PACKAGE),
   axe: new URL("node_modules/axe-core/", PACKAGE),
 };
@@ -20,7 +21,7 @@ export const WORKER_COOKIE = "worker";
 const PAGE = `<!doctype html>
 <meta charset="utf-8">
 <title>test</title>
-<script type="importmap">{ "imports": { "#dist/": "/client/" } }</script>
+<script type="importmap">{ "imports": { "#dist/": "/client/", "#modules/": "/modules/" } }</script>
 <script type="module">globalThis.rejoin = await import("#dist/index.js");</script>
 `;
 
