@@ -230,9 +230,7 @@ impl<'a> Oracle<'a> {
         };
         self.conflicts.iter().any(|conflict| {
             let mut sides = conflict.candidates.iter();
-            sides.any(|side| {
-                side.object.as_ref().is_some_and(|id| objects.contains(id)) || is_side(conflict, side)
-            })
+            sides.any(|side| side.object.as_ref().is_some_and(|id| objects.contains(id)) || is_side(conflict, side))
         })
     }
 }

@@ -69,7 +69,10 @@ impl People {
         let seen: Vec<_> = [0, 1, 2, 4].into_iter().map(|client| self.only(client, kind)).collect();
         for one in &seen {
             assert_eq!(one.settled.is_some(), settled, "{one:#?}");
-            assert_eq!((one.conflict.version, &one.conflict.hidden), (seen[0].conflict.version, &seen[0].conflict.hidden));
+            assert_eq!(
+                (one.conflict.version, &one.conflict.hidden),
+                (seen[0].conflict.version, &seen[0].conflict.hidden)
+            );
         }
         seen.into_iter().next().expect("there are some")
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use sync_core::replica::State;
 
 use crate::sim::client::Heard;
+use crate::sim::disagree::{self, oracle};
 use crate::sim::ledger::{tokens_in, value_of};
 use crate::sim::net::Connection;
 use crate::sim::world::World;
-use crate::sim::disagree::{self, oracle};
 use crate::sim::{answers, conflicts};
 
 /// Bytes that coming back with a cursor may cost beside the changes.

@@ -369,7 +369,8 @@ impl World {
         let disagree = self.disagree.as_mut().map(Disagree::next);
         let Some(replica) = self.clients[index].replica.as_mut() else { return };
         self.inputs += 1;
-        let edited = replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse, disagree));
+        let edited =
+            replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse, disagree));
         let change = match edited {
             Ok(((), change)) => change,
             // The replica loads the document again.

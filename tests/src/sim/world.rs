@@ -12,9 +12,9 @@ use sync_core::storage::StoreError;
 use sync_core::time::Instant;
 
 use crate::sim::answers::Answers;
-use crate::sim::disagree::Disagree;
 use crate::sim::client::Client;
 use crate::sim::compaction::Compaction;
+use crate::sim::disagree::Disagree;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
 use crate::sim::hostile::Refused;
 use crate::sim::ledger::Ledger;
