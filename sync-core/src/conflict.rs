@@ -117,6 +117,25 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// About how many bytes it takes as JSON.
+    pub fn bytes(&self) -> usize {
+        /// A number, a word, or what stands around an entry.
+        const SMALL: usize = 16;
+        match self {
+            Self::Scalar(ScalarValue::Str(text)) => SMALL + text.len(),
+            // As numbers with commas.
+            Self::Scalar(ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. }) => SMALL + 4 * bytes.len(),
+            Self::Scalar(_) => SMALL,
+            Self::Text(text) => SMALL + text.len(),
+            Self::List(items) => SMALL + items.iter().map(Self::bytes).sum::<usize>(),
+            Self::Map(entries) => {
+                SMALL + entries.iter().map(|(key, entry)| SMALL + key.len() + entry.bytes()).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// One side of a conflict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
