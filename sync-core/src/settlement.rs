@@ -15,7 +15,7 @@ use crate::id::ChangeHash;
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
-pub use listed::{Listed, ListedState, listed};
+pub use listed::{Listed, ListedState, Telling, listed, telling};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
