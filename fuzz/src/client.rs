@@ -127,7 +127,7 @@ impl Client {
                 }
                 Output::Store(task, what) => self.tasks.push_back((task, what)),
                 Output::Event(Event::Failed(_, error)) => self.failed = Some(error),
-                Output::Tell(..) | Output::Event(_) => {}
+                Output::Tell(..) | Output::TakeOver | Output::Event(_) => {}
             }
         }
     }

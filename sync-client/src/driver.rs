@@ -267,7 +267,7 @@ impl Driver {
                 }
                 Output::Disconnect => core.drop_connection("closed by this side".into()),
                 Output::Store(id, task) => self.store(core, id, task),
-                Output::Tell(..) => unreachable!("nobody else can be on the store"),
+                Output::Tell(..) | Output::TakeOver => unreachable!("nobody else can be on the store"),
                 Output::Event(event) => core.publish(event),
             }
         }

@@ -128,11 +128,19 @@ pub enum Planted {
     ContainerUnlisted,
     /// The replica lists no work that a deletion has hidden.
     DeleteUpdateUnlisted,
+    /// A tab's store takes what a leader writes after another has taken over.
+    FenceIgnored,
+    /// A tab that follows says that its edits are saved before its store has committed them.
+    FollowerSavedEarly,
+    /// All tabs write under the actor of the first.
+    TabsShareActor,
+    /// A tab tells others of changes that are not in the store.
+    UnstoredToldToTabs,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 48] = [
+    pub const ALL: [(Planted, &'static str); 52] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -181,5 +189,9 @@ impl Planted {
         (Planted::RegisterUnlisted, "register-unlisted"),
         (Planted::ContainerUnlisted, "container-unlisted"),
         (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),
+        (Planted::FenceIgnored, "fence-ignored"),
+        (Planted::FollowerSavedEarly, "follower-saved-early"),
+        (Planted::TabsShareActor, "tabs-share-actor"),
+        (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
     ];
 }

@@ -137,12 +137,13 @@ impl Replica {
         self.quiet_timeout(now);
         self.conversation_timeout(now);
         self.save_timeout(now);
+        self.tabs_timeout(now);
     }
 
     /// When `handle_timeout` is due next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let documents = self.documents.values().filter_map(|doc| doc.conversation.next_timeout()).min();
-        [self.connection_due(), documents, self.saves.retry_at].into_iter().flatten().min()
+        [self.connection_due(), documents, self.saves.retry_at, self.tabs_due()].into_iter().flatten().min()
     }
 
     /// The next thing to do.
@@ -363,7 +364,8 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
-        let key = rows::identity_key(self.tab());
+        let shared = self.config.planted.has(Planted::TabsShareActor);
+        let key = rows::identity_key(if shared { TabId::FIRST } else { self.tab() });
         let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
         let identity = match of(&key) {
             Some(Ok(identity)) => identity,
@@ -383,7 +385,7 @@ impl Replica {
         for id in waiting {
             self.reload(id);
         }
-        self.greet();
+        self.greet(now);
         self.connect_soon(now);
     }
 
@@ -452,6 +454,7 @@ impl Replica {
             self.event(Event::Changed { document: id, local: local_edit });
         }
         let ended = delta.replaced.iter().filter(|(_, new)| new.is_none()).map(|(old, _)| *old);
+        self.planted_saved_early(id, &delta.enqueued);
         let safe = delta.enqueued.into_iter().chain(delta.received).chain(ended).collect();
         self.save_set(now, id, delta.writes, safe, rebuilt);
         self.report_edits(id);

@@ -35,6 +35,7 @@ export type Output =
   | { kind: "read"; task: number; tables: Table[]; prefix: Uint8Array }
   | { kind: "commit"; task: number; writes: Write[] }
   | { kind: "tell"; to: number | undefined; message: Uint8Array }
+  | { kind: "take-over" }
   | { kind: "event"; event: EngineEvent };
 /** What the machine tells. */
 export type EngineEvent =
@@ -100,6 +101,7 @@ pub(crate) fn output(output: Output) -> Option<Object> {
         Output::Tell(to, message) => {
             with(with(kind("tell"), "to", to.map(|tab| tab.0)), "message", js::bytes(&message))
         }
+        Output::TakeOver => kind("take-over"),
         Output::Event(event) => with(kind("event"), "event", self::event(event)?),
     })
 }

@@ -51,6 +51,8 @@ export class Driver {
   #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
   #waiting: (() => void)[] = [];
   #leads = false;
+  /** The last that this tab has asked for the lead. */
+  #standing: object | undefined;
   #end: "closed" | "engine-failed" | undefined;
 
   /** `tabs`: who else may be on the store; nobody if not given. */
@@ -159,20 +161,23 @@ export class Driver {
     if (!this.#end) this.turn((engine) => engine.leaveTabs());
   }
 
-  /** Waits until this tab is to lead. Whoever led before has no lock any more, and with the new epoch cannot write. */
-  #stand(): void {
+  /** Waits until this tab is to lead, or makes it so with `steal`. Whoever led before has no lock any more, and with the new epoch cannot write. */
+  #stand(steal = false): void {
+    const standing = (this.#standing = {});
     const lost = () => {
       this.#deposed();
       this.#stand();
     };
-    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead())), lost);
+    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead(standing))), lost, steal);
   }
 
-  async #lead(): Promise<void> {
-    while (!this.#end) {
+  async #lead(standing: object): Promise<void> {
+    while (!this.#end && this.#standing === standing) {
       try {
         const epoch = await this.#store.lead?.();
         if (this.#end || epoch === undefined) return;
+        // The lock was taken away meanwhile.
+        if (this.#standing !== standing) return this.#store.follow?.();
         this.#leads = true;
         this.turn((engine, now) => engine.handleLead(now, epoch));
         this.#tell({ kind: "connection" });
@@ -255,6 +260,9 @@ export class Driver {
       case "tell":
         this.#tabs?.say(output.to, output.message);
         return;
+      case "take-over":
+        this.#stand(true);
+        return;
       case "event":
         this.#tell(output.event);
         return;
@@ -282,7 +290,10 @@ export class Driver {
       this.#commits.failure = failure?.message;
     }
     if (this.#end) return;
-    if (deposed && this.#leads) return this.#deposed();
+    if (deposed && this.#leads) {
+      this.#deposed();
+      return this.#stand();
+    }
     this.turn((engine, now) => {
       if (task.kind === "commit") engine.handleCommitted(now, task.task, failure);
       else if (failure) engine.handleReadFailed(now, task.task, failure);

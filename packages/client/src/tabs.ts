@@ -24,7 +24,9 @@ export class Tabs {
   readonly name: string;
   readonly #channel: BroadcastChannel;
   readonly #free: () => void;
-  readonly #end = new AbortController();
+  #left = false;
+  /** Ends the wait for the leader's lock, or frees it. */
+  #standing = new AbortController();
 
   private constructor(name: string, number: number, free: () => void) {
     this.number = number;
@@ -51,12 +53,17 @@ export class Tabs {
 
   /** Says something to one tab, or to all others. */
   say(to: number | undefined, message: Uint8Array): void {
-    if (!this.#end.signal.aborted) this.#channel.postMessage({ from: this.number, to, message } satisfies Said);
+    if (!this.#left) this.#channel.postMessage({ from: this.number, to, message } satisfies Said);
   }
 
-  /** Calls `lead` once no other tab leads, and `lost` if the lock is taken away from this one. */
-  stand(lead: () => void, lost: () => void): void {
-    const { signal } = this.#end;
+  /**
+   * Calls `lead` once no other tab leads, and `lost` if the lock is taken away from this one. With `steal` it is taken away from whoever has
+   * it. Frees the lock first if this tab has it, and takes the place of an earlier call.
+   */
+  stand(lead: () => void, lost: () => void, steal = false): void {
+    this.#standing.abort();
+    if (this.#left) return;
+    const { signal } = (this.#standing = new AbortController());
     let led = false;
     const held = () =>
       new Promise<void>((resolve) => {
@@ -65,14 +72,15 @@ export class Tabs {
         led = true;
         lead();
       });
-    navigator.locks.request(`${this.name}#leader`, { signal }, held).catch(() => {
+    navigator.locks.request(`${this.name}#leader`, steal ? { steal } : { signal }, held).catch(() => {
       if (led && !signal.aborted) lost();
     });
   }
 
   /** Frees all locks and the channel. */
   leave(): void {
-    this.#end.abort();
+    this.#left = true;
+    this.#standing.abort();
     this.#channel.close();
     this.#free();
   }

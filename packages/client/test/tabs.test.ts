@@ -1,6 +1,9 @@
 /** Several tabs on one store in a real browser: one connection, followers, and who takes over when the leader goes. */
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
@@ -50,6 +53,27 @@ async function crash(page: Page): Promise<void> {
   // There is nobody left to answer.
   devtools.send("Page.crash").catch(() => {});
   await crashed;
+}
+
+/** Stops a tab's worker in the middle of a step, as an endless loop does, until the function given is called. */
+async function hang(page: Page): Promise<() => void> {
+  const server = createServer();
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  const asked = once(server, "request") as Promise<[unknown, ServerResponse]>;
+  const [worker] = page.workers();
+  assert.ok(worker, "the tab has a worker");
+  const hangs = worker.evaluate((url) => {
+    const request = new XMLHttpRequest();
+    request.open("GET", url, false);
+    request.send();
+  }, `http://127.0.0.1:${port}/`);
+  const [, response] = await asked;
+  return () => {
+    response.writeHead(200, { "access-control-allow-origin": "*" }).end();
+    hangs.finally(() => server.close()).catch(() => {});
+  };
 }
 
 /** The tab among these that leads, once one does. */
@@ -127,4 +151,27 @@ test("a tab whose lock was taken from it writes nothing more as the leader, and 
     await titles(page, "as the leader", "as a follower");
     await synced(page);
   }
+});
+
+test("a tab that hangs while it leads is passed over, and follows with nothing lost when it goes on", async () => {
+  const tabs = await browser("notes/stuck");
+  const [first, second, third] = (await tabs.tabs(3)) as [Page, Page, Page];
+  for (const page of [first, second, third]) page.setDefaultTimeout(45_000);
+  await write(first, "before");
+  await titles(second, "before");
+  const goOn = await hang(first);
+  // What is written in it now is on its page, and nowhere else.
+  await first.evaluate(() => void globalThis.doc.change((draft) => draft.notes.push({ title: "in the one that hangs", done: false })));
+  await write(second, "meanwhile");
+  const next = await leader([second, third]);
+  await synced(second);
+  const bob = await (await browser("notes/stuck")).tab();
+  await titles(bob, "before", "meanwhile");
+  goOn();
+  await first.waitForFunction(() => !globalThis.client.status.leads);
+  for (const page of [first, second, third, bob]) {
+    await titles(page, "before", "in the one that hangs", "meanwhile");
+    await synced(page);
+  }
+  assert.equal(await next.evaluate(() => globalThis.client.status.leads), true);
 });

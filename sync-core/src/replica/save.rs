@@ -3,7 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use automerge::ReadDoc;
+
+use crate::change::Change;
 use crate::id::{ChangeHash, DocumentName};
+use crate::limits::ChangeLimits;
 use crate::planted::Planted;
 use crate::replica::{DocumentId, Event, Replica, Task, rows};
 use crate::storage::{LocalTask, StoreError, Table, Write};
@@ -54,14 +58,15 @@ impl Saves {
         self.bytes
     }
 
-    /// Lets go of all but edits made here.
-    fn keep_edits(&mut self) {
+    /// Lets go of all but edits made here, and gives the rest.
+    fn keep_edits(&mut self) -> Vec<WriteSet> {
         let flight = std::mem::take(&mut self.flight);
         let waiting = std::mem::take(&mut self.waiting);
         let edit = |write: &Write| matches!(write, Write::Put { table: Table::Outbox | Table::Meta, .. });
-        self.waiting = flight.into_iter().chain(waiting).filter(|set| set.writes.iter().all(edit)).collect();
-        self.bytes = self.waiting.iter().map(WriteSet::bytes).sum();
+        let (kept, gone): (Vec<_>, _) = flight.into_iter().chain(waiting).partition(|set| set.writes.iter().all(edit));
+        self.waiting = kept.into();
         self.retry_at = None;
+        gone
     }
 
     fn concerns(&self, document: &DocumentName) -> bool {
@@ -99,10 +104,42 @@ impl Replica {
         }
     }
 
-    /// Another tab leads: only edits made here are still to be written.
+    /// Another tab leads: only edits made here are still to be written, with the received changes that they stand on.
     pub(super) fn keep_own_saves(&mut self) {
-        self.saves.keep_edits();
+        let gone = self.saves.keep_edits();
+        let mut rebuilt = BTreeSet::new();
+        for set in gone.into_iter().rev() {
+            let (Some(replaced), Some(doc)) = (set.rebuilt, self.documents.get_mut(&set.document)) else { continue };
+            rebuilt.insert(set.document);
+            // What was written again is not: its edits are in what it was before.
+            let back: Vec<_> = replaced.into_iter().filter_map(|(old, new)| Some((new?, Some(old)))).collect();
+            doc.edits.replace(&back);
+        }
+        let edited: BTreeSet<_> = self.saves.waiting.iter().map(|set| set.document).collect();
+        for id in edited.difference(&rebuilt) {
+            if let Some(below) = self.below_edits(*id) {
+                self.saves.waiting.push_front(below);
+            }
+        }
+        self.saves.bytes = self.saves.waiting.iter().map(WriteSet::bytes).sum();
+        let ours: BTreeSet<_> = self.saves.waiting.iter().flat_map(|set| &set.changes).copied().collect();
+        // What is not written from here is held by others, or comes again: once this tab holds it again it is in the store.
+        self.documents.values_mut().for_each(|doc| doc.tabs.uncommitted.retain(|hash| ours.contains(hash)));
         self.push_saves();
+    }
+
+    /// Received changes that are not in the store, as rows of the outbox: whoever leads finds them in the log, or brings them there.
+    fn below_edits(&self, id: DocumentId) -> Option<WriteSet> {
+        let doc = self.documents.get(&id)?;
+        let local = self.local(id)?;
+        let ours: BTreeSet<_> = self.saves.waiting.iter().flat_map(|set| &set.changes).collect();
+        let below = doc.tabs.uncommitted.iter().filter(|hash| !ours.contains(hash));
+        let below = below.filter_map(|hash| local.document.automerge().get_change_by_hash(hash));
+        let below = below.filter_map(|change| Change::parse(change.raw_bytes(), &ChangeLimits::stored()).ok());
+        let (changes, writes): (Vec<_>, Vec<_>) =
+            below.map(|change| (change.hash(), rows::put_outbox(&local.name, &change, None))).unzip();
+        let name = Some(doc.name.clone());
+        (!writes.is_empty()).then_some(WriteSet { document: id, name, writes, changes, rebuilt: None })
     }
 
     /// Sends all that has gathered, unless something is on its way.

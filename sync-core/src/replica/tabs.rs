@@ -6,6 +6,7 @@
 
 mod links;
 pub mod messages;
+mod watch;
 
 use std::collections::BTreeSet;
 
@@ -16,6 +17,8 @@ use crate::link::{self, Link};
 use crate::protocol::Hash;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
+pub use watch::{ASK_AFTER, ASKS_MAX};
+
 use messages::{Again, Empty, Lead, Leave, LinkFrame, Settle, Standing, Switch, TabMessage};
 
 /// Most tabs that a leader keeps in mind. What further ones have written reaches it through the store when they are closed.
@@ -50,6 +53,8 @@ pub(super) struct Tabs {
     leader: Option<(TabId, u64)>,
     /// Whether the leader's connection stands; in the leader, what the others were told of it.
     online: bool,
+    /// In a follower: whether the leader is still heard of.
+    watch: watch::Watch,
 }
 
 /// What a tab knows of one document in the others.
@@ -77,7 +82,7 @@ pub(super) struct DocTabs {
 impl Tabs {
     pub(super) fn new(tab: Option<TabId>) -> Self {
         let role = if tab.is_some() { Role::Follows } else { Role::Alone };
-        Self { role, others: FewSet::new(), leader: None, online: false }
+        Self { role, others: FewSet::new(), leader: None, online: false, watch: watch::Watch::default() }
     }
 
     pub(super) fn follows(&self) -> bool {
@@ -96,6 +101,7 @@ impl Replica {
         self.tabs.leader = None;
         self.tabs.others.clear();
         self.tabs.online = false;
+        self.tabs.watch.ends();
         self.read_all_again();
         self.tell_all(&TabMessage::Lead(self.lead_message(epoch)));
         self.connect_soon(now);
@@ -113,7 +119,7 @@ impl Replica {
         self.keep_own_saves();
         self.read_all_again();
         self.all_documents_status();
-        self.tell_all(&TabMessage::Hello(Empty {}));
+        self.greet(now);
     }
 
     /// Whoever led before has written last: what was read before does not count.
@@ -128,8 +134,9 @@ impl Replica {
     }
 
     /// Says that this tab has come, once it knows who it is.
-    pub(super) fn greet(&mut self) {
+    pub(super) fn greet(&mut self, now: Instant) {
         if self.tabs.follows() {
+            self.tabs.watch.heard(now);
             self.tell_all(&TabMessage::Hello(Empty {}));
         }
     }
@@ -163,6 +170,7 @@ impl Replica {
     pub(super) fn told(&mut self, now: Instant, from: TabId, bytes: &[u8]) {
         // A tab of another version says it anew once it is this version's.
         let Ok(messages) = TabMessage::decode_all(bytes) else { return };
+        self.heard_tab(now, from);
         for message in messages {
             match &self.tabs.role {
                 Role::Alone => return,
@@ -195,6 +203,7 @@ impl Replica {
                 let _ = if retry { self.retry(now, id, change.0) } else { self.discard(now, id, change.0) };
             }
             TabMessage::Switch(Switch { on }) => self.switch(now, on),
+            TabMessage::Ask(ask) => self.asked(epoch, from, &ask),
             _ => {}
         }
     }
@@ -230,6 +239,7 @@ impl Replica {
 
     fn follow(&mut self, now: Instant, leader: TabId, lead: &Lead) {
         self.tabs.leader = Some((leader, lead.epoch));
+        self.tabs.watch.heard(now);
         self.tabs.online = lead.online;
         self.connection.wanted = lead.wanted;
         let all: Vec<_> = self.documents.keys().copied().collect();

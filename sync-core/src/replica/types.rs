@@ -127,6 +127,9 @@ pub enum Output {
     Store(TaskId, LocalTask),
     /// Say this to another tab on the store, or to all of them. It may be lost with a tab, and is in order otherwise.
     Tell(Option<TabId>, Bytes),
+    /// The tab that leads says nothing any more: take its lock away from it, and answer with [`Input::Lead`] once nothing of it is written to
+    /// the store any more.
+    TakeOver,
     /// Tell the application.
     Event(Event),
 }

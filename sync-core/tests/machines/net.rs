@@ -56,6 +56,10 @@ struct Client {
     tab: Option<TabId>,
     session: Option<SessionId>,
     full: bool,
+    /// What comes while its page is frozen is kept for later.
+    frozen: Option<Vec<replica::Input>>,
+    /// How often it wanted to take the lead over.
+    took_over: u32,
     events: Vec<replica::Event>,
 }
 
@@ -109,7 +113,7 @@ impl Net {
             let replica = Replica::new(replica::Config::default(), net.rng.bytes());
             let store = net.stores.len();
             net.stores.push(MemoryLocalStore::new());
-            net.clients.push(Client { replica, store, tab: None, session: None, full: false, events: Vec::new() });
+            net.clients.push(Client::new(replica, store, None));
         }
         net.settle();
         net
@@ -317,16 +321,14 @@ impl Net {
             while let Some(step) = self.steps.pop_front() {
                 self.step(step);
             }
-            let due = self.clients.iter().filter_map(|c| c.replica.poll_timeout());
+            let awake = self.clients.iter().filter(|c| c.frozen.is_none());
+            let due = awake.filter_map(|c| c.replica.poll_timeout());
             let due = due.chain(self.server.sessions.values().filter_map(|(s, _)| s.poll_timeout())).min();
             match due.filter(|at| *at <= end) {
                 Some(at) => self.now = self.now.max(at),
                 None => break,
             }
-            for client in 0..self.clients.len() {
-                self.clients[client].replica.handle_timeout(self.now);
-                self.drain_client(client);
-            }
+            self.fire_clients();
             let sessions: Vec<_> = self.server.sessions.keys().copied().collect();
             for id in sessions {
                 if let Some((session, _)) = self.server.sessions.get_mut(&id) {
@@ -352,6 +354,9 @@ impl Net {
                 self.drain_room(&name);
             }
             Step::Client(client, input) => {
+                if let Some(held) = &mut self.clients[client].frozen {
+                    return held.push(input);
+                }
                 self.clients[client].replica.handle_input(self.now, input);
                 self.drain_client(client);
             }
@@ -400,6 +405,7 @@ impl Net {
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Tell(to, bytes) => self.tell_tabs(index, to, &bytes),
+                replica::Output::TakeOver => self.clients[index].took_over += 1,
                 replica::Output::Event(event) => self.clients[index].events.push(event),
             }
         }

@@ -1,7 +1,10 @@
 //! Several tabs on one store: one leads, the others follow it.
 
+use std::time::Duration;
+
 use automerge::{ROOT, transaction::Transactable};
 use sync_core::document::InitValue;
+use sync_core::replica::tabs::{ASK_AFTER, ASKS_MAX};
 use sync_core::replica::{DocumentId, Input, State};
 
 use crate::net::Net;
@@ -204,4 +207,66 @@ fn a_tab_without_a_document_knows_whether_the_leader_is_connected() {
     net.set_online(follower, false);
     net.settle();
     assert!(!net.is_online(leader) && !net.is_online(follower));
+}
+
+/// Longest time that a leader's silence is borne, without what followers wait beside for each other.
+const PATIENCE: Duration = ASK_AFTER.saturating_mul(1 + ASKS_MAX);
+
+#[test]
+fn nobody_takes_over_from_a_leader_that_answers() {
+    let (mut net, tabs, _) = tabs(3);
+    net.settle_for(600);
+    assert!(tabs.iter().all(|tab| net.took_over(*tab) == 0));
+}
+
+#[test]
+fn a_leader_that_says_nothing_is_passed_over_and_follows_when_it_goes_on() {
+    let (mut net, tabs, documents) = tabs(3);
+    let other = net.open(0, "doc");
+    net.fill_client(tabs[0], true);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "unsaved", 1));
+    net.freeze(tabs[0]);
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "meanwhile", 1));
+    net.settle_for(PATIENCE.as_secs() - 1);
+    assert_eq!((net.took_over(tabs[1]), net.took_over(tabs[2])), (0, 0), "it may only be slow");
+    net.settle_for(2);
+    assert_eq!((net.took_over(tabs[1]), net.took_over(tabs[2])), (1, 0), "one takes over, not all");
+    net.lead(tabs[1], 2);
+    assert_eq!(net.value(0, other), r#"{"meanwhile":1}"#);
+    net.fill_client(tabs[0], false);
+    // It goes on as the leader that it believes to be, and then hears of its lock.
+    net.change(0, other, |tx| tx.put(ROOT, "other", 1));
+    net.wake(tabs[0]);
+    net.feed(tabs[0], Input::Deposed);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"meanwhile":1,"other":1,"unsaved":1}"#);
+    assert_eq!(net.server_changes("doc"), 3);
+}
+
+/// Its own clock says that the leader has been silent for an hour. What the leader answered lies in its queue.
+#[test]
+fn a_follower_that_was_frozen_does_not_rob_a_leader_that_is_there() {
+    let (mut net, tabs, documents) = tabs(2);
+    net.settle_for(ASK_AFTER.as_secs() + 1);
+    net.freeze(tabs[1]);
+    net.settle_for(3_600);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "a", 1));
+    net.wake(tabs[1]);
+    net.settle();
+    assert_eq!(net.took_over(tabs[1]), 0);
+    all_show(&net, &tabs, &documents, r#"{"a":1}"#);
+}
+
+#[test]
+fn a_tab_that_finds_a_leader_stuck_takes_over_too() {
+    let (mut net, tabs, _) = tabs(1);
+    net.freeze(tabs[0]);
+    let late = net.tab(1, 1);
+    net.settle_for(PATIENCE.as_secs());
+    assert!(net.took_over(late) > 0);
+    net.lead(late, 2);
+    let document = net.open(late, "doc");
+    net.change(late, document, |tx| tx.put(ROOT, "a", 1));
+    net.settle();
+    all_show(&net, &[late], &[document], r#"{"a":1}"#);
 }

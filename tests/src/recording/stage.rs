@@ -181,7 +181,10 @@ impl Stage {
                 self.clients[client].replica.handle_input(self.now, replica::Input::StoreDone(task, done));
             }
             replica::Output::Disconnect => panic!("the client does not understand the server"),
-            replica::Output::Send(_) | replica::Output::Tell(..) | replica::Output::Event(_) => {}
+            replica::Output::Send(_)
+            | replica::Output::Tell(..)
+            | replica::Output::TakeOver
+            | replica::Output::Event(_) => {}
         }
     }
 
@@ -273,7 +276,7 @@ impl Stage {
                 let done = work.run(&mut *self.clients[client].store);
                 self.steps.push_back(Step::Client(client, replica::Input::StoreDone(task, done)));
             }
-            replica::Output::Tell(..) | replica::Output::Event(_) => {}
+            replica::Output::Tell(..) | replica::Output::TakeOver | replica::Output::Event(_) => {}
         }
     }
 }

@@ -32,7 +32,7 @@ impl World {
             return "frames are on their way".into();
         }
         for (index, client) in self.clients.iter().enumerate() {
-            let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle()) else {
+            let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle() && !self.is_frozen(index)) else {
                 return format!("client {index} is busy");
             };
             for (name, document) in &client.documents {

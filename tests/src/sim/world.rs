@@ -20,6 +20,7 @@ use crate::sim::net::Connection;
 use crate::sim::options::{Fault, Options};
 use crate::sim::server::Server;
 use crate::sim::snoop::Snoop;
+use crate::sim::tabs::Browser;
 
 /// How long a healed world may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(180);
@@ -49,6 +50,16 @@ pub(crate) enum Event {
     DiskHeals(Option<usize>),
     Online(usize),
     Presence(usize),
+    /// A tab, in one of its processes, hears that it has the leader's lock.
+    LockHeld(usize, u64),
+    /// It hears that its lock was taken away.
+    LockLost(usize, u64),
+    /// What one tab says reaches another.
+    TabSays {
+        from: (usize, u64),
+        to: (usize, u64),
+        bytes: bytes::Bytes,
+    },
 }
 
 /// What a run came to.
@@ -76,6 +87,7 @@ pub struct World {
     pub(crate) chaos: bool,
     pub(crate) server: Server,
     pub(crate) clients: Vec<Client>,
+    pub(crate) browser: Browser,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) next_connection: u64,
     pub(crate) next_token: u64,
@@ -104,6 +116,7 @@ impl World {
         options.draw_later(seed);
         let mut world = Self::with(rng, options);
         world.server.compaction = Compaction::draw(seed, Planting::new(planted));
+        world.add_tabs(seed);
         world
     }
 
@@ -130,6 +143,7 @@ impl World {
             chaos: true,
             server: Server::new(disk),
             clients,
+            browser: Browser::default(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_token: 0,
@@ -235,7 +249,15 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        // What comes to a tab that stands still waits for it.
+        if let Some(index) = self.runs_in(&event).filter(|index| self.is_frozen(*index)) {
+            let until = self.clients[index].frozen_until;
+            return self.at(until, event);
+        }
         match event {
+            Event::LockHeld(client, process) => self.lock_held(client, process),
+            Event::LockLost(client, process) => self.lock_lost(client, process),
+            Event::TabSays { from, to, bytes } => self.hear(from, to, bytes),
             Event::Dialled(id) => self.dialled(id),
             Event::Deliver(id, up) => self.deliver(id, up),
             Event::Notice(id, client_side) => self.notice(id, client_side),
@@ -263,7 +285,7 @@ impl World {
                 self.take_images();
                 self.after(Duration::from_secs(4), Event::Images);
             }
-            Event::DiskHeals(Some(client)) => self.clients[client].disk.trouble = None,
+            Event::DiskHeals(Some(client)) => self.disk(client).trouble = None,
             Event::DiskHeals(None) => self.server.disk.trouble = None,
             Event::Online(client) => self.set_online(client, true),
             Event::Presence(client) if self.chaos => self.say_presence(client),

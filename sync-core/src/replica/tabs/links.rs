@@ -1,9 +1,12 @@
 //! The links between tabs, one for each document and follower.
 
+use std::collections::BTreeSet;
+
 use crate::change::Change;
 use crate::id::{ChangeHash, DocumentName};
 use crate::limits::PackLimits;
 use crate::link::{self, Link};
+use crate::planted::Planted;
 use crate::protocol::Blob;
 use crate::replica::tabs::TabId;
 use crate::replica::tabs::messages::{Again, Leave, LinkFrame, TabMessage};
@@ -84,10 +87,13 @@ impl Replica {
         let name = doc.name.as_str().to_owned();
         link.handle_input(input, &local.all);
         let (mut frames, mut received, mut ended) = (Vec::new(), Vec::new(), false);
+        let none = BTreeSet::new();
+        let early = self.config.planted.has(Planted::UnstoredToldToTabs);
+        let uncommitted = if early { &none } else { &doc.tabs.uncommitted };
         while let Some(output) = link.poll_output() {
             match output {
                 link::Output::Send(frame) => frames.push(frame),
-                link::Output::Fetch(after) => match local.changes_after(&after, &doc.tabs.uncommitted) {
+                link::Output::Fetch(after) => match local.changes_after(&after, uncommitted) {
                     Ok(changes) => link.handle_input(link::Input::Fetched(changes), &local.all),
                     Err(_) => ended = true,
                 },

@@ -29,6 +29,10 @@ messages! {
         8 => Switch(Switch),
         /// Whether the leader's connection stands.
         9 => Online(Switch),
+        /// Whether the leader is there.
+        10 => Ask(Ask),
+        /// It is.
+        11 => Here(Empty),
     }
 }
 
@@ -50,6 +54,15 @@ pub struct Lead {
     /// Whether it stands.
     #[n(2)]
     pub online: bool,
+}
+
+/// Whether the leader is there.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Ask {
+    /// The epoch of the leader that the sender follows, if it knows one.
+    #[n(0)]
+    pub epoch: Option<u64>,
 }
 
 /// Bytes of a document's link.

@@ -5,12 +5,45 @@ use sync_core::storage::memory::MemoryLocalStore;
 
 use super::{Client, Net, Step};
 
+impl Client {
+    pub(super) fn new(replica: Replica, store: usize, tab: Option<TabId>) -> Self {
+        Self { replica, store, tab, session: None, full: false, frozen: None, took_over: 0, events: Vec::new() }
+    }
+}
+
 impl Net {
+    /// A tab's page is frozen: nothing runs in it, and what comes waits.
+    pub(crate) fn freeze(&mut self, client: usize) {
+        self.clients[client].frozen = Some(Vec::new());
+    }
+
+    /// It goes on: its timers fire first, then what has waited comes.
+    pub(crate) fn wake(&mut self, client: usize) {
+        let held = self.clients[client].frozen.take().expect("it is frozen");
+        self.clients[client].replica.handle_timeout(self.now);
+        self.drain_client(client);
+        self.steps.extend(held.into_iter().map(|input| Step::Client(client, input)));
+    }
+
+    pub(super) fn fire_clients(&mut self) {
+        for client in 0..self.clients.len() {
+            if self.clients[client].frozen.is_none() {
+                self.clients[client].replica.handle_timeout(self.now);
+                self.drain_client(client);
+            }
+        }
+    }
+
+    /// How often a tab has wanted to take the lead over.
+    pub(crate) fn took_over(&self, client: usize) -> u32 {
+        self.clients[client].took_over
+    }
+
     /// Opens a tab on the store of another one, under a number of its own.
     pub(crate) fn tab(&mut self, store: usize, tab: u32) -> usize {
         let tab = Some(TabId(tab));
         let replica = Replica::new(replica::Config { tab, ..replica::Config::default() }, self.rng.bytes());
-        self.clients.push(Client { replica, store, tab, session: None, full: false, events: Vec::new() });
+        self.clients.push(Client::new(replica, store, tab));
         self.settle();
         self.clients.len() - 1
     }
@@ -27,7 +60,7 @@ impl Net {
         let config = replica::Config { online: false, ..replica::Config::default() };
         let (replica, store) = (Replica::new(config, [0; 32]), self.stores.len());
         self.stores.push(MemoryLocalStore::new());
-        self.clients[client] = Client { replica, store, tab: None, session: None, full: false, events: Vec::new() };
+        self.clients[client] = Client::new(replica, store, None);
     }
 
     pub(crate) fn feed(&mut self, client: usize, input: replica::Input) {

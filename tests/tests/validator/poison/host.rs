@@ -236,7 +236,7 @@ impl Host {
                 let done = what.run(&mut self.honest_store);
                 self.steps.push_back(Step::Honest(replica::Input::StoreDone(task, done)));
             }
-            replica::Output::Tell(..) | replica::Output::Event(_) => {}
+            replica::Output::Tell(..) | replica::Output::TakeOver | replica::Output::Event(_) => {}
         }
     }
 }
