@@ -32,6 +32,8 @@ export type Frame = {
   readonly at: number;
 };
 
+type StoreTask = Extract<Output, { kind: "read" | "commit" }>;
+
 /** What the page is told. */
 export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "engine-failed" };
 
@@ -50,7 +52,8 @@ export class Driver {
   #tasks: Promise<void> = Promise.resolve();
   #commits = { inFlight: 0, answered: 0, failure: undefined as string | undefined };
   #waiting: (() => void)[] = [];
-  #leads = false;
+  /** The number under which this tab leads the others. */
+  #epoch: number | undefined;
   /** The last that this tab has asked for the lead. */
   #standing: object | undefined;
   #end: "closed" | "engine-failed" | undefined;
@@ -69,13 +72,13 @@ export class Driver {
 
   /** Whether a connection stands, be it another tab's. */
   get connected(): boolean {
-    if (!this.#tabs || this.#leads || this.#end) return this.#connected;
+    if (this.leads || this.#end) return this.#connected;
     return this.peek((engine) => engine.isOnline());
   }
 
   /** Whether this tab speaks with the server, for all tabs on the store. */
   get leads(): boolean {
-    return !this.#tabs || this.#leads;
+    return !this.#tabs || this.#epoch !== undefined;
   }
 
   /** Whether it was closed in good order. */
@@ -175,10 +178,9 @@ export class Driver {
     while (!this.#end && this.#standing === standing) {
       try {
         const epoch = await this.#store.lead?.();
-        if (this.#end || epoch === undefined) return;
-        // The lock was taken away meanwhile.
-        if (this.#standing !== standing) return this.#store.follow?.();
-        this.#leads = true;
+        // Meanwhile the lock may have been taken away.
+        if (this.#end || epoch === undefined || this.#standing !== standing) return;
+        this.#epoch = epoch;
         this.turn((engine, now) => engine.handleLead(now, epoch));
         this.#tell({ kind: "connection" });
         return;
@@ -190,9 +192,8 @@ export class Driver {
   }
 
   #deposed(): void {
-    if (!this.#leads || this.#end) return;
-    this.#leads = false;
-    this.#store.follow?.();
+    if (this.#epoch === undefined || this.#end) return;
+    this.#epoch = undefined;
     this.turn((engine, now) => engine.handleDeposed(now));
     this.#tell({ kind: "connection" });
   }
@@ -268,17 +269,22 @@ export class Driver {
         return;
       default:
         if (output.kind === "commit") this.#commits.inFlight += 1;
-        this.#tasks = this.#tasks.then(() => this.#task(output));
+        this.#later(output, this.#epoch);
     }
   }
 
-  async #task(task: Extract<Output, { kind: "read" | "commit" }>): Promise<void> {
+  /** What a leader wants written stays that leader's, however long it waits for its turn. */
+  #later(task: StoreTask, epoch: number | undefined): void {
+    this.#tasks = this.#tasks.then(() => this.#task(task, epoch));
+  }
+
+  async #task(task: StoreTask, epoch: number | undefined): Promise<void> {
     let rows: Row[][] = [];
     let failure: StoreFailure | undefined;
     let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#commit(task.writes);
+      else await this.#commit(task.writes, epoch);
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
       deposed = code === "deposed";
@@ -287,10 +293,13 @@ export class Driver {
     if (task.kind === "commit") {
       this.#commits.inFlight -= 1;
       this.#commits.answered += 1;
-      this.#commits.failure = failure?.message;
+      // The engine has what is still to be written written again.
+      this.#commits.failure = deposed ? undefined : failure?.message;
     }
     if (this.#end) return;
-    if (deposed && this.#leads) {
+    if (deposed) {
+      // Of what it wanted written while it led the engine knows nothing any more, once it is told that another tab leads.
+      if (epoch !== this.#epoch) return this.#wake();
       this.#deposed();
       return this.#stand();
     }
@@ -302,14 +311,14 @@ export class Driver {
   }
 
   /** A device that is full has no room for caches. */
-  async #commit(writes: readonly Write[]): Promise<void> {
+  async #commit(writes: readonly Write[], epoch: number | undefined): Promise<void> {
     const { views } = this.#options;
     try {
-      await this.#store.commit(writes);
+      await this.#store.commit(writes, epoch);
     } catch (error) {
       if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
       await views.clear();
-      await this.#store.commit(writes);
+      await this.#store.commit(writes, epoch);
     }
   }
 

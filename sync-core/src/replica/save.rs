@@ -125,6 +125,10 @@ impl Replica {
         let ours: BTreeSet<_> = self.saves.waiting.iter().flat_map(|set| &set.changes).copied().collect();
         // What is not written from here is held by others, or comes again: once this tab holds it again it is in the store.
         self.documents.values_mut().for_each(|doc| doc.tabs.uncommitted.retain(|hash| ours.contains(hash)));
+        if self.saves.waiting.is_empty() {
+            // Nothing is tried any more that could end the trouble.
+            self.saves.failing = None;
+        }
         self.push_saves();
     }
 

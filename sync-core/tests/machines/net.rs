@@ -75,6 +75,7 @@ pub(crate) struct Net {
     clients: Vec<Client>,
     stores: Vec<MemoryLocalStore>,
     pub deaf: bool,
+    pub(crate) next_epoch: Option<u64>,
     /// Ranges of the log do not reach the clients.
     pub(crate) ranges_lost: bool,
     pub server: Server,
@@ -105,6 +106,7 @@ impl Net {
             clients: Vec::new(),
             stores: Vec::new(),
             deaf: false,
+            next_epoch: None,
             ranges_lost: false,
             server,
             steps: VecDeque::new(),
@@ -405,7 +407,7 @@ impl Net {
                     self.steps.push_back(Step::Client(index, replica::Input::StoreDone(task, done)));
                 }
                 replica::Output::Tell(to, bytes) => self.tell_tabs(index, to, &bytes),
-                replica::Output::TakeOver => self.clients[index].took_over += 1,
+                replica::Output::TakeOver => self.wants_lead(index),
                 replica::Output::Event(event) => self.clients[index].events.push(event),
             }
         }
@@ -442,6 +444,10 @@ impl Net {
                     if self.clients[client].session == Some(id) && !lost {
                         self.steps.push_back(Step::Client(client, replica::Input::Frame(bytes)));
                     }
+                }
+                Some(session::Output::Close(..)) if self.clients[client].frozen.is_some() => {
+                    self.server.sessions.remove(&id);
+                    self.steps.push_back(Step::Client(client, replica::Input::Disconnected));
                 }
                 Some(session::Output::Close(code, reason)) => {
                     assert!(self.clients[client].session != Some(id), "{code:?} {reason}");

@@ -182,6 +182,22 @@ fn a_leader_that_was_deposed_follows_and_loses_no_edit() {
     assert_eq!(net.server_changes("doc"), 2);
 }
 
+/// What failed was the leader's to write. Nobody tries it again here, so that no later success would end the trouble.
+#[test]
+fn a_leader_deposed_while_its_disk_was_full_is_in_sync_again() {
+    let (mut net, tabs, documents) = tabs(2);
+    let other = net.open(0, "doc");
+    net.fill_client(tabs[0], true);
+    net.change(0, other, |tx| tx.put(ROOT, "received", 1));
+    net.settle_for(0);
+    assert_eq!(net.status(tabs[0], documents[0]).state, State::StorageFull);
+    net.lead(tabs[1], 2);
+    net.fill_client(tabs[0], false);
+    net.feed(tabs[0], Input::Deposed);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"received":1}"#);
+}
+
 #[test]
 fn a_document_that_a_follower_alone_has_open_is_kept_in_sync_and_let_go_with_it() {
     let (mut net, tabs, _) = tabs(2);
@@ -226,12 +242,13 @@ fn a_leader_that_says_nothing_is_passed_over_and_follows_when_it_goes_on() {
     net.fill_client(tabs[0], true);
     net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "unsaved", 1));
     net.freeze(tabs[0]);
+    net.allow_take_over(2);
     net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "meanwhile", 1));
     net.settle_for(PATIENCE.as_secs() - 1);
     assert_eq!((net.took_over(tabs[1]), net.took_over(tabs[2])), (0, 0), "it may only be slow");
     net.settle_for(2);
     assert_eq!((net.took_over(tabs[1]), net.took_over(tabs[2])), (1, 0), "one takes over, not all");
-    net.lead(tabs[1], 2);
+    net.settle();
     assert_eq!(net.value(0, other), r#"{"meanwhile":1}"#);
     net.fill_client(tabs[0], false);
     // It goes on as the leader that it believes to be, and then hears of its lock.

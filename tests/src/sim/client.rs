@@ -43,12 +43,10 @@ pub(crate) struct Heard {
 /// What a client's driver does one after the other.
 #[derive(Clone, Debug)]
 pub(crate) enum Job {
-    Store(TaskId, LocalTask),
+    /// Comes with the epoch of the leader that wants it, however long it waits.
+    Store(TaskId, LocalTask, Option<u64>),
     /// Makes the store this tab's, for what it has heard of the lock.
-    Lead {
-        term: u64,
-        epoch: u64,
-    },
+    Lead { term: u64, epoch: u64 },
 }
 
 /// A client's process and its disk.
@@ -174,7 +172,8 @@ impl World {
                     if let LocalTask::Commit(writes) = &what {
                         self.trace(b'w', &encode_writes(writes));
                     }
-                    self.clients[index].tasks.push_back(Job::Store(task, what));
+                    let epoch = self.leads(index);
+                    self.clients[index].tasks.push_back(Job::Store(task, what, epoch));
                     self.client_store_begins(index);
                 }
                 Output::Tell(to, bytes) => self.tell(index, to, &bytes),
@@ -222,12 +221,12 @@ impl World {
         let job = self.clients[index].tasks[0].clone();
         self.clients[index].fenced = false;
         match job {
-            Job::Store(_, LocalTask::Read { .. }) => None,
-            Job::Store(_, LocalTask::Commit(_)) if self.is_fenced(index) => {
+            Job::Store(_, LocalTask::Read { .. }, _) => None,
+            Job::Store(_, LocalTask::Commit(_), epoch) if self.is_fenced(epoch) => {
                 self.clients[index].fenced = true;
                 None
             }
-            Job::Store(_, LocalTask::Commit(writes)) => {
+            Job::Store(_, LocalTask::Commit(writes), _) => {
                 let failed = self.disk(index).write(&writes).err();
                 if failed.is_none() {
                     self.stored_by_tab(index, &writes);
@@ -264,8 +263,8 @@ impl World {
         let Some(job) = client.tasks.pop_front() else { return };
         match job {
             Job::Lead { term, epoch } => self.lead(index, term, epoch),
-            Job::Store(..) if client.fenced => self.fenced(index),
-            Job::Store(task, what) => {
+            Job::Store(_, _, epoch) if client.fenced => self.fenced(index, epoch),
+            Job::Store(task, what, _) => {
                 let disk = self.disk(index);
                 let done = match (what, failed) {
                     (LocalTask::Read { tables, prefix }, _) => {

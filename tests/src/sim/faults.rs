@@ -120,9 +120,10 @@ impl World {
         let now = self.now;
         if self.is_frozen(client) {
             let until = self.clients[client].frozen_until;
-            return if online {
-                self.at(until, Event::Online(client))
-            };
+            if online {
+                self.at(until, Event::Online(client));
+            }
+            return;
         }
         if let Some(replica) = self.clients[client].replica.as_mut() {
             self.inputs += 1;

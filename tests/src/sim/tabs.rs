@@ -148,9 +148,17 @@ impl World {
         }
     }
 
-    /// A leader's commit has failed, since another tab leads. A lock that it has it lets go.
-    pub(crate) fn fenced(&mut self, index: usize) {
+    /// The epoch under which a client leads other tabs.
+    pub(crate) fn leads(&self, index: usize) -> Option<u64> {
+        self.clients[index].seat.and_then(|seat| seat.leads)
+    }
+
+    /// A leader's commit has failed, since another tab leads. A lock that it has it lets go, unless it has heard of that already.
+    pub(crate) fn fenced(&mut self, index: usize, epoch: Option<u64>) {
         self.count("commit of an old leader refused");
+        if self.leads(index) != epoch {
+            return;
+        }
         self.next_term(index);
         self.browser.holder = self.browser.holder.filter(|(holder, _)| *holder != index);
         self.browser.waiting.retain(|(waiting, _)| *waiting != index);
@@ -178,9 +186,8 @@ impl World {
     }
 
     /// Whether a commit comes from a leader that is one no more.
-    pub(crate) fn is_fenced(&self, index: usize) -> bool {
-        let led = self.clients[index].seat.and_then(|seat| seat.leads);
-        led.is_some_and(|epoch| epoch != self.browser.epoch) && self.options.planted != Some(Planted::FenceIgnored)
+    pub(crate) fn is_fenced(&self, epoch: Option<u64>) -> bool {
+        epoch.is_some_and(|epoch| epoch != self.browser.epoch) && self.options.planted != Some(Planted::FenceIgnored)
     }
 
     /// A tab says something to another one, or to all.

@@ -18,8 +18,6 @@ export class IndexedDbStore implements LocalStore {
   readonly #name: string;
   #database: IDBDatabase | undefined;
   #closed = false;
-  /** Set while the tab leads: commits under another one fail. */
-  #epoch: number | undefined;
 
   private constructor(name: string) {
     this.#name = name;
@@ -45,10 +43,9 @@ export class IndexedDbStore implements LocalStore {
     );
   }
 
-  async commit(writes: readonly Write[]): Promise<void> {
+  async commit(writes: readonly Write[], epoch?: number): Promise<void> {
     const tables = new Set(writes.map((write) => write.table));
     if (tables.size === 0) return;
-    const epoch = this.#epoch;
     if (epoch !== undefined) tables.add("meta");
     const transaction = await this.#transaction([...tables], "readwrite");
     let ended: Error | undefined;
@@ -69,7 +66,6 @@ export class IndexedDbStore implements LocalStore {
       const held = transaction.objectStore("meta").get(EPOCH_KEY);
       held.onsuccess = () => {
         if (epochOf(held.result) === epoch) return write();
-        this.#epoch = undefined;
         end(new StoreError("deposed", "another tab leads"));
       };
     }
@@ -89,12 +85,7 @@ export class IndexedDbStore implements LocalStore {
       transaction.commit();
     };
     await done(transaction);
-    this.#epoch = epoch;
     return epoch;
-  }
-
-  follow(): void {
-    this.#epoch = undefined;
   }
 
   close(): void {

@@ -13,12 +13,13 @@ export interface LocalStore {
   readonly durable: boolean;
   /** All rows whose key begins with `prefix`, in key order, from each of the tables. */
   read(tables: readonly Table[], prefix: Uint8Array): Promise<Row[][]>;
-  /** Commits all writes in order, or none; ends once they would survive a crash. */
-  commit(writes: readonly Write[]): Promise<void>;
+  /**
+   * Commits all writes in order, or none; ends once they would survive a crash. Those of a leader come with the number that `lead` gave it,
+   * and fail with `deposed` once another tab leads.
+   */
+  commit(writes: readonly Write[], epoch?: number): Promise<void>;
   /** Makes this the store of the tab that leads: from now on no earlier leader can commit. Gives a number that grows with each. */
   lead?(): Promise<number>;
-  /** Makes this the store of a tab that follows. */
-  follow?(): void;
   /** Lets the store go. */
   close(): void;
 }

@@ -34,7 +34,7 @@ impl Net {
         }
     }
 
-    /// How often a tab has wanted to take the lead over.
+    /// How often a tab has wanted to take the lead over since one was last given it.
     pub(crate) fn took_over(&self, client: usize) -> u32 {
         self.clients[client].took_over
     }
@@ -48,9 +48,23 @@ impl Net {
         self.clients.len() - 1
     }
 
-    /// Lets a tab lead, after all that led before it.
+    /// Lets a tab lead, after all that led before it. How often tabs have wanted to is counted anew.
     pub(crate) fn lead(&mut self, client: usize, epoch: u64) {
+        self.clients.iter_mut().for_each(|c| c.took_over = 0);
         self.feed(client, replica::Input::Lead(epoch));
+    }
+
+    /// Tabs that want to take the lead over are given it from now on.
+    pub(crate) fn allow_take_over(&mut self, epoch: u64) {
+        self.next_epoch = Some(epoch);
+    }
+
+    pub(super) fn wants_lead(&mut self, index: usize) {
+        self.clients[index].took_over += 1;
+        if let Some(epoch) = &mut self.next_epoch {
+            self.steps.push_back(Step::Client(index, replica::Input::Lead(*epoch)));
+            *epoch += 1;
+        }
     }
 
     /// A tab ends without a word.
