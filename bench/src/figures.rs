@@ -25,7 +25,7 @@ use Reach::{AtLeast, AtMost, Told};
 struct Spec(&'static str, &'static str, &'static str, Reach);
 
 /// All figures, in the order of the table.
-const SPECS: [Spec; 42] = [
+const SPECS: [Spec; 44] = [
     Spec("fsync_p50_ms", "fdatasync of the disk, p50", "ms", Told),
     Spec("fsync_p99_ms", "fdatasync of the disk, p99", "ms", Told),
     Spec("idle_kib", "idle: resident a connection", "KiB", AtMost(8.0)),
@@ -68,6 +68,8 @@ const SPECS: [Spec; 42] = [
     Spec("disk_ratio", "disk after compaction / saved document", "", AtMost(4.0)),
     Spec("idle_documents_mib", "10,000 documents touched, then idle", "MiB", AtMost(64.0)),
     Spec("restart_ms", "restart on 100,000 documents", "ms", AtMost(1_000.0)),
+    Spec("conflicts_merge_ms", "conflicts: 100 + 100 changes merged and listed", "ms", AtMost(25.0)),
+    Spec("conflicts_floor_ratio", "conflicts: merge without any, ours / automerge", "", AtMost(1.2)),
 ];
 
 fn spec(name: &str) -> &'static Spec {

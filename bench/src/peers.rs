@@ -113,7 +113,7 @@ impl Peer {
         let (name, what) = (self.name(), self.what());
         match row {
             Row::Idle | Row::Fanout | Row::Burst | Row::Writes | Row::Paper => println!("\n  {name}: {what}"),
-            Row::Growth | Row::Documents | Row::Restart => return Ok(()),
+            Row::Growth | Row::Documents | Row::Restart | Row::Conflicts => return Ok(()),
         }
         let taken = async {
             match row {

@@ -2,6 +2,7 @@
 
 mod back;
 mod burst;
+mod conflicts;
 mod documents;
 mod fanout;
 mod idle;
@@ -36,6 +37,8 @@ pub(crate) enum Row {
     Documents,
     /// A start on very many documents.
     Restart,
+    /// Merging what two wrote apart, and listing what they disagree about.
+    Conflicts,
 }
 
 /// What rows work with.
@@ -85,5 +88,6 @@ pub(crate) async fn run(row: Row, bench: &Bench, figures: &mut Figures) -> Resul
         Row::Growth => documents::growth(bench, figures).await,
         Row::Documents => documents::touched(bench, figures).await,
         Row::Restart => documents::restart(bench, figures).await,
+        Row::Conflicts => conflicts::run(bench, figures),
     }
 }

@@ -65,8 +65,12 @@ impl Document {
         Ok(Self { inner: Arc::new(Inner { id, name, progress, _handle: handle, hold }) })
     }
 
-    fn driver(&self) -> &Arc<Driver> {
+    pub(crate) fn driver(&self) -> &Arc<Driver> {
         &self.inner.hold.driver
+    }
+
+    pub(crate) fn id(&self) -> DocumentId {
+        self.inner.id
     }
 
     /// The document's name.
@@ -89,7 +93,8 @@ impl Document {
         Ok(changed?)
     }
 
-    /// Reads the document as it is now, own edits included.
+    /// Reads the document as it is now, own edits included, as automerge holds it: with the root key `$settled`, which is the engine's own and
+    /// no part of [`Document::value`].
     ///
     /// # Errors
     /// [`NotReady`] in the rare moment in which a copy in memory that proved to be damaged is loaded again from the local store.

@@ -19,6 +19,7 @@ use std::time::SystemTime;
 use automerge::AutomergeError;
 use sync_core::id::TaskId;
 use sync_core::replica::{ChangeId, DocumentId, Event, Input, Output, Replica};
+use sync_core::resolver::Policies;
 use sync_core::storage::{LocalDone, LocalStore, LocalTask, StoreError};
 use sync_core::time::{Instant, WallTime};
 use sync_core::view::View;
@@ -53,6 +54,8 @@ pub(crate) struct Entry {
     pub(crate) handles: Weak<()>,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) events: broadcast::Sender<DocumentEvent>,
+    /// Rules for its conflicts, on this device.
+    pub(crate) policies: Policies,
 }
 
 impl Entry {
@@ -61,6 +64,7 @@ impl Entry {
             handles: Weak::new(),
             progress: watch::channel(Progress::default()).0,
             events: broadcast::channel(EVENTS_MAX).0,
+            policies: Policies::default(),
         }
     }
 

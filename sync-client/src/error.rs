@@ -1,7 +1,8 @@
 //! What can go wrong for a program that uses the client, one enum per operation.
 
 use sync_core::id::NameError;
-use sync_core::replica::EditError;
+use sync_core::replica::{EditError, ResolveError};
+use sync_core::settlement::AnswerError;
 use sync_core::storage::StoreError;
 
 /// The client was closed.
@@ -62,6 +63,30 @@ pub enum ChangeError {
     /// The client was closed.
     #[error(transparent)]
     Closed(#[from] Closed),
+}
+
+/// Why a conflict was not answered, or its answer not taken back. Nothing is written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerFailure {
+    /// The conflict is gone, has other sides than were looked at, or can't be answered so.
+    #[error(transparent)]
+    Answer(#[from] AnswerError),
+    /// The answer can't be written.
+    #[error(transparent)]
+    Edit(#[from] EditError),
+    /// The client was closed.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl From<ResolveError> for AnswerFailure {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Answer(error) => Self::Answer(error),
+            ResolveError::Edit(error) => Self::Edit(error),
+        }
+    }
 }
 
 /// Why a client could not be closed. It stays open and goes on trying to save.

@@ -26,26 +26,32 @@
 
 mod client;
 mod config;
+mod conflicts;
 mod document;
 mod driver;
 mod error;
 mod event;
+mod rules;
 mod status;
 pub mod store;
 
 pub use automerge;
 pub use client::Client;
 pub use config::ClientConfig;
+pub use conflicts::{ConflictFilter, Inspected};
 pub use document::Document;
-pub use error::{ChangeError, CloseError, Closed, DocumentError, NotReady, OpenError};
+pub use error::{AnswerFailure, ChangeError, CloseError, Closed, DocumentError, NotReady, OpenError};
 pub use event::{ClientEvent, ClientSubscription, DocumentEvent, Subscription};
+pub use rules::Ruled;
 pub use status::Status;
 pub use store::SqliteStore;
 pub use sync_core::conflict;
 pub use sync_core::document::InitValue;
 pub use sync_core::id::{ActorId, ChangeHash, NameError, SessionId};
 pub use sync_core::protocol::RejectCode;
-pub use sync_core::replica::{ChangeId, EditError, OutboxEntry, OutboxState, State};
+pub use sync_core::replica::{ChangeId, EditError, Listed, OutboxEntry, OutboxState, State};
+pub use sync_core::resolver;
+pub use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
 pub use sync_core::storage::StoreError;
 
 /// The README's example, compiled.

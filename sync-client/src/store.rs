@@ -36,7 +36,7 @@ pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
     /// Held until the store is dropped, by when the connection is closed: fields drop in order.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl SqliteStore {
@@ -83,10 +83,22 @@ impl SqliteStore {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
+/// The lock of a folder. Closing the file alone would leave it to any process that is just being started, which has the file open as well
+/// until it runs its program.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing does it too, if later.
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock(dir: &Path) -> Result<Lock, StoreError> {
     let file = File::options().create(true).truncate(false).write(true).open(dir.join(LOCK_FILE)).map_err(from_io)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
         Err(TryLockError::Error(e)) => Err(from_io(e)),
     }

@@ -27,9 +27,9 @@ pub struct Options {
     pub segment_bytes_max: usize,
     /// The snapshot stands at least this many changes before the end, so that recent cursors and deps need no reading.
     pub keep_changes: u64,
-    /// A step is written once it holds this many changes, so that no transaction is long.
+    /// A step is written once it holds this many changes in whole packs, so that no transaction is long.
     pub step_changes_min: u64,
-    /// A step is also written once its changes hold this many bytes in automerge's form: all of a step is in memory.
+    /// A step is also written once its changes hold this many bytes in automerge's form: all of a step, and at most a pack more, is in memory.
     pub step_bytes_min: usize,
     /// Bytes of packs read at a time.
     pub read_bytes_max: usize,
@@ -41,8 +41,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             packs_min: 256,
-            segment_changes_max: 4_096,
-            segment_bytes_max: 512 << 10,
+            segment_changes_max: 4_608,
+            segment_bytes_max: 640 << 10,
             keep_changes: 1_024,
             step_changes_min: 8_192,
             step_bytes_min: 2 << 20,
@@ -198,10 +198,13 @@ impl<'a> Work<'a> {
     /// Whether what is pending is a whole pack.
     fn is_at_end(&self) -> bool {
         let head = self.reading.log.head();
-        self.pending.len() >= self.options.segment_changes_max
-            || self.pending_bytes >= self.options.segment_bytes_max
-            || head == self.cut
-            || Some(head) == self.handed_out
+        self.is_full(8) || head == self.cut || Some(head) == self.handed_out
+    }
+
+    /// Whether what is pending fills so many eighths of a pack.
+    fn is_full(&self, eighths: usize) -> bool {
+        self.pending.len() >= (self.options.segment_changes_max * eighths).div_ceil(8)
+            || self.pending_bytes >= (self.options.segment_bytes_max * eighths).div_ceil(8)
     }
 
     /// Takes the last pack before the snapshot up again if there is room in it, or if a compaction that was cut short has filled it beyond.
@@ -258,8 +261,11 @@ impl<'a> Work<'a> {
         let waiting = self.packed + self.pending.len() as u64;
         let is_long = waiting >= self.options.step_changes_min
             || self.packed_bytes + self.pending_bytes >= self.options.step_bytes_min;
-        if stored.last() == self.end || is_long {
+        // A step ends where a stored pack does: so does a pack that is nearly full, or a rest of a few changes would become one of its own.
+        if stored.last() == self.end || self.is_full(7) {
             self.pack_up()?;
+        }
+        if stored.last() == self.end || (is_long && self.pending.is_empty()) {
             self.write(source)?;
         }
         Ok(())

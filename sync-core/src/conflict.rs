@@ -143,7 +143,8 @@ pub struct Candidate {
 pub struct Conflict {
     /// Its name.
     pub id: ConflictId,
-    /// Grows as more of the losing side arrives.
+    /// Grows as more of the losing side arrives, and is another for other sides of the same number: how many operations or changes are
+    /// hidden stands above the lower 32 bits, and a digest of their ids in these. Below 2^53.
     pub version: u64,
     /// Where.
     pub path: Vec<PathPart>,

@@ -10,6 +10,9 @@ pub use automerge::{ActorId, ChangeHash};
 
 use crate::limits::{DOCUMENT_NAME_BYTES_MAX, SAFE_INTEGER_MAX};
 
+/// The root key that is the engine's own: what stands there is no part of a document's value.
+pub const RESERVED_KEY: &str = "$settled";
+
 /// An application-chosen document name: 1 to 256 bytes of UTF-8, `/`-separated segments, none of them empty, no control characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DocumentName(Arc<str>);

@@ -120,6 +120,10 @@ pub enum Planted {
     SegmentWithoutOutside,
     /// A compaction packs changes in another order than the log's.
     CompactionOutOfOrder,
+    /// The replica lists conflicts without their answers.
+    AnswersUnlisted,
+    /// The replica takes one of two different answers to a conflict for the answer.
+    DisputesUnseen,
     /// The replica keeps its index of conflicts when it writes its document anew.
     ConflictsKept,
     /// The replica lists no conflicts of several values.
@@ -140,7 +144,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 52] = [
+    pub const ALL: [(Planted, &'static str); 54] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -185,6 +189,8 @@ impl Planted {
         (Planted::HistoryNotLookedUp, "history-not-looked-up"),
         (Planted::SegmentWithoutOutside, "segment-without-outside"),
         (Planted::CompactionOutOfOrder, "compaction-out-of-order"),
+        (Planted::AnswersUnlisted, "answers-unlisted"),
+        (Planted::DisputesUnseen, "disputes-unseen"),
         (Planted::ConflictsKept, "conflicts-kept"),
         (Planted::RegisterUnlisted, "register-unlisted"),
         (Planted::ContainerUnlisted, "container-unlisted"),

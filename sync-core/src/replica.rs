@@ -3,6 +3,7 @@
 //! Owns no socket, file or clock. A driver feeds inputs and **drains `poll_output` after every call that takes `now`**. Local edits
 //! are committed to the local store before they are sent; one transaction at a time is on its way there.
 
+mod allowed;
 mod branch;
 mod conflicts;
 mod connection;
@@ -20,7 +21,8 @@ mod settling;
 pub mod tabs;
 mod types;
 
-pub use settling::{Listed, ResolveError};
+pub use crate::settlement::Listed;
+pub use settling::ResolveError;
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
@@ -36,12 +38,13 @@ use bytes::Bytes;
 use crate::clock::VectorClock;
 use crate::document::{InitValue, init_change};
 use crate::few::FewMap;
-use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, TaskId};
+use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, RESERVED_KEY, TaskId};
 use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
 use crate::storage::{LocalDone, LocalTask, StoreError, Table};
 use crate::time::{Instant, WallTime};
+use allowed::Writer;
 use connection::Connection;
 use conversation::Conversation;
 use local::{Delta, Local, LocalError};
@@ -208,13 +211,24 @@ impl Replica {
         id: DocumentId,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, ChangeId), EditError> {
+        self.change_as(Writer::Application, now, wall, id, edit)
+    }
+
+    fn change_as<R>(
+        &mut self,
+        writer: Writer,
+        now: Instant,
+        wall: WallTime,
+        id: DocumentId,
+        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
+    ) -> Result<(R, ChangeId), EditError> {
         let limits = self.config.change;
         let outbox_max = self.config.outbox_changes_max;
         let local = self.local_mut(id).ok_or(EditError::NotReady)?;
         if local.outbox.len() + local.rejected.len() >= outbox_max {
             return Err(EditError::OutboxFull);
         }
-        let (result, hash, delta) = match local.edit(wall.0, &limits, edit) {
+        let (result, hash, delta) = match local.edit(writer, wall.0, &limits, edit) {
             Ok(done) => done,
             Err(error @ EditError::Damaged(_)) => {
                 self.reload(id);
@@ -232,6 +246,10 @@ impl Replica {
 
     /// Creates a root key by its fixed change, unless it is held already.
     pub fn init(&mut self, now: Instant, id: DocumentId, key: &str, value: InitValue) -> Result<(), EditError> {
+        if key == RESERVED_KEY { Err(EditError::Reserved) } else { self.create(now, id, key, value) }
+    }
+
+    fn create(&mut self, now: Instant, id: DocumentId, key: &str, value: InitValue) -> Result<(), EditError> {
         let limits = self.config.change;
         let change = init_change(key, value).map_err(|e| EditError::Application(e.to_string()))?;
         let local = self.local_mut(id).ok_or(EditError::NotReady)?;

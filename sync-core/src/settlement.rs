@@ -3,16 +3,24 @@
 //! Owns what an answer writes: its entry in the reserved root map, and in the same change what the answer needs. Two opposite answers meet
 //! in that entry as any two values do. Owns no rule, and does not find conflicts.
 
+mod error;
+mod listed;
+mod print;
+
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
 
-use crate::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
+use crate::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
 use crate::id::ChangeHash;
 
-/// The root key under which answers stand; no part of the value that people see.
-pub const ROOT_KEY: &str = "$settled";
+pub use crate::id::RESERVED_KEY as ROOT_KEY;
+pub use error::{AnswerError, Changed};
+pub use listed::{Listed, ListedState, listed};
+
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
+/// What a counter can't be brought to.
+const TOO_FAR: AnswerError = AnswerError::Unfit("the sum is beyond what a counter holds");
 /// Deepest nesting of a value that is put back.
 const DEPTH_MAX: usize = 100;
 
@@ -25,6 +33,29 @@ pub enum Answer {
     Value(Option<Value>),
     /// What keeps all sides.
     Both,
+}
+
+/// What somebody has looked at who answers a conflict.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Seen {
+    /// Which one it is.
+    pub id: ConflictId,
+    /// The version that was looked at.
+    pub version: u64,
+    /// Its sides, to say what has changed; none where they are not known any more.
+    pub candidates: Vec<Candidate>,
+}
+
+impl From<&Conflict> for Seen {
+    fn from(conflict: &Conflict) -> Self {
+        Self { id: conflict.id, version: conflict.version, candidates: conflict.candidates.clone() }
+    }
+}
+
+impl From<&Listed> for Seen {
+    fn from(listed: &Listed) -> Self {
+        Self::from(&listed.conflict)
+    }
 }
 
 /// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps, the answer and the policy, with a space
@@ -40,7 +71,7 @@ struct Entry {
     is_reopened: bool,
     /// Steps that answers have added to a counter, so that another answer does not add them again.
     counted: i64,
-    /// The change picked, `both` or `value`: two answers that are not the same are not written alike.
+    /// The change picked, `both`, or `value-` with the value's fingerprint: two answers that are not the same are not written alike.
     answer: String,
 }
 
@@ -80,7 +111,7 @@ pub struct Settled {
 /// Where a conflict stands, by what the document says of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Standing {
-    /// Nobody has answered it, or only an earlier version of it.
+    /// Nobody has answered it, or only when it had other sides.
     Unanswered,
     /// It is answered.
     Settled(Settled),
@@ -88,27 +119,13 @@ pub enum Standing {
     Reopened,
 }
 
-/// Why a conflict can't be answered so.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum AnswerError {
-    /// It is none of the document's, or not any more.
-    #[error("the document has no conflict {0}")]
-    Gone(ConflictId),
-    /// There is more on one of its sides than was looked at.
-    #[error("the conflict has changed since it was looked at: it is version {0} now")]
-    Changed(u64),
-    /// The answer does not fit what has met.
-    #[error("{0}")]
-    Unfit(&'static str),
-}
-
 /// What the document says of a conflict.
 pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
     let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
     match entry {
         Entry { is_reopened: true, .. } => Standing::Reopened,
-        Entry { version, .. } if version < conflict.version => Standing::Unanswered,
+        // It answers other sides than there are. A greater version is no wider answer: anybody can write any number.
+        Entry { version, .. } if version != conflict.version => Standing::Unanswered,
         Entry { policy, note, .. } => Standing::Settled(Settled { policy, note, written }),
     }
 }
@@ -175,16 +192,21 @@ enum Effect {
     },
 }
 
-/// Checks an answer to `conflict`, of which `version` was looked at. `conflicts` are all of the document.
+/// Checks an answer to `conflict`, of which `seen` was looked at. `conflicts` are all of the document.
 pub fn plan(
     conflict: &Conflict,
-    version: u64,
+    seen: &Seen,
     answer: &Answer,
     note: Option<String>,
     conflicts: &[Conflict],
 ) -> Result<Plan, AnswerError> {
-    if conflict.version != version {
-        return Err(AnswerError::Changed(conflict.version));
+    let version = conflict.version;
+    if seen.version != version {
+        return Err(AnswerError::Changed(Box::new(Changed {
+            was: seen.candidates.clone(),
+            now: conflict.candidates.clone(),
+            version,
+        })));
     }
     if note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
         return Err(AnswerError::Unfit("the note is too long"));
@@ -208,7 +230,7 @@ pub fn plan(
     let answer = match answer {
         Answer::Pick(change) => change.to_string(),
         Answer::Both => "both".into(),
-        Answer::Value(_) => "value".into(),
+        Answer::Value(value) => format!("value-{}", print::fingerprint(value.as_ref())),
     };
     Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, also })
 }
@@ -247,7 +269,9 @@ fn both(conflict: &Conflict) -> Result<Effect, AnswerError> {
         (ConflictKind::Container, _) => Ok(Effect::Merge(hidden().collect())),
         (ConflictKind::CounterOverwrite, _) => {
             let before = conflict.base.as_ref().and_then(number).unwrap_or(0);
-            Ok(Effect::Count { steps: hidden().filter_map(|side| number(&side)).map(|side| side - before).sum() })
+            let mut steps = hidden().filter_map(|side| number(&side)).map(|side| side.checked_sub(before));
+            let sum = steps.try_fold(0i64, |sum, step| sum.checked_add(step?));
+            Ok(Effect::Count { steps: sum.ok_or(TOO_FAR)? })
         }
         (ConflictKind::Register, Some(PathPart::Index(_))) => {
             Ok(Effect::Insert { values: hidden().collect(), after: 1 })
@@ -262,11 +286,14 @@ impl Plan {
         let counted = read(tx, &self.id).map_or(0, |(entry, _)| entry.counted);
         let place = place(tx, &self.path);
         let now = place.as_ref().and_then(|(object, prop)| value_in(tx, object, prop));
-        let steps = match self.effect {
-            Effect::Count { steps } => steps,
-            Effect::CountTo(target) => counted + target - now.unwrap_or(target),
-            _ => counted,
+        let more = match self.effect {
+            Effect::Count { steps } => steps.checked_sub(counted),
+            Effect::CountTo(target) => target.checked_sub(now.unwrap_or(target)),
+            _ => Some(0),
         };
+        let more = more.filter(|more| now.is_none_or(|now| now.checked_add(*more).is_some()));
+        let more = more.ok_or(AutomergeError::Fail)?;
+        let steps = counted.checked_add(more).ok_or(AutomergeError::Fail)?;
         match (&self.effect, place) {
             (Effect::Nothing, _) => {}
             // What stood above it is gone as well: the answer is known, and there is no place for it.
@@ -281,8 +308,8 @@ impl Plan {
                     insert(tx, &list, at + offset, value)?;
                 }
             }
-            (Effect::Count { .. } | Effect::CountTo(_), Some((object, prop))) if steps != counted => {
-                tx.increment(&object, prop, steps - counted)?
+            (Effect::Count { .. } | Effect::CountTo(_), Some((object, prop))) if more != 0 => {
+                tx.increment(&object, prop, more)?
             }
             _ => {}
         }
@@ -351,13 +378,13 @@ fn put(tx: &mut Transaction<'_>, object: &ObjId, prop: Prop, value: Option<&Valu
         (None, None, _) => Ok(()),
         (None, Some(_), _) => tx.delete(object, prop),
         (Some(value), None, Prop::Seq(index)) => insert(tx, object, (*index).min(tx.length(object)), value),
-        (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
-            become_value(tx, &held, value, 0)
-        }
         (Some(Value::Scalar(scalar)), Some(_), _) => {
             let other = if *scalar == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
             tx.put(object, prop.clone(), other)?;
             tx.put(object, prop, scalar.clone())
+        }
+        (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
+            become_value(tx, &held, value, 0)
         }
         (Some(value), _, _) => make(tx, object, prop, value),
     }

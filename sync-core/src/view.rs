@@ -9,6 +9,7 @@ use automerge::{ROOT, ReadDoc, ScalarValue, hydrate};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+use crate::id::RESERVED_KEY;
 use crate::limits::{VIEW_BYTES_MAX, VIEW_DEPTH_MAX};
 use crate::pack::leb::{Reader, put_prefixed, put_signed, put_unsigned};
 use crate::pack::{PackError, deflate, inflate};
@@ -47,9 +48,13 @@ pub enum View {
 }
 
 impl View {
-    /// The value of a document. `None` if it nests deeper than a view may.
+    /// The value of a document, without what is the engine's own. `None` if it nests deeper than a view may.
     pub fn of(document: &impl ReadDoc) -> Option<Self> {
-        Self::from_hydrated(&document.hydrate(ROOT, None).ok()?, 0)
+        let mut view = Self::from_hydrated(&document.hydrate(ROOT, None).ok()?, 0)?;
+        if let Self::Map(entries) = &mut view {
+            entries.remove(RESERVED_KEY);
+        }
+        Some(view)
     }
 
     fn from_hydrated(value: &hydrate::Value, depth: u32) -> Option<Self> {

@@ -2,6 +2,7 @@
 //!
 //! 0 is success, 1 means that something is wrong with the data or the machine, 2 that it was started wrongly.
 
+mod conflicts;
 mod maintain;
 mod serve;
 mod transfer;
@@ -43,6 +44,8 @@ enum Command {
     Compact(Data),
     /// Show what a store holds; also while a server runs on the folder
     Stats(Data),
+    /// List the conflicts of documents, show one, or answer one
+    Conflicts(conflicts::Conflicts),
     /// Make a snapshot for a server that asks for it
     #[command(name = crate::compactor::maker::COMMAND, hide = true)]
     Worker(worker::Worker),
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args.data),
         Command::Compact(args) => maintain::compact(&args.data),
         Command::Stats(args) => maintain::stats(&args.data),
+        Command::Conflicts(args) => conflicts::run(&args),
         Command::Worker(args) => worker::run(&args),
     };
     match result {

@@ -227,7 +227,7 @@ impl Source for Behind<'_> {
     }
 
     fn handed_out(&mut self) -> Option<LogSeq> {
-        self.reader.newcomer_state(self.document).ok()??.1
+        self.reader.handed_out(self.document)
     }
 
     fn write(&mut self, step: Compaction) -> Result<(), StoreError> {

@@ -45,6 +45,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/sync", get(upgrade::upgrade))
         .route("/v1/documents", get(documents::list))
         .route("/v1/documents/{name}", get(documents::read).delete(documents::delete))
+        .route("/v1/documents/{name}/conflicts", get(documents::conflicts))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

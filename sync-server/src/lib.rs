@@ -15,6 +15,7 @@ mod archive;
 mod budget;
 mod clock;
 mod compactor;
+mod conflicts;
 mod handout;
 mod health;
 mod http;

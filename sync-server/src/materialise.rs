@@ -12,12 +12,14 @@ use std::time::Instant;
 
 use automerge::{AutoSerde, Automerge, TextEncoding};
 use bytes::Bytes;
+use sync_core::change::Change;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::settlement;
 use sync_core::storage::{DocumentRecord, StoreError};
 use tokio::sync::oneshot;
 
 use crate::backplane::{Announcement, Backplane};
+use crate::conflicts;
 use crate::meter;
 use crate::store::ReadStore;
 use crate::walk::{self, WalkError};
@@ -44,6 +46,8 @@ pub(crate) enum Form {
     Json,
     /// automerge's saved document.
     Automerge,
+    /// Its conflicts as JSON.
+    Conflicts,
 }
 
 /// A document as a reader gets it.
@@ -177,13 +181,13 @@ fn read(
 
 fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) -> Result<Materialised, ReadError> {
     let (mut changes, mut bytes) = (Vec::new(), 0);
-    let read = walk::read(store, document, false, |_, pack| {
+    let read = walk::read(store, document, form == Form::Conflicts, |_, pack| {
         bytes += pack.iter().map(|c| c.bytes().len()).sum::<usize>();
         if bytes <= CHANGES_BYTES_MAX {
-            changes.extend(pack.into_iter().map(sync_core::change::Change::into_automerge));
+            changes.extend(pack);
         }
     });
-    let (record, _) = match read {
+    let (record, walk) = match read {
         Ok(found) => found.ok_or(ReadError::None)?,
         Err(WalkError::Store(e)) if e.is_retryable() => return Err(ReadError::Store(e)),
         Err(WalkError::Replaced) => return Err(ReadError::None),
@@ -192,24 +196,39 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
     if bytes > CHANGES_BYTES_MAX {
         return Err(ReadError::Quarantined(format!("its changes hold more than {CHANGES_BYTES_MAX} bytes")));
     }
-    let bytes = apply(changes, form).map_err(ReadError::Quarantined)?;
+    let applied =
+        |changes: Vec<Change>, give: Give| apply(changes.into_iter().map(Change::into_automerge).collect(), give);
+    let made = match form {
+        Form::Json => applied(changes, as_json),
+        Form::Automerge => applied(changes, as_automerge),
+        Form::Conflicts => conflicts::json(document, changes, &walk),
+    };
+    let bytes = made.map_err(ReadError::Quarantined)?;
     let incarnation = record.incarnation.expect("a live document was read");
     Ok(Materialised { incarnation, head: record.head, digest: record.digest, bytes })
 }
 
-/// Applies changes to the empty document and gives it in a form, or says why that can't be done.
-pub(crate) fn apply(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
-    catch_unwind(AssertUnwindSafe(|| apply_unguarded(changes, form)))
-        .unwrap_or_else(|_| Err("applying its changes panics".into()))
+/// How a document is given.
+pub(crate) type Give = fn(&Automerge) -> Result<Bytes, String>;
+
+/// Applies changes to the empty document and gives it, or says why that can't be done.
+pub(crate) fn apply(changes: Vec<automerge::Change>, give: Give) -> Result<Bytes, String> {
+    let applied = || {
+        let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
+        document.apply_changes(changes).map_err(|e| e.to_string())?;
+        give(&document)
+    };
+    catch_unwind(AssertUnwindSafe(applied)).unwrap_or_else(|_| Err("applying its changes panics".into()))
 }
 
-fn apply_unguarded(changes: Vec<automerge::Change>, form: Form) -> Result<Bytes, String> {
-    let mut document = Automerge::new_with_encoding(TextEncoding::Utf16CodeUnit);
-    document.apply_changes(changes).map_err(|e| e.to_string())?;
-    match form {
-        Form::Json => json(&document).map_err(|e| e.to_string()),
-        Form::Automerge => Ok(document.save().into()),
-    }
+/// Its value as JSON.
+pub(crate) fn as_json(document: &Automerge) -> Result<Bytes, String> {
+    json(document).map_err(|e| e.to_string())
+}
+
+/// automerge's saved document.
+pub(crate) fn as_automerge(document: &Automerge) -> Result<Bytes, String> {
+    Ok(document.save().into())
 }
 
 /// The value without what no value shows.
@@ -268,7 +287,7 @@ impl Kept {
     }
 
     fn moved(&mut self, document: &DocumentName, head: LogSeq) {
-        for form in [Form::Json, Form::Automerge] {
+        for form in [Form::Json, Form::Automerge, Form::Conflicts] {
             let key = (document.clone(), form);
             if self.values.get(&key).is_some_and(|v| v.head != head) {
                 self.forget(&key);

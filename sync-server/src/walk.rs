@@ -124,6 +124,11 @@ impl Walk {
         &self.log
     }
 
+    /// What the validator knows of the operations so far. Only where they are validated.
+    pub fn index(&self) -> Option<&OpIndex> {
+        self.index.as_ref()
+    }
+
     /// Takes the next pack apart.
     pub fn pack(&mut self, stored: &StoredPack) -> Result<Vec<Change>, WalkError> {
         let (first, head) = (stored.first, self.log.head());

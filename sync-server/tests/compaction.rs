@@ -96,6 +96,9 @@ async fn compacted(data: &std::path::Path, changes: &[Change]) -> Process {
     assert_eq!(server.terminate().code(), Some(0));
     let output = run(&["compact", "--data", folder.to_str().expect("a plain path")]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    for beside in ["store.sqlite-wal", "store.sqlite-shm"] {
+        assert!(!folder.join(beside).exists(), "{beside} is left");
+    }
     Process::start(&folder, &more)
 }
 

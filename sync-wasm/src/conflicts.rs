@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use automerge::ObjId;
 use js_sys::{Array, Object};
-use sync_core::conflict::{Candidate, ConflictId, ConflictKind, ConflictState, PathPart, Value};
+use sync_core::conflict::{Candidate, ConflictId, ConflictKind, PathPart, Value};
 use sync_core::id::ChangeHash;
 use sync_core::replica::{Listed, OutboxEntry, OutboxState, ResolveError};
 use sync_core::settlement::{Answer, AnswerError};
@@ -18,6 +18,7 @@ use crate::value::{self, NewValue};
 
 /// A conflict of the document `name`; `outbox` says why the server refused what it did.
 pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Object {
+    let state = listed.state().name();
     let Listed { conflict, settled, settled_by, answer } = listed;
     let object = Object::new();
     set(&object, "id", conflict.id.to_string());
@@ -30,11 +31,6 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
     }
     set(&object, "candidates", conflict.candidates.iter().map(candidate).collect::<Array>());
     set(&object, "policy", "human@1");
-    let state = match (&settled, conflict.state) {
-        (Some(_), _) => "settled",
-        (_, ConflictState::Superseded) => "superseded",
-        _ => "open",
-    };
     set(&object, "state", state);
     if let Some(settled) = settled {
         set(&object, "answer", answer.as_ref().map_or(JsValue::UNDEFINED, show));
@@ -147,7 +143,6 @@ impl From<ResolveError> for EngineError {
                 };
                 Self { code, message: answer.to_string() }
             }
-            other => Self::bad_value(other.to_string()),
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum ErrorCode {
     BadValue,
     /// The change breaks a rule that every replica depends on.
     Refused,
+    /// The change writes at the root key that is the engine's own.
+    ReservedKey,
     /// The copy in memory was damaged and is being loaded again.
     Reloading,
     /// The document has no such conflict.
@@ -37,6 +39,7 @@ impl ErrorCode {
             Self::OutboxFull => "outbox-full",
             Self::BadValue => "bad-value",
             Self::Refused => "refused",
+            Self::ReservedKey => "reserved-key",
             Self::Reloading => "reloading",
             Self::ConflictGone => "conflict-gone",
             Self::ConflictChanged => "conflict-changed",
@@ -67,6 +70,7 @@ impl From<EditError> for EngineError {
             EditError::NotReady => ErrorCode::NotReady,
             EditError::OutboxFull => ErrorCode::OutboxFull,
             EditError::Application(_) => ErrorCode::BadValue,
+            EditError::Reserved => ErrorCode::ReservedKey,
             EditError::Damaged(_) => ErrorCode::Reloading,
             _ => ErrorCode::Refused,
         };

@@ -11,6 +11,7 @@ use js_sys::{Array, Function};
 use sync_core::document::InitValue;
 use sync_core::id::{ChangeHash, DocumentName, TaskId};
 use sync_core::replica::{self, DocumentId, EditError, Input, TabId};
+use sync_core::settlement::Seen;
 use sync_core::storage::LocalDone;
 use sync_core::time::{Instant, WallTime};
 use wasm_bindgen::JsValue;
@@ -353,9 +354,10 @@ impl Replica {
         #[wasm_bindgen(unchecked_param_type = "import(\"../conflicts/list.js\").EngineAnswer")] answer: &JsValue,
         note: Option<String>,
     ) -> Result<f64, EngineError> {
-        let (conflict, answer) = ((conflicts::id(conflict)?, version as u64), conflicts::answer(answer)?);
+        let seen = Seen { id: conflicts::id(conflict)?, version: version as u64, candidates: Vec::new() };
+        let answer = conflicts::answer(answer)?;
         let wall = WallTime(wall_ms as i64);
-        Ok(js::number(self.0.resolve(at(now_ms), wall, DocumentId(document), conflict, &answer, note)?.0))
+        Ok(js::number(self.0.resolve(at(now_ms), wall, DocumentId(document), &seen, &answer, note)?.0))
     }
 
     /// Takes an answer to a conflict back. Gives the number to wait for.
@@ -375,7 +377,7 @@ impl Replica {
     #[wasm_bindgen(js_name = pendingPaths, unchecked_return_type = "Path[]")]
     pub fn pending_paths(&self, document: u32) -> Array {
         let pending = self.0.pending(DocumentId(document)).map(sync_core::change::Change::automerge);
-        let read = |automerge: &Automerge| touched::paths(automerge, pending);
+        let read = |automerge: &Automerge| sync_core::touched::paths(automerge, pending);
         touched::to_js(self.0.read(DocumentId(document), read).unwrap_or_default())
     }
 

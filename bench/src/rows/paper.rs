@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sync_core::change::Change;
+use sync_core::id::LogSeq;
 use sync_core::limits::ChangeLimits;
+use sync_core::newcomer;
 use sync_core::op_index::OpIndex;
 use sync_core::pack;
 use sync_core::protocol::{ServerMessage, accepts};
@@ -98,7 +100,7 @@ async fn cold_open(server: &Process, name: &str, last: u64, views: bool) -> Resu
 /// Waits until the server has made the snapshot of a document at rest, which holds all but a small part of it, and proves that it holds just
 /// these changes. Takes down how long it takes to load, in milliseconds, and how long to come to the end of the view.
 async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut Figures) -> Result<(), Error> {
-    let start = Instant::now();
+    let (start, last) = (Instant::now(), LogSeq(changes.len() as u64));
     loop {
         let mut client = Client::connect(server.address).await?;
         let asked = Instant::now();
@@ -107,16 +109,18 @@ async fn handed(server: &Process, name: &str, changes: &[Change], figures: &mut 
         loop {
             match client.next().await? {
                 ServerMessage::Changes(_) => break,
+                // One that was made while the text was being brought: there will be another.
+                ServerMessage::Snapshot(piece)
+                    if newcomer::is_due(last, Some(piece.seq), true, &newcomer::Options::default()) =>
+                {
+                    break;
+                }
                 ServerMessage::Snapshot(piece) if piece.index < piece.views => {
                     view.extend_from_slice(&piece.bytes.0);
                     view_ms = asked.elapsed().as_secs_f64() * 1e3;
                 }
                 ServerMessage::Snapshot(piece) => {
                     saved.extend_from_slice(&piece.bytes.0);
-                    let rests = piece.seq.0 * 32 >= changes.len() as u64 * 31;
-                    if piece.index + 1 == piece.total && !rests {
-                        break;
-                    }
                     if piece.index + 1 == piece.total {
                         return prove(&view, &saved, view_ms, changes, figures);
                     }

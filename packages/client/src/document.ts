@@ -8,7 +8,7 @@ import { diff, type Patch, type Shown } from "./diff.js";
 import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
-import { checkSize, OUTBOX_CHANGES_MAX } from "./limits.js";
+import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { rebase } from "./rebase.js";
@@ -127,7 +127,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.#check();
     if (this.#failure) throw this.#failure;
     const edits = record(this.#shown.value, this.#shown.kinds, write);
-    checkSize(edits);
+    checkEdits(edits);
     const { pending, rejected } = this.status;
     if (pending + rejected >= OUTBOX_CHANGES_MAX) throw new RejoinError("outbox-full", "the outbox is full");
     if (edits.length === 0) return this.#change as ChangeId;

@@ -16,6 +16,8 @@ export type ErrorCode =
   | "outbox-full"
   /** The change breaks a rule that every replica depends on: nothing was changed. */
   | "refused"
+  /** The root key `$settled` is the engine's own: nothing was changed. */
+  | "reserved-key"
   /** The copy in memory was damaged and is being loaded again from this device. */
   | "reloading"
   /** A policy that can't match anywhere, or a rule that is described wrongly. */

@@ -1,6 +1,7 @@
 /** Offline-first documents: edited on this device with or without a network, and kept in sync with a Rejoin server. */
 
 export { Client, connect, type ConnectOptions, type Diagnosis, type DocumentDiagnosis, type Init, type OpenOptions } from "./client.js";
+export { checkRule } from "./conflicts/check.js";
 export { Conflicts } from "./conflicts/list.js";
 export {
   concat, customRule, first, human, latest, max, mergeMaps, min, order, type Policy, policy, prefer, reject, type Rule, sumDeltas, text3way, union,

@@ -1,4 +1,4 @@
-/** The engine's bounds of one change, so that a page is told at once what the engine would refuse a moment later. */
+/** The engine's bounds of one change, and the key that is its own, so that a page is told at once what the engine would refuse a moment later. */
 
 import { RejoinError } from "./errors.js";
 import { codePoints } from "./values.js";
@@ -14,10 +14,18 @@ const VALUE_BYTES_MAX = 2 << 20;
 /** Deepest nesting of objects below the root. */
 const DEPTH_MAX = 100;
 
-/** Throws if edits are more than one change may be. */
-export function checkSize(edits: readonly Edit[]): void {
+/** The root key that is the engine's own. */
+const RESERVED_KEY = "$settled";
+
+/** Throws if edits are more than one change may be, or write where only the engine does. */
+export function checkEdits(edits: readonly Edit[]): void {
   let operations = 0;
-  for (const edit of edits) operations += size(edit);
+  for (const edit of edits) {
+    if ((edit[1].length > 0 ? edit[1][0] : edit[2]) === RESERVED_KEY) {
+      throw new RejoinError("reserved-key", `the root key ${RESERVED_KEY} is the engine's own`);
+    }
+    operations += size(edit);
+  }
   if (operations > OPERATIONS_MAX) throw refused(`one change has at most ${OPERATIONS_MAX} operations`);
 }
 

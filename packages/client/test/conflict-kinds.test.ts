@@ -96,6 +96,24 @@ async function end(pages: [Page, Page]): Promise<void> {
   for (const page of pages) await page.context().close();
 }
 
+/** What a page is told that writes at the engine's own key. */
+function refusals(page: Page, id: string): Promise<string[]> {
+  return page.evaluate((id) => {
+    const writes: ((draft: Record<string, unknown>) => void)[] = [
+      (draft) => void (draft.$settled = { [id]: "1 1 settled 0 value human@1" }),
+      (draft) => void Object.assign(draft, { $settled: 1 }),
+    ];
+    return writes.map((write) => {
+      try {
+        globalThis.shop.change(write as never);
+        return "written";
+      } catch (error) {
+        return (error as { code: string }).code;
+      }
+    });
+  }, id);
+}
+
 /** Whose side is which: the one whose value this is. */
 function pick(conflict: Conflict, value: unknown): Answer {
   const index = conflict.candidates.findIndex((side) => JSON.stringify(side.value) === JSON.stringify(value));
@@ -123,6 +141,8 @@ test("two values in one place: both are listed with what was there before, settl
     assert.equal(await page.evaluate(() => globalThis.shop.conflicts.open), 0);
   }
   assert.ok(!("$settled" in (await value(ann))));
+  assert.deepEqual(await refusals(ann, conflict.id), ["reserved-key", "reserved-key"]);
+  assert.equal((await listed(bo, "settled")).id, conflict.id);
   await ann.evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
   for (const page of pages) assert.equal((await listed(page)).id, conflict.id);
   await end(pages);

@@ -1,24 +1,44 @@
 /** Conflicts as the page holds them: filters, answers, places of rules, what rules answer, and rules that go wrong. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { mock, test } from "node:test";
 
+import { decide } from "#dist/conflicts/builtin.js";
+import { checkRule } from "#dist/conflicts/check.js";
 import { Conflicts } from "#dist/conflicts/list.js";
 import {
-  concat, customRule, first, holdsAt, human, latest, max, mergeMaps, min, order, policy, prefer, reject, type Rule, sumDeltas, text3way, union,
+  customRule, holdsAt, human, max, order, policy, type Rule, type RuleOptions, sumDeltas,
 } from "#dist/conflicts/policy.js";
 import { project } from "#dist/conflicts/project.js";
-import type { RuleReply, RuleRequest, RuleWorker } from "#dist/conflicts/rules.js";
+import type { RuleInput, RuleReply, RuleRequest, RuleWorker } from "#dist/conflicts/rules.js";
 import type { Conflict } from "#dist/conflicts/types.js";
 import { RejoinError } from "#dist/errors.js";
 
 import { candidate, conflict, Ground } from "./support/ground.js";
+
+type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; answer?: unknown; fault?: string };
+
+/** What the rules of both halves are held to. */
+const TABLE = JSON.parse(readFileSync(new URL("../../../sync-core/tests/rules.json", import.meta.url), "utf8")) as {
+  cases: Case[];
+  patterns: [string, (string | number)[], boolean][];
+  refused: [string, string][];
+};
 
 const RULE = customRule({ name: "closest", version: 2, module: "https://example.org/closest.js" });
 
 function code(error: unknown): string {
   assert.ok(error instanceof RejoinError, String(error));
   return error.code;
+}
+
+/** A side as the table has it. */
+function sideOf(said: unknown, index: number): Conflict["candidates"][number] {
+  const own = typeof said === "object" && said !== null && Object.hasOwn(said, "at") ? (said as { at: number; change: string; author?: string; value?: unknown }) : undefined;
+  if (!own) return candidate(`${"abcdef"[index]}0`, said, { at: 1_000 + index, author: `author ${index}` });
+  const { at, change, author, value } = own;
+  return candidate(`${change}0`, value, { at, ...(author !== undefined && { author }) });
 }
 
 /** A worker that answers with what `decide` gives, or not at all. */
@@ -60,24 +80,12 @@ function reaches(conflicts: Conflicts, wanted: (conflict: Conflict) => boolean):
 }
 
 test("a pattern holds where each of its parts does", () => {
-  const held: [string, (string | number)[], boolean][] = [
-    ["stock/*/quantity", ["stock", "apples", "quantity"], true],
-    ["stock/*/quantity", ["stock", "apples", "price"], false],
-    ["stock/*/quantity", ["stock", "quantity"], false],
-    ["orders/*/status", ["orders", 3, "status"], true],
-    ["**/title", ["title"], true],
-    ["**/title", ["a", 1, "b", "title"], true],
-    ["**/title", ["title", "a"], false],
-    ["a/**", ["a"], true],
-    ["a/**/b/**", ["a", "x", "b", "y"], true],
-    [Array(40).fill("**").join("/") + "/z", Array(60).fill("a"), false],
-  ];
-  for (const [pattern, path, holds] of held) assert.equal(holdsAt(pattern, path), holds, `${pattern} at ${path.join("/")}`);
+  for (const [pattern, path, holds] of TABLE.patterns) assert.equal(holdsAt(pattern, path), holds, `${pattern} at ${path.join("/")}`);
 });
 
 test("a policy that can't match anywhere is refused where it is made", () => {
-  for (const pattern of ["", "/stock", "stock//a", "stock/", "sto*ck", "$settled/a", Array(101).fill("a").join("/")]) {
-    assert.throws(() => policy(pattern, max()), (error) => code(error) === "bad-policy", pattern);
+  for (const [pattern, why] of [...TABLE.refused, [Array(101).fill("a").join("/"), undefined] as const]) {
+    assert.throws(() => policy(pattern, max()), (error) => code(error) === "bad-policy" && (why === undefined || (error as Error).message === why), pattern);
   }
   assert.throws(() => customRule({ name: "a b", version: 1, module: "https://a.example/" }), (error) => code(error) === "bad-policy");
   assert.deepEqual(policy("orders/*/status", order("draft", "paid")), { pattern: "orders/*/status", rule: "order", version: 1, options: { values: ["draft", "paid"] } });
@@ -94,6 +102,16 @@ test("filters take what is at or below a path, of a kind, in a state, one's own"
   assert.equal(ids({ state: "open", mine: true }), "1");
   assert.equal(ids({ kind: "delete-update" }), "3");
   assert.equal(conflicts.open, 2);
+});
+
+test("an answer to sides that are not there any more says what was there and what is", async () => {
+  const ground = new Ground([conflict("1", ["a"])]);
+  const conflicts = await held(ground);
+  ground.tell([conflict("1", ["a"], { version: 2, candidates: [candidate("aa", 7), candidate("bb", 13)] })]);
+  await assert.rejects(conflicts.resolve("1", { pick: 0 }, { version: 1 }), (error) => {
+    assert.match((error as Error).message, /it was between 7 and 12, and it is between 7 and 13 now/);
+    return code(error) === "conflict-changed";
+  });
 });
 
 test("an answer names a candidate by its change, and is refused for what has changed or gone", async () => {
@@ -138,53 +156,42 @@ test("projected answers stand in the value, which is itself not changed", () => 
   assert.equal(projected.other, value.other);
   assert.deepEqual(project(value, [answered(["stock", "a"], undefined)]), { stock: { b: [1, 2] }, other: {} });
   assert.deepEqual(value, { stock: { a: 1, b: [1, 2] }, other: {} });
+  const gone = [0, 1].map((at) => answered(["stock", "b", at], undefined));
+  assert.deepEqual(project(value, [...gone, answered(["stock", "b", 1], 7)]).stock, { a: 1, b: [] });
 });
 
-/** What a rule answers for sides written in this order, or why it does not; the same in any order, asked any number of times, and of its answer. */
-async function answer(rule: Rule, base: unknown, ...values: unknown[]): Promise<unknown> {
-  const sides = values.map((value, index) => candidate(`${"abcdef"[index]}0`, value, { at: 1_000 + index, author: `author ${index}` }));
-  const ask = async (candidates: Conflict["candidates"]) => {
-    const conflicts = await held(new Ground([conflict("1", ["a"], { base, candidates })]));
-    conflicts.setPolicies([policy("a", rule)]);
-    const [asked] = conflicts.list();
-    return asked?.state === "projected" ? asked.answer : asked?.fault;
-  };
-  const given = await ask(sides);
-  assert.deepEqual(await ask(sides.toReversed()), given);
-  assert.deepEqual(await ask([...sides.slice(1), ...sides.slice(0, 1)]), given);
-  return given;
-}
-
-test("built-in rules answer the same for candidates in any order, or leave the conflict to people", async () => {
-  const answered: [Rule, unknown, unknown[], unknown][] = [
-    [latest(), 1, [7, 12, 9], 9],
-    [first(), 1, [7, 12, 9], 7],
-    [max(), 1, [7, 12, 9], 12],
-    [min(), 1, [7, 12, 9], 7],
-    [max(), "", ["b", "c", "a"], "c"],
-    [max(), 1, [7, "x"], /max@1 can't answer/],
-    [max(), 1, [undefined, 3], /max@1 can't answer/],
-    [sumDeltas(), 10, [7, 12], 9],
-    [sumDeltas(), 5, [0, 8], 3],
-    [sumDeltas(), undefined, [2, 3], 5],
-    [order("draft", "paid", "shipped"), "draft", ["shipped", "paid"], "shipped"],
-    [order("draft", "paid"), "draft", ["shipped", "paid"], /not in its order/],
-    [union(), [1], [[1, 2], [1, 3]], [1, 2, 3]],
-    [union(), {}, [{ a: 1 }, { b: 2 }], { a: 1, b: 2 }],
-    [concat({ separator: ", " }), "", ["red", "sweet"], "red, sweet"],
-    [text3way(), "red apples from here", ["ripe red apples from here", "red apples from there"], "ripe red apples from there"],
-    [text3way(), "red apples", ["green apples", "yellow apples"], /changed the same words/],
-    [mergeMaps(), { a: 1, b: 1, c: 1 }, [{ a: 2, b: 1, c: 1 }, { a: 1, b: 1, d: 4 }], { a: 2, b: 1, d: 4 }],
-    [mergeMaps(), { a: 1 }, [{ a: 2 }, { a: 3 }], /differ in a/],
-    [prefer({ author: "author 1" }), 1, [7, 12], 12],
-    [prefer({ author: "nobody" }), 1, [7, 12], /none of the sides/],
-    [reject(), 10, [7, 12], 10],
-  ];
-  for (const [rule, base, values, wanted] of answered) {
-    const given = await answer(rule, base, ...values);
-    if (wanted instanceof RegExp) assert.match(String(given), wanted);
-    else assert.deepEqual(given, wanted, `${rule.rule} of ${JSON.stringify(values)}`);
+test("built-in rules answer as sync-core's do, for candidates in any order, or leave the conflict to people", async () => {
+  for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {
+    const candidates = rest.sides.map(sideOf);
+    const ask = async (sides: Conflict["candidates"]) => {
+      const conflicts = await held(new Ground([conflict("1", ["a"], { base: rest.base, candidates: sides })]));
+      conflicts.setPolicies([policy("a", { rule, options, version: 1 })]);
+      const [asked] = conflicts.list();
+      return asked?.fault ?? { [String(asked?.state)]: asked?.answer };
+    };
+    const wanted = fault === undefined ? { projected: rest.answer } : `${rule}@1 ${fault}`;
+    for (const sides of [candidates, candidates.toReversed(), [...candidates.slice(1), ...candidates]]) {
+      assert.deepEqual(await ask(sides), wanted, `${rule} of ${JSON.stringify(rest)}`);
+    }
   }
+});
+
+test("every built-in rule is a function of the set of candidates, and one that is not is found out", () => {
+  const input = ({ base, sides }: Pick<Case, "base" | "sides">): RuleInput => ({ path: ["a"], kind: "register", base, candidates: sides.map(sideOf) });
+  const rules = new Set(TABLE.cases.map(({ rule }) => rule));
+  assert.equal(rules.size, 12);
+  for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {
+    if (fault === undefined) checkRule((asked) => decide({ rule, version: 1, options }, asked as unknown as Conflict), [input(rest)]);
+  }
+  const numbers = [input({ base: 1, sides: [7, 12, 9] })];
+  const bad: [(asked: RuleInput) => unknown, RegExp][] = [
+    [({ candidates }) => candidates[0]?.value, /the order of the candidates matters/],
+    [({ candidates }) => candidates.length, /a candidate that is given twice matters/],
+    [({ candidates }) => candidates.filter(({ change }, at) => change !== candidates[at - 1]?.change).length, /how the candidates are grouped matters/],
+    [({ candidates }) => 2 * Math.max(...candidates.map(({ value }) => value as number)), /does not keep to its own answer/],
+    [() => assert.fail(), /answered nothing/],
+  ];
+  for (const [rule, why] of bad) assert.throws(() => checkRule(rule, numbers), why);
 });
 
 test("until people decide, the value shows what was there before or what this device wrote, if it is told to", async () => {

@@ -86,14 +86,15 @@ test("a store whose leader has changed refuses what the one before still writes,
     const next = await IndexedDbStore.open("fenced");
     const put = (value: number) => [{ kind: "put", table: "chunk", key: new Uint8Array([1]), value: new Uint8Array([value]) } as const];
     const epochs = [await before.lead()];
-    await before.commit(put(1));
+    await before.commit(put(1), epochs[0]);
     epochs.push(await next.lead());
-    const refused = await before.commit(put(2)).then(
+    const refused = await before.commit(put(2), epochs[0]).then(
       () => "none",
       (error: { code?: string }) => error.code,
     );
     const [rows] = await next.read(["chunk"], new Uint8Array());
     const kept = rows?.map(([, value]) => [...value]);
+    // What comes under no number is an edit.
     await before.commit(put(3));
     return { epochs, refused, kept };
   });

@@ -25,6 +25,9 @@ impl ConflictIndex {
     }
 }
 
+/// Most that a version counts, so that it is a whole number in JavaScript too.
+const VERSION_COUNT_MAX: u64 = (1 << 21) - 1;
+
 struct Lister<'a> {
     index: &'a ConflictIndex,
     reader: Reader<'a>,
@@ -94,7 +97,7 @@ impl Lister<'_> {
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
-        let version = others.len() as u64 + 1;
+        let version = self.version(others.len() as u64 + 1, others.iter().map(|op| self.history.key(*op)));
         let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
@@ -134,7 +137,19 @@ impl Lister<'_> {
                 return Some(read::read(self.reader.document, value, id, None));
             }
         }
-        self.reader.said(op)
+        self.then(id, op).or_else(|| self.reader.said(op))
+    }
+
+    fn then(&self, slot: SlotId, op: OpId) -> Option<Value> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        self.reader.then(&object, &slot.1, self.key(slot), op)
+    }
+
+    fn key(&self, slot: SlotId) -> Option<&str> {
+        match slot.1 {
+            At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
+            At::Element(_) => None,
+        }
     }
 
     fn counted(&self, counter: OpId) -> Value {
@@ -199,9 +214,12 @@ impl Lister<'_> {
         maker: OpId,
         hiding: OpId,
         actors: &BTreeMap<u32, u32>,
-        version: u64,
+        count: u64,
     ) -> Option<Draft> {
         let places = self.places(actors);
+        let table = self.history.table;
+        let sides = places.iter().filter_map(|place| Some((place.seq, table.actor(place.actor)?.to_bytes())));
+        let version = self.version(count, sides);
         let (id, made) = self.reader.object(Some(maker))?;
         let content = read::object(self.reader.document, &id, made, None);
         let winner = self.winner(slot);
@@ -241,7 +259,9 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = self.base(slot, &all);
         let state = self.state(slot, hiding, &places);
-        let version = lost.len() as u64;
+        let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
+        steps.sort_unstable();
+        let version = self.version(lost.len() as u64, steps.into_iter());
         Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, state })
     }
 
@@ -268,7 +288,9 @@ impl Lister<'_> {
             let state = if passed { ConflictState::Superseded } else { ConflictState::Open };
             let slot = (text, At::Element(overlap.hidden));
             let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
-            Some(Draft { kind, slot, lost: None, hiding, version: 2, base: None, candidates, state })
+            // Both are in the id.
+            let version = self.version(2, std::iter::empty());
+            Some(Draft { kind, slot, lost: None, hiding, version, base: None, candidates, state })
         });
         told.collect()
     }
@@ -311,11 +333,7 @@ impl Lister<'_> {
 
     fn base(&self, slot: SlotId, places: &[Place]) -> Option<Value> {
         let (object, _) = self.reader.object(self.maker(slot.0))?;
-        let key = match slot.1 {
-            At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
-            At::Element(_) => None,
-        };
-        self.reader.before(&object, &slot.1, key, &self.meet(places))
+        self.reader.before(&object, &slot.1, self.key(slot), &self.meet(places))
     }
 
     fn maker(&self, object: u32) -> Option<OpId> {
@@ -347,6 +365,19 @@ impl Lister<'_> {
         }
         path.reverse();
         Some(path)
+    }
+
+    /// The number of a conflict's sides as they are, of which there are `count`.
+    fn version<'a>(&self, count: u64, sides: impl Iterator<Item = (u32, &'a [u8])>) -> u64 {
+        let mut hasher = Sha256::new();
+        for (number, actor) in sides {
+            hasher.update(number.to_be_bytes());
+            hasher.update((actor.len() as u64).to_be_bytes());
+            hasher.update(actor);
+        }
+        let digest = hasher.finalize();
+        let sides = u32::from_be_bytes(digest[..4].try_into().expect("a digest has more than 4 bytes"));
+        count.min(VERSION_COUNT_MAX) << 32 | u64::from(sides)
     }
 
     fn finish(&self, draft: Draft) -> Option<Conflict> {

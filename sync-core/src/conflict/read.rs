@@ -92,6 +92,18 @@ impl Reader<'_> {
         Some((index, here))
     }
 
+    /// What a value's operation put at a place, as its own change left it: a look at one place, where asking for the change makes it anew.
+    pub(super) fn then(&self, object: &ObjId, at: &At, key: Option<&str>, op: OpId) -> Option<Value> {
+        let heads = [self.history.table.hash_at(self.history.place(op))?];
+        let prop = self.prop_at(object, at, key, &heads)?;
+        let all = self.document.get_all_at(object, prop, &heads).ok()?;
+        let ours = self.id(op);
+        match all.into_iter().find(|(_, id)| *id == ours)?.0 {
+            automerge::Value::Scalar(scalar) => Some(Value::Scalar(scalar.into_owned())),
+            automerge::Value::Object(_) => None,
+        }
+    }
+
     /// What a value's operation says, whether or not it still shows.
     pub(super) fn said(&self, op: OpId) -> Option<Value> {
         if let Some((id, kind)) = self.object(Some(op)) {
@@ -113,15 +125,18 @@ impl Reader<'_> {
 
     /// What stood at a place when all of these changes were still to be made.
     pub(super) fn before(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Value> {
-        let prop = match (at, key) {
-            (At::Key(_), Some(key)) => key.into(),
+        value_at(self.document, object, self.prop_at(object, at, key, heads)?, Some(heads))
+    }
+
+    fn prop_at(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Prop> {
+        match (at, key) {
+            (At::Key(_), Some(key)) => Some(key.into()),
             (At::Element(element), _) => {
                 let (index, here) = self.index(object, *element, Some(heads))?;
-                here.then(|| index.into())?
+                here.then(|| index.into())
             }
-            _ => return None,
-        };
-        value_at(self.document, object, prop, Some(heads))
+            _ => None,
+        }
     }
 }
 

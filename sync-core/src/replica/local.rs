@@ -12,6 +12,7 @@ use crate::op_index::OpIndex;
 use crate::pack::{self, PackContext};
 use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
+use crate::replica::allowed::{self, Writer};
 use crate::replica::kept::{Found, History};
 use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow, TabActorRow};
 use crate::replica::tabs::{OwnActors, TabId};
@@ -289,6 +290,7 @@ impl Local {
     /// Edits the document. Gives the change, if anything was edited, validated and in the outbox.
     pub(super) fn edit<R>(
         &mut self,
+        writer: Writer,
         time: i64,
         limits: &ChangeLimits,
         edit: impl FnOnce(&mut automerge::transaction::Transaction<'_>) -> Result<R, automerge::AutomergeError>,
@@ -299,9 +301,14 @@ impl Local {
             Err(e) => return Err(super::EditError::Damaged(e.to_string())),
         };
         let Some(change) = change else { return Ok((result, None, Delta::default())) };
-        if let Err(refusal) = self.admit(&change, limits) {
+        let misplaced = match writer {
+            Writer::Application => allowed::refusal(self.document.automerge(), &change),
+            Writer::Engine => None,
+        };
+        let refused = |refusal: Refusal| super::EditError::Refused(refusal.to_string());
+        if let Some(error) = misplaced.or_else(|| self.admit(&change, limits).err().map(refused)) {
             self.forget_last_edit().map_err(|e| super::EditError::Damaged(e.to_string()))?;
-            return Err(super::EditError::Refused(refusal.to_string()));
+            return Err(error);
         }
         let mut delta = Delta { changed: true, ..Delta::default() };
         let hash = change.hash();
@@ -309,7 +316,7 @@ impl Local {
         Ok((result, Some(hash), delta))
     }
 
-    /// Rebuilds the document without the last edit, which the validator refused.
+    /// Rebuilds the document without the last edit, which was refused.
     fn forget_last_edit(&mut self) -> Result<(), LocalError> {
         let all = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
         let kept = all.into_iter().filter(|c| self.all.contains(&c.hash())).collect();
@@ -399,3 +406,6 @@ impl Local {
         Ok(Some(rows::put(Table::Chunk, self.chunk_key(), &Blob(bytes))))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{ChangeHash, SessionId, TaskId};
+use crate::id::{ChangeHash, RESERVED_KEY, SessionId, TaskId};
 use crate::limits::ChangeLimits;
 use crate::planted::Planting;
 use crate::protocol::RejectCode;
@@ -87,6 +87,12 @@ pub enum EditError {
     /// The change breaks a rule that every replica depends on.
     #[error("the change is refused: {0}")]
     Refused(String),
+    /// It writes at the root key that is the engine's own.
+    #[error("the root key {RESERVED_KEY} is the engine's own")]
+    Reserved,
+    /// It writes in an object that is deleted already, where nobody would see it.
+    #[error("the change writes in an object that is deleted")]
+    InDeleted,
     /// The copy in memory was damaged, and is loaded again from the local store.
     #[error("the document is being loaded again: {0}")]
     Damaged(String),

@@ -2,33 +2,35 @@
 
 use super::*;
 
-#[test]
-fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
-    let side = |change: u8, shown: bool| crate::conflict::Candidate {
-        value: Some(Value::Scalar(true.into())),
-        actor: crate::id::ActorId::from([change]),
+/// A side by the author of this number.
+fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
+    Candidate {
+        value: Some(Value::Scalar(value.into())),
+        actor: crate::id::ActorId::from([number]),
         author: None,
         time: 0,
-        change: ChangeHash([change; 32]),
+        change: ChangeHash([number; 32]),
         shown,
         mine: false,
         object: None,
-    };
-    let conflict = Conflict {
-        id: ConflictId([0; 16]),
-        version: 2,
-        path: vec![PathPart::Key("text".into()), PathPart::Index(3)],
-        kind: ConflictKind::Mark,
-        base: None,
-        candidates: vec![side(1, true), side(2, false)],
-        state: ConflictState::Open,
-    };
-    let answered = |answer: Answer| plan(&conflict, 2, &answer, None, &[]).is_ok();
+    }
+}
+
+fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates: Vec<Candidate>) -> Conflict {
+    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, state: ConflictState::Open }
+}
+
+#[test]
+fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
+    let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
+    let conflict = open(ConflictKind::Mark, path, None, vec![side(1, true, true), side(2, true, false)]);
+    let answered = |answer: Answer| plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
     assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
     assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
     assert!(!answered(Answer::Value(None)));
     assert!(!answered(Answer::Both));
-    assert!(plan(&conflict, 1, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+    let before = Seen { version: 1, ..Seen::from(&conflict) };
+    assert!(plan(&conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
 }
 
 #[test]
@@ -49,4 +51,53 @@ fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
     for bad in ["", "1", "2 3 settled 0 both human@1", "1 x settled 0 both human@1", "1 3 settled 0 both"] {
         assert_eq!(Entry::decode(bad), None, "{bad}");
     }
+}
+
+#[test]
+fn answers_that_say_different_things_are_not_written_alike() {
+    let list = |items: &[&str]| Value::List(items.iter().map(|item| Value::Scalar((*item).into())).collect());
+    let entry = |key: &str, value: Value| Value::Map([(key.to_owned(), value)].into());
+    let values = [
+        None,
+        Some(Value::Scalar(ScalarValue::Null)),
+        Some(Value::Scalar(1i64.into())),
+        Some(Value::Scalar(1u64.into())),
+        Some(Value::Scalar(1f64.into())),
+        Some(Value::Scalar(ScalarValue::counter(1))),
+        Some(Value::Scalar(ScalarValue::Timestamp(1))),
+        Some(Value::Scalar(true.into())),
+        Some(Value::Scalar("ab".into())),
+        Some(Value::Scalar(ScalarValue::Bytes(b"ab".to_vec()))),
+        Some(Value::Text("ab".into())),
+        Some(list(&["ab"])),
+        Some(list(&["a", "b"])),
+        Some(Value::List(vec![list(&["a"]), list(&["b"])])),
+        Some(entry("a", Value::Scalar("b".into()))),
+        Some(entry("ab", Value::Scalar("".into()))),
+    ];
+    let written: std::collections::BTreeSet<_> = values.iter().map(|v| print::fingerprint(v.as_ref())).collect();
+    assert_eq!(written.len(), values.len());
+    assert!(written.iter().all(|print| print.len() == 16 && !print.contains(' ')), "it is one word of an entry");
+    assert_eq!(print::fingerprint(values[9].as_ref()), print::fingerprint(values[9].clone().as_ref()));
+    let path = vec![PathPart::Key("k".into())];
+    let conflict = open(ConflictKind::Register, path, None, vec![side(1, 1, true), side(2, 2, false)]);
+    let planned = |value: &Option<Value>| {
+        let answer = Answer::Value(value.clone());
+        plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).expect("it can be answered so").answer
+    };
+    assert_eq!(values.iter().map(planned).collect::<std::collections::BTreeSet<_>>().len(), values.len());
+}
+
+#[test]
+fn steps_beyond_what_a_counter_holds_are_refused() {
+    let counter = ScalarValue::counter;
+    let of = |steps: [i64; 2]| {
+        let sides =
+            vec![side(1, counter(0), true), side(2, counter(steps[0]), false), side(3, counter(steps[1]), false)];
+        let (path, base) = (vec![PathPart::Key("count".into())], Value::Scalar(counter(0)));
+        open(ConflictKind::CounterOverwrite, path, Some(base), sides)
+    };
+    let both = |conflict: &Conflict| plan(conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
+    assert_eq!(both(&of([5, -2])), Ok(()));
+    assert_eq!(both(&of([i64::MAX, 1])), Err(TOO_FAR));
 }

@@ -8,6 +8,7 @@ mod newcomer;
 mod pace;
 mod ranges;
 mod room;
+mod settling;
 mod tabs;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};

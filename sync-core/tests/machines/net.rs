@@ -1,6 +1,7 @@
 //! A network of machines in one thread: every output is carried out at once, in order.
 
 pub(crate) mod newcomers;
+mod settling;
 mod tabs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -446,8 +447,7 @@ impl Net {
                     }
                 }
                 Some(session::Output::Close(..)) if self.clients[client].frozen.is_some() => {
-                    self.server.sessions.remove(&id);
-                    self.steps.push_back(Step::Client(client, replica::Input::Disconnected));
+                    self.hear_later_of_the_end(client, id);
                 }
                 Some(session::Output::Close(code, reason)) => {
                     assert!(self.clients[client].session != Some(id), "{code:?} {reason}");

@@ -36,8 +36,8 @@ pub(super) fn compact(data: &Path) -> Result<(), Failure> {
     wrong += hand_out(data, &mut store)?;
     store.vacuum().map_err(Failure::data)?;
     let id = store.store_id();
-    drop(store);
     let after = totals(data)?;
+    store.close();
     println!("moved the write-ahead log into the database and rewrote it without free pages");
     println!("store {id}: {} bytes before, {} bytes after", before.file_bytes, after.file_bytes);
     if wrong > 0 {

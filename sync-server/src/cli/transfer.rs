@@ -16,7 +16,7 @@ use sync_core::storage::{Append, DocumentRecord, Store, StoredPack};
 
 use super::Failure;
 use crate::archive::{Item, MAGIC};
-use crate::materialise::{self, Form};
+use crate::materialise;
 use crate::store::{Options, ReadStore as _, SqliteReader, SqliteStore};
 use crate::walk::{self, Walk};
 
@@ -102,11 +102,11 @@ fn export_document(
     let (record, _) = found
         .map_err(|e| Failure::data(format!("{document}: {e}")))?
         .ok_or_else(|| Failure::data(format!("{document}: no such document")))?;
-    let form = match format {
-        Format::Automerge => Form::Automerge,
-        Format::Json => Form::Json,
+    let give: materialise::Give = match format {
+        Format::Automerge => materialise::as_automerge,
+        Format::Json => materialise::as_json,
     };
-    let bytes = materialise::apply(changes, form).map_err(|e| Failure::data(format!("{document}: {e}")))?;
+    let bytes = materialise::apply(changes, give).map_err(|e| Failure::data(format!("{document}: {e}")))?;
     out.write_all(&bytes).map_err(Failure::data)?;
     Ok(format!("{document} with {} changes", record.head))
 }
@@ -183,7 +183,7 @@ fn import_document(store: &mut SqliteStore, document: &DocumentName, bytes: &[u8
 }
 
 /// Validates changes, adds them to the log, and packs them relative to the log before.
-fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Result<Append, String> {
+pub(super) fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Result<Append, String> {
     let (first, digest_before) = (walk.log().head().plus(1), walk.log().digest());
     let base = walk.log().table().actor_count();
     let bytes = pack::encode(changes, base, walk.log().table()).map_err(|e| e.to_string())?;
@@ -194,7 +194,7 @@ fn pack_up(document: &DocumentName, walk: &mut Walk, changes: &[Change]) -> Resu
     Ok(Append { document: document.clone(), incarnation: walk.log().incarnation(), digest_before, pack })
 }
 
-fn commit(store: &mut SqliteStore, append: Append) -> Result<(), Failure> {
+pub(super) fn commit(store: &mut SqliteStore, append: Append) -> Result<(), Failure> {
     let mut results = store.commit(&[append]).map_err(Failure::data)?;
     results.remove(0).map(|_| ()).map_err(Failure::data)
 }

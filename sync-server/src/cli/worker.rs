@@ -76,7 +76,7 @@ impl Source for Beside<'_> {
     }
 
     fn handed_out(&mut self) -> Option<LogSeq> {
-        self.reader.newcomer_state(self.document).ok()??.1
+        self.reader.handed_out(self.document)
     }
 
     fn write(&mut self, _: Compaction) -> Result<(), StoreError> {

@@ -1,4 +1,4 @@
-//! Documents over HTTP: list, read as JSON or automerge bytes, delete.
+//! Documents over HTTP: list, read as JSON or automerge bytes, their conflicts, delete.
 
 use std::sync::Arc;
 
@@ -92,9 +92,21 @@ pub(super) async fn read(
     }
 }
 
+/// `GET /v1/documents/{name}/conflicts`.
+pub(super) async fn conflicts(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
+    let name = match DocumentName::parse(&name) {
+        Ok(name) => name,
+        Err(e) => return bad_name(e),
+    };
+    match app.materialiser.read(name, Form::Conflicts).await {
+        Ok(value) => document(value, Form::Conflicts),
+        Err(e) => read_error(&e),
+    }
+}
+
 fn document(value: Materialised, form: Form) -> Response {
     let kind = match form {
-        Form::Json => "application/json",
+        Form::Json | Form::Conflicts => "application/json",
         Form::Automerge => "application/octet-stream",
     };
     let mut response = value.bytes.into_response();

@@ -31,7 +31,15 @@ pub(super) fn commits(path: &Path) -> Result<Commits, StoreError> {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Closing the file alone would leave the lock to any process that is just being started, which has the file open as well until it
+        // runs its program. It comes to the same, if later.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl Folder {
@@ -41,7 +49,7 @@ impl Folder {
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK_FILE)).map_err(from_io)?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked),
             Err(TryLockError::Error(e)) => Err(from_io(e)),
         }

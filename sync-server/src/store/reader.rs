@@ -134,6 +134,11 @@ impl SqliteReader {
         Ok(live.then_some((found.record.head, kept)))
     }
 
+    /// The position of a document's snapshot for newcomers. One that can't be read is as good as none.
+    pub fn handed_out(&mut self, document: &DocumentName) -> Option<LogSeq> {
+        self.newcomer_state(document).ok()??.1
+    }
+
     /// Live documents of at least so many changes, longest first, with the end of their logs and the position of their snapshots for
     /// newcomers.
     pub fn long(&mut self, changes_min: u64) -> Result<Vec<(DocumentName, LogSeq, Option<LogSeq>)>, StoreError> {

@@ -146,6 +146,14 @@ impl SqliteStore {
         self.connection.execute_batch("VACUUM; PRAGMA wal_checkpoint(TRUNCATE);").map_err(from_sqlite)
     }
 
+    /// Closes the store so that no file is left beside its database: only a connection that may write takes them away, and only the last one.
+    pub fn close(self) {
+        let Self { connection, reader, folder, .. } = self;
+        drop(reader);
+        drop(connection);
+        drop(folder);
+    }
+
     #[cfg(test)]
     pub(super) fn connection_for_test(&self) -> &Connection {
         &self.connection

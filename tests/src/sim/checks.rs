@@ -5,10 +5,10 @@ use std::time::Duration;
 use sync_core::replica::State;
 
 use crate::sim::client::Heard;
-use crate::sim::conflicts;
 use crate::sim::ledger::{tokens_in, value_of};
 use crate::sim::net::Connection;
 use crate::sim::world::World;
+use crate::sim::{answers, conflicts};
 
 /// Bytes that coming back with a cursor may cost beside the changes.
 const RESUME_BYTES: usize = 600;
@@ -124,7 +124,9 @@ impl World {
         for (name, mirror) in &self.ledger.logs {
             let want = mirror.materialise()?;
             let (heads, value) = (want.get_heads(), value_of(&want));
-            let listed = conflicts::of_log(name, &mirror.changes)?;
+            let (conflicts, listed) = conflicts::of_log(name, &mirror.changes)?;
+            let states = answers::states(listed);
+            answers::check(name, &want, &states)?;
             for (index, client) in self.clients.iter_mut().enumerate() {
                 let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };
                 let same = replica.read(opened.id, |document| {
@@ -144,8 +146,13 @@ impl World {
                     }
                     None => return Err(format!("P3: client {index} can't read {name}")),
                 }
-                if replica.conflicts(opened.id).map(conflicts::shared).as_ref() != Some(&listed) {
+                if replica.conflicts(opened.id).map(conflicts::shared).as_ref() != Some(&conflicts) {
                     return Err(format!("P3: client {index} lists other conflicts of {name} than the log has"));
+                }
+                if replica.conflicts_and_answers(opened.id).map(answers::states).as_ref() != Some(&states) {
+                    return Err(format!(
+                        "P3: client {index} sees other answers to conflicts of {name} than the log has"
+                    ));
                 }
             }
         }

@@ -461,6 +461,7 @@ impl World {
                 conflicts::look(replica, index, id, edits);
             }
         }
+        self.answer(index, id, wall);
         self.drain_client(index);
     }
 }

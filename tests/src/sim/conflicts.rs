@@ -9,6 +9,7 @@ use sync_core::id::DocumentName;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
 use sync_core::replica::{DocumentId, Replica};
+use sync_core::settlement::{self, Listed};
 use sync_core::table::ChangeTable;
 use sync_core::validator;
 
@@ -22,8 +23,8 @@ pub(crate) fn look(replica: &mut Replica, client: usize, document: DocumentId, e
     }
 }
 
-/// The conflicts of a log, by an index of its own.
-pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<Vec<Conflict>, String> {
+/// The conflicts of a log, by an index of its own, and the same with the answers that stand.
+pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<(Vec<Conflict>, Vec<Listed>), String> {
     let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new());
     for change in changes {
         validator::admit(change, &table, &mut ops, &ChangeLimits::stored()).map_err(|e| format!("P3: the log: {e}"))?;
@@ -31,7 +32,9 @@ pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<Vec<Conf
         index.admit(change, &table, &ops);
     }
     let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
-    Ok(index.list(name, document.automerge(), &table, &ops))
+    let conflicts = index.list(name, document.automerge(), &table, &ops);
+    let listed = settlement::listed(conflicts.clone(), document.automerge(), &table, &ops);
+    Ok((conflicts, listed))
 }
 
 /// Those that all share: without what the server refused of one client's, and whose side is whose.

@@ -11,6 +11,7 @@ use sync_core::rng::Rng;
 use sync_core::storage::StoreError;
 use sync_core::time::Instant;
 
+use crate::sim::answers::Answers;
 use crate::sim::client::Client;
 use crate::sim::compaction::Compaction;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
@@ -95,6 +96,7 @@ pub struct World {
     pub(crate) snoop: Snoop,
     /// Pushes that must be refused.
     pub(crate) hostile: Refused,
+    pub(crate) answers: Option<Answers>,
     pub(crate) inputs: u64,
     /// The server's disk holds another image since it went down.
     pub(crate) restored: bool,
@@ -116,6 +118,7 @@ impl World {
         options.draw_later(seed);
         let mut world = Self::with(rng, options);
         world.server.compaction = Compaction::draw(seed, Planting::new(planted));
+        world.answers = Answers::draw(seed);
         world.add_tabs(seed);
         world
     }
@@ -150,6 +153,7 @@ impl World {
             ledger: Ledger::default(),
             snoop: Snoop::default(),
             hostile: Refused::new(),
+            answers: None,
             inputs: 0,
             restored: false,
             verbose: false,

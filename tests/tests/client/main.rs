@@ -5,7 +5,9 @@ mod closures;
 mod conflicts;
 mod killed;
 mod process;
+mod rules;
 mod server;
+mod settling;
 mod storage;
 mod tls;
 

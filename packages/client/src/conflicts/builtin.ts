@@ -1,7 +1,8 @@
 /**
  * What the built-in rules answer: pure functions of a conflict's base and the set of its candidates.
  *
- * Owns the answers alone. A rule that has none throws, and people decide.
+ * Owns the answers alone, in step with `sync-core/src/resolver/builtin.rs`: `sync-core/tests/rules.json` holds both to the same. A rule that has
+ * none throws, and people decide.
  */
 
 import { hunks, same } from "../diff.js";
@@ -11,18 +12,19 @@ import type { Candidate, Conflict } from "./types.js";
 type Answers = (sides: readonly Candidate[], base: unknown, options: Rule["options"]) => unknown;
 type Map = Readonly<Record<string, unknown>>;
 
+/** Given the sides in order, each once. */
 const RULES: Record<string, Answers> = {
-  latest: (sides) => inOrder(sides).at(-1)?.value,
-  first: (sides) => inOrder(sides)[0]?.value,
+  latest: (sides) => sides.at(-1)?.value,
+  first: (sides) => sides[0]?.value,
   max: (sides) => extreme(sides, (a, b) => a > b),
   min: (sides) => extreme(sides, (a, b) => a < b),
   union,
-  concat: (sides, _, { separator }) => [...new Set(inOrder(sides).map(string))].join(typeof separator === "string" ? separator : ""),
+  concat: (sides, _, { separator }) => [...new Set(sides.map(string))].join(typeof separator === "string" ? separator : ""),
   sumDeltas,
   order: (sides, _, { values }) => furthest(sides, Array.isArray(values) ? values : []),
-  text3way: (sides, base) => inOrder(sides).map(string).reduce((merged, text) => merge3(typeof base === "string" ? base : "", merged, text)),
+  text3way: (sides, base) => sides.map(string).reduce((merged, text) => merge3(typeof base === "string" ? base : "", merged, text)),
   mergeMaps,
-  prefer: (sides, _, { author }) => one(sides.filter((side) => side.author === author), "none of the sides is by that author").value,
+  prefer: (sides, _, { author }) => one(sides.filter((side) => side.author === author).toReversed(), "none of the sides is by that author").value,
   reject: (_, base) => base,
 };
 
@@ -30,12 +32,16 @@ const RULES: Record<string, Answers> = {
 export function decide(rule: Rule, { candidates, base }: Conflict): unknown {
   const answers = RULES[rule.rule];
   if (!answers || rule.version !== 1) throw new Error("is none that this version knows");
-  return answers(candidates, base, rule.options);
+  const sides = inOrder(candidates);
+  one(sides, "there are no sides");
+  return answers(sides, base, rule.options);
 }
 
-/** By the authors' clocks; of one time, by the changes' names, which are the same everywhere. */
+/** The set of sides, of which two with one change are one: by the authors' clocks; of one time, by the changes' names, which are the same everywhere. */
 function inOrder(sides: readonly Candidate[]): Candidate[] {
-  return sides.toSorted((a, b) => (a.at ?? 0) - (b.at ?? 0) || (a.change < b.change ? -1 : 1));
+  const named = (a: Candidate, b: Candidate) => (a.change < b.change ? -1 : Number(a.change > b.change));
+  const sorted = sides.toSorted((a, b) => (a.at ?? 0) - (b.at ?? 0) || named(a, b));
+  return sorted.filter(({ change }, index) => change !== sorted[index - 1]?.change);
 }
 
 function one<T>(items: readonly T[], otherwise: string): T {
@@ -44,7 +50,7 @@ function one<T>(items: readonly T[], otherwise: string): T {
 }
 
 function number({ value }: { value: unknown }): number {
-  if (typeof value !== "number") throw new Error("can't answer: one of the sides is no number");
+  if (typeof value !== "number" || !Number.isFinite(value)) throw new Error("can't answer: one of the sides is no number");
   return value;
 }
 
@@ -60,7 +66,15 @@ function extreme(sides: readonly Candidate[], beyond: (a: number | string, b: nu
 
 function sumDeltas(sides: readonly Candidate[], base: unknown): number {
   const before = base === undefined ? 0 : number({ value: base });
-  return sides.reduce((sum, side) => sum + number(side) - before, before);
+  // Of a fraction, what one side added need not give that side again.
+  const [only, ...others] = sides;
+  if (only && others.length === 0) return number(only);
+  return sides.reduce((sum, side) => exact(sum + (number(side) - before)), before);
+}
+
+function exact(sum: number): number {
+  if (Math.abs(sum) > Number.MAX_SAFE_INTEGER) throw new Error("can't answer: the sum is too large to be exact");
+  return sum;
 }
 
 function furthest(sides: readonly Candidate[], values: readonly unknown[]): unknown {
@@ -70,7 +84,7 @@ function furthest(sides: readonly Candidate[], values: readonly unknown[]): unkn
 }
 
 function union(sides: readonly Candidate[]): unknown {
-  const values = inOrder(sides).map(({ value }) => value);
+  const values = sides.map(({ value }) => value);
   if (values.every(isMap)) return mergeMaps(sides, undefined);
   if (!values.every((value) => Array.isArray(value))) throw new Error("can't answer: the sides are not all lists or all maps");
   const all: unknown[] = [];
@@ -82,16 +96,15 @@ function mergeMaps(sides: readonly Candidate[], base: unknown): Map {
   const maps = sides.map(({ value }) => value);
   if (!maps.every(isMap)) throw new Error("can't answer: one of the sides is no map");
   const before = isMap(base) ? base : {};
-  const merged: Record<string, unknown> = {};
+  const merged: [string, unknown][] = [];
   for (const key of [...new Set([...maps, before].flatMap(Object.keys))].toSorted()) {
-    // What a side left as it was is no opinion.
-    const opinions = maps.map((map) => map[key]).filter((value) => !(Object.hasOwn(before, key) && alike(value, before[key])));
-    const said = opinions.filter((value) => value !== undefined || Object.hasOwn(before, key));
+    // What a side left as it was is no opinion; nor, of what was not there, that it is still not.
+    const said = maps.map((map) => own(map, key)).filter((value) => !alike(value, own(before, key)));
     if (said.some((value) => !alike(value, said[0]))) throw new Error(`can't answer: the sides differ in ${key}`);
-    const value = said.length > 0 ? said[0] : before[key];
-    if (value !== undefined) merged[key] = value;
+    const value = said.length > 0 ? said[0] : own(before, key);
+    if (value !== undefined) merged.push([key, value]);
   }
-  return merged;
+  return Object.fromEntries(merged);
 }
 
 /** Both sides' edits of `base`, word by word. */
@@ -111,6 +124,10 @@ function merge3(base: string, one: string, other: string): string {
     [at, last] = [edit.to, edit];
   }
   return merged + before.slice(at).join("");
+}
+
+function own(map: Map, key: string): unknown {
+  return Object.hasOwn(map, key) ? map[key] : undefined;
 }
 
 function isMap(value: unknown): value is Map {

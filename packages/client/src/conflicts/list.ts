@@ -28,6 +28,10 @@ export type ConflictGround = {
   reopen(id: string): Promise<void>;
 };
 
+/** Most sides, and most of each value, that an error tells. */
+const SIDES_MAX = 5;
+const VALUE_CHARS_MAX = 40;
+
 export class Conflicts {
   readonly #ground: ConflictGround;
   readonly #spawn: Spawn | undefined;
@@ -37,6 +41,8 @@ export class Conflicts {
   #faults: RuleFault[] = [];
   /** What the document has; nothing until it was asked for. */
   #heard: readonly Conflict[] | undefined;
+  /** The list before that, by id and version. */
+  #before = new Map<string, Conflict>();
   #isWatched = false;
   #waiting: ((listed: readonly Conflict[]) => void)[] = [];
   #listed: readonly Conflict[] | undefined;
@@ -101,7 +107,7 @@ export class Conflicts {
   async resolve(id: string, answer: Answer, options: AnswerOptions = {}): Promise<void> {
     const conflict = this.#find(id);
     const version = options.version ?? conflict.version;
-    if (version !== conflict.version) throw changed(conflict);
+    if (version !== conflict.version) throw changed(this.#before.get(`${id} ${version}`), conflict);
     await this.#ground.resolve(id, version, engineAnswer(conflict, answer), options.note);
   }
 
@@ -121,6 +127,8 @@ export class Conflicts {
 
   /** @internal The document's conflicts are these now. */
   heard(conflicts: readonly Conflict[]): void {
+    // What somebody looks at may be what was listed a moment ago.
+    this.#before = new Map((this.#heard ?? []).map((conflict) => [`${conflict.id} ${conflict.version}`, conflict]));
     this.#heard = conflicts;
     this.#changed();
     for (const waiting of this.#waiting.splice(0)) waiting(this.#all());
@@ -214,9 +222,15 @@ function meanwhile(conflict: Conflict, rule: Policy | undefined): Conflict {
   return mine ? { ...conflict, answer: mine.value } : conflict;
 }
 
-function changed(conflict: Conflict): RejoinError {
-  const sides = conflict.candidates.length;
-  return new RejoinError("conflict-changed", `the conflict at ${conflict.path.join("/")} has changed since it was looked at: it has ${sides} sides now`);
+/** How the engine says it too. */
+function changed(was: Conflict | undefined, now: Conflict): RejoinError {
+  const before = was ? `it was between ${sides(was)}, and ` : "";
+  return new RejoinError("conflict-changed", `the conflict at ${now.path.join("/")} has changed since it was looked at: ${before}it is between ${sides(now)} now`);
+}
+
+function sides(conflict: Conflict): string {
+  const told = conflict.candidates.slice(0, SIDES_MAX).map(({ value }) => (JSON.stringify(value) ?? "nothing").slice(0, VALUE_CHARS_MAX));
+  return told.join(" and ");
 }
 
 function engineAnswer(conflict: Conflict, answer: Answer): EngineAnswer {

@@ -12,10 +12,21 @@ export function lookUp(value: unknown, path: Path): unknown {
 
 /** The value with the answers of all projected conflicts in their places, and what people are to be shown until they have decided. What is not touched by one is the same object. */
 export function project<T>(value: T, conflicts: readonly Conflict[]): T {
-  // From the root down, so that an answer for a whole object does not hide those for what is in it.
   const answered = (conflict: Conflict) => conflict.state === "projected" || (conflict.state === "open" && "answer" in conflict);
-  const projected = conflicts.filter(answered).toSorted((a, b) => a.path.length - b.path.length);
-  return projected.reduce((at, { path, answer }) => put(at, path, answer) as T, value);
+  const projected = conflicts.filter(answered);
+  // From the root down, so that an answer for a whole object does not hide those for what is in it.
+  const stays = projected.filter(({ answer }) => answer !== undefined).toSorted((a, b) => a.path.length - b.path.length);
+  // What takes away comes last and from behind, so that no place moves before its turn.
+  const goes = projected.filter(({ answer }) => answer === undefined).toSorted((a, b) => behind(a.path, b.path));
+  return [...stays, ...goes].reduce((at, { path, answer }) => put(at, path, answer) as T, value);
+}
+
+/** Orders paths from the last place of a document to the first. */
+function behind(a: Path, b: Path): number {
+  const at = a.findIndex((step, index) => step !== b[index]);
+  const [one, other] = [a[at], b[at]];
+  if (one === undefined || other === undefined) return b.length - a.length;
+  return typeof one === "number" && typeof other === "number" ? other - one : String(one) < String(other) ? 1 : -1;
 }
 
 function put(value: unknown, path: Path, answer: unknown): unknown {

@@ -38,7 +38,7 @@ export type Candidate = {
 export type Conflict = {
   /** The same on every device, and for as long as the conflict is listed. */
   readonly id: string;
-  /** Another once there is more on one of its sides. */
+  /** Another once it has other sides; the greater, the more is hidden. */
   readonly version: number;
   /** The document's name. */
   readonly document: string;

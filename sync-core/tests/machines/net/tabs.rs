@@ -1,5 +1,6 @@
 //! Tabs on one store: how they come, lead, crash, and hear each other.
 
+use sync_core::id::SessionId;
 use sync_core::replica::{self, DocumentId, Replica, TabId};
 use sync_core::storage::memory::MemoryLocalStore;
 
@@ -32,6 +33,12 @@ impl Net {
                 self.drain_client(client);
             }
         }
+    }
+
+    /// The server ends the session of a tab that is frozen.
+    pub(super) fn hear_later_of_the_end(&mut self, client: usize, id: SessionId) {
+        self.server.sessions.remove(&id);
+        self.steps.push_back(Step::Client(client, replica::Input::Disconnected));
     }
 
     /// How often a tab has wanted to take the lead over since one was last given it.

@@ -1,0 +1,55 @@
+//! What a copy of a document takes from its store and from the log's clock, without a replica around it.
+
+use automerge::transaction::Transactable as _;
+use automerge::{AutoCommit, ROOT};
+
+use super::*;
+use crate::clock::ClockEntry;
+
+fn actor() -> ActorId {
+    ActorId::from([1; 16])
+}
+
+/// The first change of one actor, with this in it.
+fn written(value: i64) -> Change {
+    let mut document = AutoCommit::new().with_actor(actor());
+    document.put(ROOT, "k", value).expect("the root is a map");
+    Change::from_automerge(document.get_changes(&[]).remove(0)).expect("it fits")
+}
+
+fn empty() -> Local {
+    Local::new(DocumentName::parse("doc").expect("a name"), TabId::FIRST, actor())
+}
+
+/// A store that went back makes an actor write other changes under numbers that it has used.
+#[test]
+fn a_change_is_acknowledged_by_what_it_is_and_not_by_its_number() {
+    let (ours, other) = (written(1), written(2));
+    let mut local = empty();
+    local.admit(&ours, &ChangeLimits::stored()).expect("it is valid");
+    local.outbox.push(Pending { change: ours.clone(), saved: true, sent: None });
+    let log = |change: &Change| {
+        let mut clock = VectorClock::new();
+        clock.observe(&actor(), ClockEntry { seq: 1, hash: change.hash().into() });
+        clock
+    };
+    local.take_acked(&log(&other));
+    assert_eq!(local.outbox.len(), 1, "the log has another change of that number");
+    local.take_acked(&log(&ours));
+    assert!(local.outbox.is_empty(), "the log has it");
+}
+
+#[test]
+fn a_chunk_of_a_number_that_nobody_writes_refuses_the_document() {
+    let mut local = empty();
+    let Ok(Some(Write::Put { value, .. })) = local.chunk_write(&[written(1)]) else { panic!("a chunk is written") };
+    let load = |number| {
+        let chunk = (rows::numbered(&local.name, number), value.clone());
+        Local::load(local.name.clone(), TabId::FIRST, actor(), &[Vec::new(), vec![chunk], Vec::new()])
+    };
+    let (mut loaded, _) = load(CHUNK_NUMBER_MAX - 1).expect("it opens");
+    assert_eq!(rows::number(&loaded.chunk_key()), Some(CHUNK_NUMBER_MAX), "the next one stands behind it");
+    for number in [CHUNK_NUMBER_MAX, u64::MAX] {
+        assert!(matches!(load(number), Err(StoreError::Corrupt(_))), "{number}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a conflict can't be answered so, in types and in words.
+
+use std::fmt;
+
+use crate::conflict::{Candidate, ConflictId, Value};
+
+/// Longest value that is told in words, in characters.
+const VALUE_CHARS_MAX: usize = 40;
+/// Most sides that are told in words.
+const SIDES_MAX: usize = 5;
+
+/// Why a conflict can't be answered so.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// It is none of the document's, or not any more.
+    #[error("the document has no conflict {0}")]
+    Gone(ConflictId),
+    /// It has other sides than were looked at.
+    #[error("the conflict has changed since it was looked at: {0}")]
+    Changed(Box<Changed>),
+    /// The answer does not fit what has met.
+    #[error("{0}")]
+    Unfit(&'static str),
+}
+
+/// How a conflict has changed since it was looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    /// The sides that were looked at; none where they are not known any more.
+    pub was: Vec<Candidate>,
+    /// The sides that there are.
+    pub now: Vec<Candidate>,
+    /// The version to answer.
+    pub version: u64,
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.was.is_empty() {
+            write!(f, "it was between {}, and ", Sides(&self.was))?;
+        }
+        write!(f, "it is between {} now", Sides(&self.now))
+    }
+}
+
+struct Sides<'a>(&'a [Candidate]);
+
+impl fmt::Display for Sides<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, side) in self.0.iter().take(SIDES_MAX).enumerate() {
+            f.write_str(if at == 0 { "" } else { " and " })?;
+            match &side.value {
+                None => f.write_str("nothing")?,
+                Some(Value::Map(_)) => f.write_str("a map")?,
+                Some(Value::List(_)) => f.write_str("a list")?,
+                Some(Value::Text(text)) => write!(f, "{:?}", short(text))?,
+                Some(Value::Scalar(scalar)) => f.write_str(&short(&scalar.to_string()))?,
+            }
+            write!(f, " ({})", &side.change.to_string()[..8])?;
+        }
+        match self.0.len().saturating_sub(SIDES_MAX) {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
+        }
+    }
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,181 @@
+//! Conflicts settled by a program: on one device for all, taken back, and disputed.
+
+use std::path::Path;
+
+use automerge::transaction::Transactable as _;
+use automerge::{ObjType, ROOT};
+use sync_client::conflict::{ConflictId, ConflictKind, PathPart, Value};
+use sync_client::{
+    Answer, AnswerError, AnswerFailure, ChangeError, Client, ConflictFilter, Document, EditError, InitValue, Listed,
+    ListedState,
+};
+
+use crate::api::client;
+use crate::server::Server;
+
+fn text(value: &str) -> Option<Value> {
+    Some(Value::Scalar(value.into()))
+}
+
+fn key(name: &str) -> PathPart {
+    PathPart::Key(name.into())
+}
+
+/// Waits until the conflicts that a filter asks for are as many, and gives them.
+async fn until(document: &Document, filter: &ConflictFilter, count: usize) -> Vec<Listed> {
+    let mut events = document.subscribe();
+    loop {
+        let listed = document.conflicts_where(filter).expect("loaded");
+        if listed.len() == count {
+            return listed;
+        }
+        events.next().await.expect("it is open");
+    }
+}
+
+fn ids(listed: &[Listed]) -> Vec<ConflictId> {
+    listed.iter().map(|listed| listed.conflict.id).collect()
+}
+
+/// Whose change said this.
+fn pick(listed: &Listed, value: &str) -> Answer {
+    let side = listed.conflict.candidates.iter().find(|side| side.value == text(value)).expect("a side");
+    Answer::Pick(side.change)
+}
+
+struct Pair {
+    _server: Server,
+    clients: [Client; 2],
+    documents: [Document; 2],
+}
+
+impl Pair {
+    /// Two clients that hold the same order.
+    async fn new(folders: [&Path; 2]) -> Self {
+        let server = Server::start().await;
+        let clients = [client(server.address(), folders[0]).await, client(server.address(), folders[1]).await];
+        let mut documents = Vec::new();
+        for client in &clients {
+            documents.push(client.document("orders/7").await.expect("opens"));
+        }
+        let documents: [Document; 2] = documents.try_into().expect("two");
+        documents[0].init("items", InitValue::Map).expect("made");
+        documents[0].change(|tx| tx.put(ROOT, "status", "draft")).expect("edited");
+        let mut events = documents[1].subscribe();
+        while documents[1].value().expect("loaded") != documents[0].value().expect("loaded") {
+            events.next().await.expect("it is open");
+        }
+        Self { _server: server, clients, documents }
+    }
+
+    /// Both do something without a network, and come back.
+    fn apart<R>(&self, first: impl FnOnce(&Document) -> R, second: impl FnOnce(&Document) -> R) {
+        self.clients.iter().for_each(|client| client.go_offline().expect("it is open"));
+        first(&self.documents[0]);
+        second(&self.documents[1]);
+        self.clients.iter().for_each(|client| client.go_online().expect("it is open"));
+    }
+
+    async fn close(self) {
+        let Self { clients, documents, _server } = self;
+        drop(documents);
+        for client in clients {
+            client.close().await.expect("closes");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_on_one_device_settles_both_is_taken_back_and_opposite_ones_are_a_conflict() {
+    crate::in_time(async {
+        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let pair = Pair::new([a.path(), b.path()]).await;
+        let [ann, bob] = &pair.documents;
+        let put = |document: &Document, value: &str| {
+            document.change(|tx| tx.put(ROOT, "status", value)).expect("edited");
+        };
+        pair.apart(|ann| put(ann, "paid"), |bob| put(bob, "shipped"));
+        let (open, settled) =
+            (ConflictFilter::open(), ConflictFilter { state: Some(ListedState::Settled), ..Default::default() });
+        let (ours, theirs) = (until(ann, &open, 1).await, until(bob, &open, 1).await);
+        assert_eq!(ids(&ours), ids(&theirs));
+        let inspected = ann.inspect(&[key("status")]).expect("loaded");
+        assert_eq!(inspected.conflict.as_ref(), Some(&ours[0]));
+        let hidden = if inspected.value == text("paid") { "shipped" } else { "paid" };
+        bob.resolve(&theirs[0], &pick(&theirs[0], hidden), Some("the bank says so")).expect("answered");
+        let [here, there] = [&until(ann, &settled, 1).await[0], &until(bob, &settled, 1).await[0]];
+        for (document, listed) in [(ann, here), (bob, there)] {
+            assert_eq!((listed.conflict.id, &listed.answer), (ours[0].conflict.id, &text(hidden)));
+            assert_eq!(listed.settled.as_ref().and_then(|s| s.note.as_deref()), Some("the bank says so"));
+            let inspected = document.inspect(&[key("status")]).expect("loaded");
+            assert_eq!((inspected.value, inspected.conflict), (text(hidden), None));
+            let Value::Map(value) = document.value().expect("loaded") else { panic!("a map") };
+            assert_eq!(value.keys().collect::<Vec<_>>(), ["items", "status"], "nothing of the engine's own");
+        }
+        ann.reopen(ours[0].conflict.id).expect("taken back");
+        let (ours, theirs) = (until(ann, &open, 1).await, until(bob, &open, 1).await);
+        pair.apart(
+            |ann| ann.resolve(&ours[0], &pick(&ours[0], "paid"), None).expect("answered"),
+            |bob| bob.resolve(&theirs[0], &pick(&theirs[0], "shipped"), None).expect("answered"),
+        );
+        // Before they meet each has its own answer, and none is open.
+        let disputed = ConflictFilter { kind: Some(ConflictKind::Register), ..ConflictFilter::open() };
+        let (ours, theirs) = (until(ann, &disputed, 1).await, until(bob, &disputed, 1).await);
+        assert_eq!(ids(&ours), ids(&theirs));
+        ann.resolve(&ours[0], &pick(&ours[0], "paid"), None).expect("answered");
+        until(ann, &open, 0).await;
+        until(bob, &open, 0).await;
+        assert_eq!(bob.inspect(&[key("status")]).expect("loaded").value, text("paid"));
+        pair.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_what_has_changed_is_refused_and_filters_and_places_tell_what_they_say() {
+    crate::in_time(async {
+        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let pair = Pair::new([a.path(), b.path()]).await;
+        let [ann, bob] = &pair.documents;
+        let (note, _) = ann.change(|tx| tx.put_object(ROOT, "note", ObjType::Map)).expect("edited");
+        let mut events = bob.subscribe();
+        while bob.value().expect("loaded") != ann.value().expect("loaded") {
+            events.next().await.expect("it is open");
+        }
+        pair.apart(
+            |ann| ann.change(|tx| tx.delete(ROOT, "note")).expect("edited").1,
+            |bob| bob.change(|tx| tx.put(&note, "title", "milk")).expect("edited").1,
+        );
+        let seen = until(ann, &ConflictFilter::open(), 1).await.remove(0);
+        assert_eq!((seen.conflict.kind, &seen.conflict.path[..]), (ConflictKind::DeleteUpdate, &[key("note")][..]));
+        // What is deleted already can't be written in by somebody who holds the deletion.
+        let refused = ann.change(|tx| tx.put(&note, "title", "bread"));
+        assert!(matches!(refused, Err(ChangeError::Edit(EditError::InDeleted))), "{refused:?}");
+        let reserved = ann.change(|tx| tx.put_object(ROOT, "$settled", ObjType::Map));
+        assert!(matches!(reserved, Err(ChangeError::Edit(EditError::Reserved))), "{reserved:?}");
+        let listed = |path: &[PathPart], mine: Option<bool>, kind: Option<ConflictKind>| {
+            let filter = ConflictFilter { path: path.to_vec(), mine, kind, state: None };
+            ann.conflicts_where(&filter).expect("loaded").len()
+        };
+        assert_eq!((listed(&[key("note")], Some(true), None), listed(&[key("status")], None, None)), (1, 0));
+        assert_eq!((listed(&[], Some(false), None), listed(&[], None, Some(ConflictKind::Register))), (0, 0));
+        let within = ann.inspect(&[key("note"), key("title")]).expect("loaded");
+        assert_eq!((within.value, within.conflict.map(|listed| listed.conflict.id)), (None, Some(seen.conflict.id)));
+        let stale = sync_client::Seen { version: seen.conflict.version + 1, ..(&seen).into() };
+        let failure = ann.resolve(stale, &Answer::Value(None), None).expect_err("another version");
+        let AnswerFailure::Answer(AnswerError::Changed(changed)) = failure else { panic!("{failure}") };
+        assert_eq!((changed.version, changed.now), (seen.conflict.version, seen.conflict.candidates.clone()));
+        pair.clients[0].go_offline().expect("it is open");
+        let (_, edit) = ann.change(|tx| tx.put(ROOT, "status", "paid")).expect("edited");
+        assert!(ann.inspect(&[key("status")]).expect("loaded").pending);
+        assert!(ann.inspect(&[]).expect("loaded").pending);
+        assert!(!ann.inspect(&[key("items")]).expect("loaded").pending);
+        pair.clients[0].go_online().expect("it is open");
+        ann.acknowledged(edit).await.expect("it is open");
+        assert!(!ann.inspect(&[key("status")]).expect("loaded").pending);
+        ann.resolve(&seen, &Answer::Value(None), None).expect("answered");
+        assert_eq!(ann.conflicts_where(&ConflictFilter::open()).expect("loaded"), []);
+        pair.close().await;
+    })
+    .await;
+}
