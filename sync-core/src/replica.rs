@@ -460,12 +460,13 @@ impl Replica {
     }
 
     /// Makes a delta durable and tells of it.
-    fn save(&mut self, now: Instant, id: DocumentId, delta: Delta, local_edit: bool) {
+    fn save(&mut self, now: Instant, id: DocumentId, mut delta: Delta, local_edit: bool) {
         let (alone, rebuilt) = (self.config.tab.is_none(), delta.rebuilt.then(|| delta.replaced.clone()));
         if let Some(doc) = self.documents.get_mut(&id) {
             doc.edits.replace(&delta.replaced);
             if !alone {
                 doc.tabs.uncommitted.extend(delta.enqueued.iter().chain(&delta.received));
+                doc.count_rebuild(&mut delta);
             }
         }
         if delta.changed {

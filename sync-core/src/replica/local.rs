@@ -90,6 +90,8 @@ pub(super) struct Local {
     pub(super) conflicts: Option<Box<ConflictIndex>>,
     pub(super) outbox: Vec<Pending>,
     pub(super) rejected: Vec<Rejected>,
+    /// Those of them that the store does not show as rejected yet.
+    pub(super) blocked: Vec<Change>,
     pub(super) cursor: Option<Cursor>,
     /// Actors by their number in the log.
     pub(super) actors: Vec<ActorId>,
@@ -97,6 +99,8 @@ pub(super) struct Local {
     pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
     pub(super) highest: Option<Acked>,
     next_chunk: u64,
+    /// How often it has become another document than tabs had read.
+    pub(super) rebuilds: u64,
     /// What is received waits until it is asked for.
     pub(super) holds: bool,
     pub(super) planted: Planting,
@@ -138,11 +142,13 @@ impl Local {
             conflicts: None,
             outbox: Vec::new(),
             rejected: Vec::new(),
+            blocked: Vec::new(),
             cursor: None,
             actors: Vec::new(),
             ranges: Vec::new(),
             highest: None,
             next_chunk: 0,
+            rebuilds: 0,
             holds: false,
             planted: Planting::default(),
         }
@@ -223,6 +229,7 @@ impl Local {
         self.ranges = other.ranges.clone();
         self.highest = other.highest;
         self.next_chunk = other.next_chunk;
+        self.rebuilds = other.rebuilds;
         self.planted = other.planted;
     }
 
@@ -241,6 +248,7 @@ impl Local {
         self.actors = row.actors.into_iter().map(|a| a.0).collect();
         self.ranges = row.ranges.into_iter().map(|r| (r.first, r.hashes.into_iter().map(|h| h.0).collect())).collect();
         self.highest = row.acked;
+        self.rebuilds = row.rebuilds.unwrap_or(0);
     }
 
     /// Numbered rows were written before the others; they are written again under the names of their changes.
@@ -258,6 +266,10 @@ impl Local {
             }
             match row.rejected {
                 Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, code, reason }),
+                // It came from a log that was deleted before the tab that had received it could write it.
+                None if row.log.is_some_and(|log| self.cursor.is_some_and(|cursor| cursor.incarnation != log)) => {
+                    delta.writes.push(rows::delete_outbox(&self.name, &change))
+                }
                 // Two tabs have created the same root key.
                 None if self.acked.contains(&change.hash()) => {
                     delta.writes.push(rows::delete_outbox(&self.name, &change))
@@ -270,7 +282,10 @@ impl Local {
                         self.outbox.push(Pending { change, saved: true, sent: None });
                     }
                     // A tab wrote it on top of what another one has let go.
-                    Err(e) => self.keep_rejected(change, RejectCode::Blocked, e.to_string(), delta),
+                    Err(e) => {
+                        self.blocked.push(change.clone());
+                        self.keep_rejected(change, RejectCode::Blocked, e.to_string(), delta);
+                    }
                 },
             }
         }
@@ -393,6 +408,7 @@ impl Local {
                 })
                 .collect(),
             acked: self.highest,
+            rebuilds: Some(self.rebuilds).filter(|count| *count > 0),
         };
         rows::put(Table::Document, rows::prefix(&self.name), &row)
     }

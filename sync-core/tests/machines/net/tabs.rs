@@ -90,6 +90,15 @@ impl Net {
         self.settle();
     }
 
+    /// Takes back all that has not been sent.
+    pub(crate) fn discard_unsent(&mut self, client: usize, id: DocumentId) {
+        let replica = &mut self.clients[client].replica;
+        for entry in replica.outbox(id) {
+            assert!(replica.discard(self.now, id, entry.change).expect("ready"));
+        }
+        self.drain_client(client);
+    }
+
     /// Whether the tab knows of a connection.
     pub(crate) fn is_online(&self, client: usize) -> bool {
         self.clients[client].replica.is_online()
