@@ -248,9 +248,16 @@ impl World {
         }
     }
 
-    /// A tab stands still for long: nothing runs in it, and what comes to it waits. Mostly it is the one that leads.
+    /// A tab stands still for long: nothing runs in it, and what comes to it waits. Mostly it is the one that leads. Or another one takes that for
+    /// standing still, and the lead from it while it goes on.
     pub(crate) fn freeze_tab(&mut self) {
         let Some(index) = self.some_tab() else { return };
+        if self.rng.chance(500) {
+            let runs = |world: &Self, tab: usize| world.clients[tab].replica.is_some() && !world.is_frozen(tab);
+            let holder = self.browser.holder.map(|(holder, _)| holder);
+            let other = self.browser.tabs.iter().copied().find(|tab| Some(*tab) != holder && runs(self, *tab));
+            return other.into_iter().for_each(|other| self.take_over(other));
+        }
         let span = if self.rng.chance(700) { FROZEN_MS_MAX } else { 3_000 };
         let span = Duration::from_millis(500 + self.rng.below(span));
         if self.is_frozen(index) {
