@@ -423,8 +423,8 @@ impl Replica {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         match &doc.phase {
             DocPhase::Ready(_) if !doc.tabs.reading => return,
-            // What was edited meanwhile is read with the rest.
-            DocPhase::Ready(local) if local.unsaved() > 0 => return self.read_rows(id),
+            // What was edited meanwhile is read with the rest. What else is unsaved here is not written any more.
+            DocPhase::Ready(_) if self.saves.concerns(&doc.name) => return self.read_rows(id),
             _ => {}
         }
         let result = result.map(|mut tables| {
@@ -437,6 +437,10 @@ impl Replica {
             Ok((mut local, writes)) => {
                 local.planted = self.config.planted;
                 local.holds = self.config.holds;
+                doc.edits.replace(&local.written_again());
+                if let DocPhase::Ready(before) = &doc.phase {
+                    doc.tabs.goes_on_as_another(before, &local);
+                }
                 doc.phase = DocPhase::Ready(Box::new(local));
                 if !self.tabs.follows() {
                     self.save_writes(now, id, writes, Vec::new());

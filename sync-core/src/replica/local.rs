@@ -6,6 +6,7 @@ use crate::change::Change;
 use crate::clock::VectorClock;
 use crate::conflict::ConflictIndex;
 use crate::document::{Document, EditFailure};
+use crate::few::FewMap;
 use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
 use crate::op_index::OpIndex;
@@ -89,6 +90,8 @@ pub(super) struct Local {
     /// Where work may be hidden, since somebody asked for it.
     pub(super) conflicts: Option<Box<ConflictIndex>>,
     pub(super) outbox: Vec<Pending>,
+    /// What changes of the outbox were written again from, first one first.
+    pub(super) was: FewMap<ChangeHash, Vec<ChangeHash>>,
     pub(super) rejected: Vec<Rejected>,
     /// Those of them that the store does not show as rejected yet.
     pub(super) blocked: Vec<Change>,
@@ -141,6 +144,7 @@ impl Local {
             index: OpIndex::new(),
             conflicts: None,
             outbox: Vec::new(),
+            was: FewMap::new(),
             rejected: Vec::new(),
             blocked: Vec::new(),
             cursor: None,
@@ -225,6 +229,7 @@ impl Local {
     pub(super) fn take_over(&mut self, other: &Self) {
         self.own_actors = other.own_actors.clone();
         self.outbox = other.outbox.clone();
+        self.was = other.was.clone();
         self.rejected = other.rejected.clone();
         self.ranges = other.ranges.clone();
         self.highest = other.highest;
@@ -253,6 +258,7 @@ impl Local {
 
     /// Numbered rows were written before the others; they are written again under the names of their changes.
     fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>, delta: &mut Delta) -> Result<(), StoreError> {
+        let mut was = Vec::new();
         let (numbered, named): (Vec<_>, Vec<_>) = outbox.iter().partition(|(_, value)| rows::is_numbered(value));
         for (key, value) in numbered.iter().chain(&named) {
             let row: OutboxRow = rows::parse(value)?;
@@ -279,6 +285,7 @@ impl Local {
                 None => match self.admit(&change, &ChangeLimits::stored()) {
                     Ok(()) => {
                         changes.push(change.clone());
+                        was.extend(row.was.map(|was| (change.hash(), was.into_iter().map(|hash| hash.0).collect())));
                         self.outbox.push(Pending { change, saved: true, sent: None });
                     }
                     // A tab wrote it on top of what another one has let go.
@@ -289,7 +296,13 @@ impl Local {
                 },
             }
         }
+        self.was = was.into_iter().collect();
         Ok(())
+    }
+
+    /// What every change of the outbox that was written again was before, as pairs of old and new.
+    pub(super) fn written_again(&self) -> Vec<(ChangeHash, Option<ChangeHash>)> {
+        self.was.iter().flat_map(|(new, was)| was.iter().map(|old| (*old, Some(*new)))).collect()
     }
 
     /// Takes a change into the tables through the validator.
@@ -350,7 +363,7 @@ impl Local {
 
     /// Puts a change, which is in the tables already, at the end of the outbox.
     pub(super) fn enqueue(&mut self, change: Change, delta: &mut Delta) {
-        delta.writes.push(rows::put_outbox(&self.name, &change, None));
+        delta.writes.push(rows::put_pending(&self.name, &change, self.was.get(&change.hash())));
         delta.enqueued.push(change.hash());
         self.outbox.push(Pending { change, saved: false, sent: None });
     }

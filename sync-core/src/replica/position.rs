@@ -181,6 +181,7 @@ impl Local {
             self.acked.insert(change).map_err(|e| LocalError::Mismatch(e.to_string()))?;
         }
         let done: BTreeSet<_> = changes.iter().map(Change::hash).collect();
+        done.iter().for_each(|hash| drop(self.was.remove(hash)));
         let name = self.name.clone();
         self.outbox.retain(|pending| {
             let stays = !done.contains(&pending.change.hash());

@@ -74,7 +74,8 @@ impl Saves {
         self.waiting.iter().chain(&self.flight).any(|set| set.document == document && set.rebuilt.is_some())
     }
 
-    fn concerns(&self, document: &DocumentName) -> bool {
+    /// Whether something of a document is on its way to the store.
+    pub(super) fn concerns(&self, document: &DocumentName) -> bool {
         self.waiting.iter().chain(&self.flight).any(|set| set.name.as_ref() == Some(document))
     }
 }

@@ -15,6 +15,7 @@ use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
 use crate::protocol::Hash;
+use crate::replica::local::Local;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
@@ -77,6 +78,13 @@ pub(super) struct DocTabs {
     acked: VectorClock,
     current: bool,
     refused: bool,
+}
+
+impl DocTabs {
+    /// Where changes of ours are in the store no more, nothing is written again under their numbers.
+    pub(super) fn goes_on_as_another(&mut self, before: &Local, now: &Local) {
+        self.fresh_actor |= before.all.seq(&before.actor) > now.all.seq(&before.actor);
+    }
 }
 
 impl Tabs {

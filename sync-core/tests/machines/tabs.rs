@@ -351,3 +351,60 @@ fn what_a_deposed_leader_had_received_of_a_deleted_document_does_not_come_back()
         assert_eq!(net.status(*tab, *document).rejected, 1, "tab {tab}");
     }
 }
+
+/// Seed 234 of tabs. A server restored from a backup had the leader put all that it lacked back into the outbox; before that was written another
+/// tab led. The old leader waited for ever for what nobody wrote any more, reading its store again and again.
+#[test]
+fn a_leader_deposed_while_it_gives_back_what_a_server_has_lost_reads_its_store_once() {
+    let (mut net, tabs, documents) = tabs(2);
+    let image = net.server_image();
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    net.fill_client(tabs[0], true);
+    net.restore_server(image);
+    net.settle_for(1);
+    net.lead(tabs[1], 2);
+    net.fill_client(tabs[0], false);
+    net.feed(tabs[0], Input::Deposed);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"first":1}"#);
+    assert_eq!(net.server_changes("doc"), 1);
+}
+
+/// The leader wrote a follower's edit again without the refused one below it, and ended before it had told of that. Whoever reads the edit from
+/// the store must know it for what it was: the follower took its edit, which was nowhere to be found, for acknowledged.
+#[test]
+fn an_edit_written_again_by_a_leader_that_ended_is_acknowledged_when_it_is_in_the_log() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.set_online(tabs[0], false);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "long", "0123456789 and more"));
+    net.settle();
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "short", 1));
+    net.settle();
+    let wrote = net.writers(tabs[1], documents[1]);
+    net.server.value_bytes_max(10);
+    net.restart_server();
+    net.deaf = true;
+    net.set_online(tabs[0], true);
+    net.server.full = true;
+    net.settle_for(1);
+    assert_eq!(net.status(tabs[0], documents[0]).rejected, 1);
+    net.crash_tab(tabs[0]);
+    net.deaf = false;
+    net.lead(tabs[2], 2);
+    net.set_online(tabs[2], true);
+    net.settle_for(1);
+    let short = net.saved_up_to(tabs[1], documents[1]);
+    assert!(net.acknowledged_up_to(tabs[1], documents[1]) < short, "no log has it");
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "later", 1));
+    net.settle_for(1);
+    let writers = net.writers(tabs[1], documents[1]);
+    assert!(writers.iter().all(|actor| *actor != wrote[1]), "it writes nothing again under a number that it has used");
+    net.server.full = false;
+    net.settle();
+    assert!(net.acknowledged_up_to(tabs[1], documents[1]) > short);
+    for (tab, document) in tabs[1..].iter().zip(&documents[1..]) {
+        assert_eq!(net.value(*tab, *document), r#"{"later":1,"short":1}"#, "tab {tab}");
+    }
+    assert_eq!(net.server_changes("doc"), 2);
+}

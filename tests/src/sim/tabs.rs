@@ -33,6 +33,8 @@ pub(crate) struct Browser {
     /// Who holds the leader's lock, by client and process.
     holder: Option<(usize, u64)>,
     waiting: VecDeque<(usize, u64)>,
+    /// How often the lock was given to somebody.
+    given: u64,
     /// What the store counts leaders by.
     epoch: u64,
     /// When the last message from one tab to another comes.
@@ -51,6 +53,8 @@ pub(crate) struct Seat {
     leads: Option<u64>,
     /// Counts what it hears of the lock.
     term: u64,
+    /// When it was given the lock last, as the browser counts that.
+    given: u64,
 }
 
 impl World {
@@ -71,7 +75,7 @@ impl World {
         }
         self.browser.tabs = (first..=first + more).collect();
         for (number, tab) in self.browser.tabs.clone().into_iter().enumerate() {
-            self.clients[tab].seat = Some(Seat { number: TabId(number as u32), leads: None, term: 0 });
+            self.clients[tab].seat = Some(Seat { number: TabId(number as u32), leads: None, term: 0, given: 0 });
         }
         // What one tab says of where its user is goes out for that tab only while it leads.
         self.options.presence = false;
@@ -104,6 +108,8 @@ impl World {
     fn hold(&mut self, index: usize) {
         let process = self.clients[index].epoch;
         self.browser.holder = Some((index, process));
+        self.browser.given += 1;
+        self.clients[index].seat.as_mut().expect("a tab").given = self.browser.given;
         let delay = self.tab_delay();
         self.after(delay, Event::LockHeld(index, process));
     }
@@ -111,6 +117,8 @@ impl World {
     /// A tab hears that it has the lock: once all before is done it makes the store its own.
     pub(crate) fn lock_held(&mut self, index: usize, process: u64) {
         if self.is_tab(index, process) {
+            // It was taken away before, if it had it.
+            self.depose(index);
             let term = self.next_term(index);
             self.clients[index].tasks.push_back(Job::Lead { term, epoch: 0 });
             self.client_store_begins(index);
@@ -139,9 +147,10 @@ impl World {
         }
     }
 
-    /// A tab hears that its lock was taken away.
-    pub(crate) fn lock_lost(&mut self, index: usize, process: u64) {
-        if self.is_tab(index, process) {
+    /// A tab hears that its lock was taken away, unless it was given it anew.
+    pub(crate) fn lock_lost(&mut self, index: usize, process: u64, given: u64) {
+        let has = self.clients[index].seat.map(|seat| seat.given);
+        if self.is_tab(index, process) && has == Some(given) {
             self.next_term(index);
             self.depose(index);
             self.stand(index);
@@ -180,7 +189,8 @@ impl World {
         self.browser.waiting.retain(|(waiting, _)| *waiting != index);
         if let Some((old, process)) = self.browser.holder.take() {
             let delay = Duration::from_millis(self.rng.below(500));
-            self.after(delay, Event::LockLost(old, process));
+            let given = self.clients[old].seat.expect("a tab").given;
+            self.after(delay, Event::LockLost(old, process, given));
         }
         self.hold(index);
     }
@@ -319,7 +329,7 @@ impl World {
             | Event::Edit(index)
             | Event::Online(index)
             | Event::LockHeld(index, _)
-            | Event::LockLost(index, _)
+            | Event::LockLost(index, ..)
             | Event::TabSays { to: (index, _), .. } => Some(*index),
             Event::Dialled(id) | Event::Deliver(id, false) | Event::Notice(id, true) => {
                 self.connections.get(id).map(|connection| connection.client)

@@ -12,6 +12,7 @@ use sync_core::storage::StoreError;
 use sync_core::time::Instant;
 
 use crate::sim::answers::Answers;
+use crate::sim::checks::ON_THEIR_WAY;
 use crate::sim::client::Client;
 use crate::sim::compaction::Compaction;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
@@ -53,8 +54,8 @@ pub(crate) enum Event {
     Presence(usize),
     /// A tab, in one of its processes, hears that it has the leader's lock.
     LockHeld(usize, u64),
-    /// It hears that its lock was taken away.
-    LockLost(usize, u64),
+    /// It hears that the lock, given to it as this one, was taken away.
+    LockLost(usize, u64, u64),
     /// What one tab says reaches another.
     TabSays {
         from: (usize, u64),
@@ -227,13 +228,18 @@ impl World {
     /// Runs until all is in sync, within a budget.
     pub(crate) fn settle(&mut self) {
         let end = self.now + SETTLE_WITHIN;
+        let mut why = String::new();
         while self.failure.is_none() && self.now < end {
             self.run_until(self.now + Duration::from_secs(1));
-            if self.is_settled() {
+            let now = self.unsettled();
+            if now.is_empty() {
                 return;
             }
+            // Heartbeats are often on their way; what else kept the world from rest says more.
+            if why.is_empty() || now != ON_THEIR_WAY {
+                why = now;
+            }
         }
-        let why = self.unsettled();
         self.fail(format!("settle: not in sync {} s after the world healed: {why}", SETTLE_WITHIN.as_secs()));
     }
 
@@ -260,7 +266,7 @@ impl World {
         }
         match event {
             Event::LockHeld(client, process) => self.lock_held(client, process),
-            Event::LockLost(client, process) => self.lock_lost(client, process),
+            Event::LockLost(client, process, given) => self.lock_lost(client, process, given),
             Event::TabSays { from, to, bytes } => self.hear(from, to, bytes),
             Event::Dialled(id) => self.dialled(id),
             Event::Deliver(id, up) => self.deliver(id, up),
