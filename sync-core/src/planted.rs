@@ -140,11 +140,19 @@ pub enum Planted {
     MarkUnlisted,
     /// The replica lists nothing of what the server refused.
     RejectedUnlisted,
+    /// A tab's store takes what a leader writes after another has taken over.
+    FenceIgnored,
+    /// A tab that follows says that its edits are saved before its store has committed them.
+    FollowerSavedEarly,
+    /// All tabs write under the actor of the first.
+    TabsShareActor,
+    /// A tab tells others of changes that are not in the store.
+    UnstoredToldToTabs,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 54] = [
+    pub const ALL: [(Planted, &'static str); 58] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -199,5 +207,9 @@ impl Planted {
         (Planted::CounterOverwriteUnlisted, "counter-overwrite-unlisted"),
         (Planted::MarkUnlisted, "mark-unlisted"),
         (Planted::RejectedUnlisted, "rejected-unlisted"),
+        (Planted::FenceIgnored, "fence-ignored"),
+        (Planted::FollowerSavedEarly, "follower-saved-early"),
+        (Planted::TabsShareActor, "tabs-share-actor"),
+        (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
     ];
 }

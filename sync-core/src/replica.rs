@@ -387,7 +387,8 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
-        let key = rows::identity_key(self.tab());
+        let shared = self.config.planted.has(Planted::TabsShareActor);
+        let key = rows::identity_key(if shared { TabId::FIRST } else { self.tab() });
         let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
         let identity = match of(&key) {
             Some(Ok(identity)) => identity,
@@ -422,8 +423,8 @@ impl Replica {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         match &doc.phase {
             DocPhase::Ready(_) if !doc.tabs.reading => return,
-            // What was edited meanwhile is read with the rest.
-            DocPhase::Ready(local) if local.unsaved() > 0 => return self.read_rows(id),
+            // What was edited meanwhile is read with the rest. What else is unsaved here is not written any more.
+            DocPhase::Ready(_) if self.saves.concerns(&doc.name) => return self.read_rows(id),
             _ => {}
         }
         let result = result.map(|mut tables| {
@@ -436,6 +437,10 @@ impl Replica {
             Ok((mut local, writes)) => {
                 local.planted = self.config.planted;
                 local.holds = self.config.holds;
+                doc.edits.replace(&local.written_again());
+                if let DocPhase::Ready(before) = &doc.phase {
+                    doc.tabs.goes_on_as_another(before, &local);
+                }
                 doc.phase = DocPhase::Ready(Box::new(local));
                 if !self.tabs.follows() {
                     self.save_writes(now, id, writes, Vec::new());
@@ -464,18 +469,20 @@ impl Replica {
     }
 
     /// Makes a delta durable and tells of it.
-    fn save(&mut self, now: Instant, id: DocumentId, delta: Delta, local_edit: bool) {
+    fn save(&mut self, now: Instant, id: DocumentId, mut delta: Delta, local_edit: bool) {
         let (alone, rebuilt) = (self.config.tab.is_none(), delta.rebuilt.then(|| delta.replaced.clone()));
         if let Some(doc) = self.documents.get_mut(&id) {
             doc.edits.replace(&delta.replaced);
             if !alone {
                 doc.tabs.uncommitted.extend(delta.enqueued.iter().chain(&delta.received));
+                doc.count_rebuild(&mut delta);
             }
         }
         if delta.changed {
             self.event(Event::Changed { document: id, local: local_edit });
         }
         let ended = delta.replaced.iter().filter(|(_, new)| new.is_none()).map(|(old, _)| *old);
+        self.planted_saved_early(id, &delta.enqueued);
         let safe = delta.enqueued.into_iter().chain(delta.received).chain(ended).collect();
         self.save_set(now, id, delta.writes, safe, rebuilt);
         self.report_edits(id);

@@ -19,6 +19,7 @@ pub mod options;
 mod presence;
 mod server;
 mod snoop;
+mod tabs;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -36,6 +36,13 @@ impl Local {
         let dropped = if all_dropped { &losing } else { dropped };
         let (lost, base): (Vec<_>, Vec<_>) = all.into_iter().partition(|c| losing.contains(&c.hash()));
         let again = self.rebuild(base, &lost, dropped, fresh_actor)?;
+        let was = std::mem::take(&mut self.was);
+        let again_from = |(old, new): &(ChangeHash, Option<ChangeHash>)| {
+            let before = was.get(old).into_iter().flatten().chain([old]);
+            new.map(|new| (new, before.copied().collect()))
+        };
+        let kept = was.iter().filter(|(hash, _)| !losing.contains(hash)).map(|(hash, was)| (*hash, was.clone()));
+        self.was = again.replaced.iter().filter_map(again_from).chain(kept).collect();
         self.replace_rows(&losing, again.changes, delta)?;
         self.take_actor(fresh_actor);
         delta.rebuilt = true;

@@ -6,6 +6,7 @@ use crate::change::Change;
 use crate::clock::VectorClock;
 use crate::conflict::ConflictIndex;
 use crate::document::{Document, EditFailure};
+use crate::few::FewMap;
 use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
 use crate::op_index::OpIndex;
@@ -89,7 +90,11 @@ pub(super) struct Local {
     /// Where work may be hidden, since somebody asked for it.
     pub(super) conflicts: Option<Box<ConflictIndex>>,
     pub(super) outbox: Vec<Pending>,
+    /// What changes of the outbox were written again from, first one first.
+    pub(super) was: FewMap<ChangeHash, Vec<ChangeHash>>,
     pub(super) rejected: Vec<Rejected>,
+    /// Those of them that the store does not show as rejected yet.
+    pub(super) blocked: Vec<Change>,
     pub(super) cursor: Option<Cursor>,
     /// Actors by their number in the log.
     pub(super) actors: Vec<ActorId>,
@@ -97,6 +102,8 @@ pub(super) struct Local {
     pub(super) ranges: Vec<(LogSeq, Vec<ChangeHash>)>,
     pub(super) highest: Option<Acked>,
     next_chunk: u64,
+    /// How often it has become another document than tabs had read.
+    pub(super) rebuilds: u64,
     /// What is received waits until it is asked for.
     pub(super) holds: bool,
     pub(super) planted: Planting,
@@ -137,12 +144,15 @@ impl Local {
             index: OpIndex::new(),
             conflicts: None,
             outbox: Vec::new(),
+            was: FewMap::new(),
             rejected: Vec::new(),
+            blocked: Vec::new(),
             cursor: None,
             actors: Vec::new(),
             ranges: Vec::new(),
             highest: None,
             next_chunk: 0,
+            rebuilds: 0,
             holds: false,
             planted: Planting::default(),
         }
@@ -219,10 +229,12 @@ impl Local {
     pub(super) fn take_over(&mut self, other: &Self) {
         self.own_actors = other.own_actors.clone();
         self.outbox = other.outbox.clone();
+        self.was = other.was.clone();
         self.rejected = other.rejected.clone();
         self.ranges = other.ranges.clone();
         self.highest = other.highest;
         self.next_chunk = other.next_chunk;
+        self.rebuilds = other.rebuilds;
         self.planted = other.planted;
     }
 
@@ -241,10 +253,12 @@ impl Local {
         self.actors = row.actors.into_iter().map(|a| a.0).collect();
         self.ranges = row.ranges.into_iter().map(|r| (r.first, r.hashes.into_iter().map(|h| h.0).collect())).collect();
         self.highest = row.acked;
+        self.rebuilds = row.rebuilds.unwrap_or(0);
     }
 
     /// Numbered rows were written before the others; they are written again under the names of their changes.
     fn load_outbox(&mut self, outbox: &[Row], changes: &mut Vec<Change>, delta: &mut Delta) -> Result<(), StoreError> {
+        let mut was = Vec::new();
         let (numbered, named): (Vec<_>, Vec<_>) = outbox.iter().partition(|(_, value)| rows::is_numbered(value));
         for (key, value) in numbered.iter().chain(&named) {
             let row: OutboxRow = rows::parse(value)?;
@@ -258,6 +272,10 @@ impl Local {
             }
             match row.rejected {
                 Some(RejectedRow { code, reason }) => self.rejected.push(Rejected { change, code, reason }),
+                // It came from a log that was deleted before the tab that had received it could write it.
+                None if row.log.is_some_and(|log| self.cursor.is_some_and(|cursor| cursor.incarnation != log)) => {
+                    delta.writes.push(rows::delete_outbox(&self.name, &change))
+                }
                 // Two tabs have created the same root key.
                 None if self.acked.contains(&change.hash()) => {
                     delta.writes.push(rows::delete_outbox(&self.name, &change))
@@ -267,14 +285,24 @@ impl Local {
                 None => match self.admit(&change, &ChangeLimits::stored()) {
                     Ok(()) => {
                         changes.push(change.clone());
+                        was.extend(row.was.map(|was| (change.hash(), was.into_iter().map(|hash| hash.0).collect())));
                         self.outbox.push(Pending { change, saved: true, sent: None });
                     }
                     // A tab wrote it on top of what another one has let go.
-                    Err(e) => self.keep_rejected(change, RejectCode::Blocked, e.to_string(), delta),
+                    Err(e) => {
+                        self.blocked.push(change.clone());
+                        self.keep_rejected(change, RejectCode::Blocked, e.to_string(), delta);
+                    }
                 },
             }
         }
+        self.was = was.into_iter().collect();
         Ok(())
+    }
+
+    /// What every change of the outbox that was written again was before, as pairs of old and new.
+    pub(super) fn written_again(&self) -> Vec<(ChangeHash, Option<ChangeHash>)> {
+        self.was.iter().flat_map(|(new, was)| was.iter().map(|old| (*old, Some(*new)))).collect()
     }
 
     /// Takes a change into the tables through the validator.
@@ -338,7 +366,7 @@ impl Local {
 
     /// Puts a change, which is in the tables already, at the end of the outbox.
     pub(super) fn enqueue(&mut self, change: Change, delta: &mut Delta) {
-        delta.writes.push(rows::put_outbox(&self.name, &change, None));
+        delta.writes.push(rows::put_pending(&self.name, &change, self.was.get(&change.hash())));
         delta.enqueued.push(change.hash());
         self.outbox.push(Pending { change, saved: false, sent: None });
     }
@@ -401,6 +429,7 @@ impl Local {
                 })
                 .collect(),
             acked: self.highest,
+            rebuilds: Some(self.rebuilds).filter(|count| *count > 0),
         };
         rows::put(Table::Document, rows::prefix(&self.name), &row)
     }

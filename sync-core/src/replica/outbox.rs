@@ -213,6 +213,14 @@ impl Replica {
         }
     }
 
+    /// Planted bug: edits of a tab that follows count as saved at once.
+    pub(super) fn planted_saved_early(&mut self, id: DocumentId, changes: &[ChangeHash]) {
+        if self.config.planted.has(Planted::FollowerSavedEarly) && self.config.tab.is_some() {
+            let saved = changes.iter().copied().collect();
+            self.documents.get_mut(&id).into_iter().for_each(|doc| doc.edits.saved(&saved));
+        }
+    }
+
     /// Planted bugs: what is sent is taken as arrived, or leaves the store before the server has answered.
     pub(super) fn planted_clear_outbox(&mut self, now: Instant, id: DocumentId) {
         let planted = self.config.planted;

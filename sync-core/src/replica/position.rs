@@ -124,7 +124,11 @@ impl Local {
     ) -> Result<(Delta, bool), LocalError> {
         let (mut delta, mut fresh, mut fits) = (Delta::default(), Vec::new(), true);
         let rejected: BTreeSet<_> = self.rejected.iter().map(|r| r.change.hash()).collect();
-        for change in changes.into_iter().filter(|c| !rejected.contains(&c.hash())) {
+        let changes = changes.into_iter().filter(|c| !rejected.contains(&c.hash()));
+        for change in changes {
+            if self.all.contains(&change.hash()) {
+                continue;
+            }
             match self.admit(&change, &ChangeLimits::stored()) {
                 Ok(()) => fresh.push(change),
                 Err(e) if leads => {
@@ -177,6 +181,7 @@ impl Local {
             self.acked.insert(change).map_err(|e| LocalError::Mismatch(e.to_string()))?;
         }
         let done: BTreeSet<_> = changes.iter().map(Change::hash).collect();
+        done.iter().for_each(|hash| drop(self.was.remove(hash)));
         let name = self.name.clone();
         self.outbox.retain(|pending| {
             let stays = !done.contains(&pending.change.hash());

@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::change::Change;
-use crate::id::{ActorId, ClientId, Cursor, DocumentName, LogSeq};
+use crate::id::{ActorId, ChangeHash, ClientId, Cursor, DocumentName, Incarnation, LogSeq};
 use crate::protocol::{Acked, Blob, Hash, RejectCode};
 use crate::replica::tabs::TabId;
 use crate::storage::{StoreError, Table, Write};
@@ -80,6 +80,9 @@ pub(super) struct DocumentRow {
     /// The actors of further tabs for this document, where they are not those of the tabs.
     #[n(5)]
     pub(super) tab_actors: Option<Vec<TabActorRow>>,
+    /// How often the document has become another one than tabs had read, unless never.
+    #[n(6)]
+    pub(super) rebuilds: Option<u64>,
 }
 
 /// The actor of a tab for a document.
@@ -111,6 +114,12 @@ pub(super) struct OutboxRow {
     /// Set once the server has refused it.
     #[n(1)]
     pub(super) rejected: Option<RejectedRow>,
+    /// The log that it was received from, if it was. A copy of another one lets it go.
+    #[n(2)]
+    pub(super) log: Option<Incarnation>,
+    /// The changes that it was written again from, first one first.
+    #[n(3)]
+    pub(super) was: Option<Vec<Hash>>,
 }
 
 /// Why the server refused a change.
@@ -200,7 +209,25 @@ pub(super) fn outbox_key(document: &DocumentName, change: &Change) -> Vec<u8> {
 
 /// Sets a change's row in the outbox.
 pub(super) fn put_outbox(document: &DocumentName, change: &Change, rejected: Option<RejectedRow>) -> Write {
-    let row = OutboxRow { change: Blob(bytes::Bytes::copy_from_slice(change.bytes())), rejected };
+    put_outbox_row(document, change, OutboxRow { change: blob(change), rejected, log: None, was: None })
+}
+
+/// Sets the row of a change that was received from a log, or whose copy has met none.
+pub(super) fn put_received(document: &DocumentName, change: &Change, log: Option<Incarnation>) -> Write {
+    put_outbox_row(document, change, OutboxRow { change: blob(change), rejected: None, log, was: None })
+}
+
+/// Sets the row of a change that was written again from others, if it was.
+pub(super) fn put_pending(document: &DocumentName, change: &Change, was: Option<&Vec<ChangeHash>>) -> Write {
+    let was = was.map(|was| was.iter().copied().map(Hash).collect());
+    put_outbox_row(document, change, OutboxRow { change: blob(change), rejected: None, log: None, was })
+}
+
+fn blob(change: &Change) -> Blob {
+    Blob(bytes::Bytes::copy_from_slice(change.bytes()))
+}
+
+fn put_outbox_row(document: &DocumentName, change: &Change, row: OutboxRow) -> Write {
     let mut value = value(&row);
     value[0] = OUTBOX_FORMAT;
     Write::Put { table: Table::Outbox, key: outbox_key(document, change), value }

@@ -69,7 +69,13 @@ impl Saves {
         gone
     }
 
-    fn concerns(&self, document: &DocumentName) -> bool {
+    /// Whether a document is about to become another one in the store.
+    pub(super) fn rebuilds(&self, document: DocumentId) -> bool {
+        self.waiting.iter().chain(&self.flight).any(|set| set.document == document && set.rebuilt.is_some())
+    }
+
+    /// Whether something of a document is on its way to the store.
+    pub(super) fn concerns(&self, document: &DocumentName) -> bool {
         self.waiting.iter().chain(&self.flight).any(|set| set.name.as_ref() == Some(document))
     }
 }
@@ -140,8 +146,9 @@ impl Replica {
         let below = doc.tabs.uncommitted.iter().filter(|hash| !ours.contains(hash));
         let below = below.filter_map(|hash| local.document.automerge().get_change_by_hash(hash));
         let below = below.filter_map(|change| Change::parse(change.raw_bytes(), &ChangeLimits::stored()).ok());
+        let log = local.cursor.map(|cursor| cursor.incarnation);
         let (changes, writes): (Vec<_>, Vec<_>) =
-            below.map(|change| (change.hash(), rows::put_outbox(&local.name, &change, None))).unzip();
+            below.map(|change| (change.hash(), rows::put_received(&local.name, &change, log))).unzip();
         let name = Some(doc.name.clone());
         (!writes.is_empty()).then_some(WriteSet { document: id, name, writes, changes, rebuilt: None })
     }

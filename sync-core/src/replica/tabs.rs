@@ -13,13 +13,14 @@ use std::collections::BTreeSet;
 use crate::clock::VectorClock;
 use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
-use crate::link::{self, Link};
+use crate::link::Link;
 use crate::protocol::Hash;
+use crate::replica::local::Local;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
 
-use messages::{Again, Empty, Lead, Leave, LinkFrame, Settle, Standing, Switch, TabMessage};
+use messages::{Again, Empty, Lead, Leave, Settle, Standing, Switch, TabMessage};
 
 /// Most tabs that a leader keeps in mind. What further ones have written reaches it through the store when they are closed.
 pub const TABS_MAX: u32 = 256;
@@ -77,6 +78,13 @@ pub(super) struct DocTabs {
     acked: VectorClock,
     current: bool,
     refused: bool,
+}
+
+impl DocTabs {
+    /// Where changes of ours are in the store no more, nothing is written again under their numbers.
+    pub(super) fn goes_on_as_another(&mut self, before: &Local, now: &Local) {
+        self.fresh_actor |= before.all.seq(&before.actor) > now.all.seq(&before.actor);
+    }
 }
 
 impl Tabs {
@@ -192,6 +200,7 @@ impl Replica {
                 self.tell(from, &lead);
             }
             TabMessage::Link(frame) => self.link_frame_to_leader(now, from, frame),
+            TabMessage::Blocked(blocked) => self.told_blocked(now, from, blocked),
             TabMessage::Leave(Leave { document }) => self.drop_link(from, &document),
             TabMessage::Bye(_) => {
                 self.drop_tab(from);
@@ -222,11 +231,7 @@ impl Replica {
             return;
         }
         match message {
-            TabMessage::Link(LinkFrame { document, frame, .. }) => {
-                if let Some(id) = self.by_name(&document) {
-                    self.feed_link(now, id, from, link::Input::Frame(frame.0), false);
-                }
-            }
+            TabMessage::Link(frame) => self.link_frame_to_follower(now, from, frame),
             TabMessage::Standing(standing) => self.stands(now, standing),
             TabMessage::Again(again) => self.told_again(now, from, &again),
             TabMessage::Online(Switch { on }) => {

@@ -5,7 +5,7 @@
 use automerge::{Automerge, ObjId};
 
 use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
-use crate::conflict::{Candidate, Conflict, ConflictState, Value};
+use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -129,9 +129,10 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
     let mut listed: Vec<_> = others.map(|conflict| answered(conflict, document, table, ops)).collect();
     for at in 0..listed.len() {
         if disputes.contains(&listed[at].conflict.id) {
-            // What the two answers put there may be a conflict of its own, which says it already.
+            // What the two answers put there may be a conflict of its own, which says it already. What was refused is only this client's.
             let said = listed.iter().any(|other| {
-                other.conflict.path == listed[at].conflict.path
+                other.conflict.kind != ConflictKind::Rejected
+                    && other.conflict.path == listed[at].conflict.path
                     && !disputes.contains(&other.conflict.id)
                     && other.is_open()
             });

@@ -98,6 +98,37 @@ fn an_answer_reaches_everybody_is_taken_back_and_two_opposite_ones_are_a_conflic
     assert_eq!(open(&ours).len(), 1, "{ours:?}");
 }
 
+/// Seed 195 of tabs. Two answers in dispute are open, unless what they put there is open and says so. A refused change of one client's own says
+/// nothing of them, and is nobody else's: that client alone took the dispute for superseded.
+#[test]
+fn a_dispute_is_open_also_where_a_change_of_ones_own_was_refused() {
+    let (mut net, a, b) = disagreed("paid", "shipped");
+    let conflict = net.listed(0, a)[0].conflict.clone();
+    net.set_online(0, false);
+    net.set_online(1, false);
+    for (client, id) in [(0, a), (1, b)] {
+        let pick = Answer::Pick(conflict.candidates[client].change);
+        net.resolve(client, id, &Seen::from(&conflict), &pick).expect("answered");
+    }
+    net.set_online(0, true);
+    net.set_online(1, true);
+    net.settle();
+    net.change(1, b, |tx| tx.put(ROOT, "status", "lost"));
+    net.settle();
+    net.server.value_bytes_max(100);
+    net.restart_server();
+    net.change(0, a, |tx| tx.put(ROOT, "status", "x".repeat(200)));
+    net.settle();
+    assert_eq!(net.status(0, a).rejected, 1);
+    let mut states = |client, id| {
+        let listed = net.listed(client, id).into_iter().filter(|one| one.conflict.kind != ConflictKind::Rejected);
+        listed.map(|one| (one.conflict.id, one.state().name())).collect::<Vec<_>>()
+    };
+    let (ours, theirs) = (states(0, a), states(1, b));
+    assert_eq!(ours, theirs);
+    assert!(theirs.contains(&(conflict.id, "open")), "{theirs:?}");
+}
+
 #[test]
 fn a_value_is_answered_where_a_map_shows() {
     let mut net = Net::new(2);

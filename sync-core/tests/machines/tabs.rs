@@ -287,3 +287,124 @@ fn a_tab_that_finds_a_leader_stuck_takes_over_too() {
     net.settle();
     all_show(&net, &[late], &[document], r#"{"a":1}"#);
 }
+
+/// Seed 38 of tabs. The leader learned that the document was deleted, and ended before it had told the other tabs. The next one found that in
+/// the store, and a tab whose copy was from before brought all of the deleted document to it, and so to the server.
+#[test]
+fn no_tab_brings_back_a_deleted_document_though_its_leader_had_no_time_to_tell() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "a", 1));
+    net.settle();
+    net.deaf = true;
+    net.delete("doc");
+    net.settle();
+    net.crash_tab(tabs[0]);
+    net.deaf = false;
+    net.lead(tabs[1], 2);
+    net.settle();
+    all_show(&net, &tabs[1..], &documents[1..], "{}");
+    assert_eq!(net.server_changes("doc"), 0);
+}
+
+/// The same with a change that was discarded: who still has it must not bring it back.
+#[test]
+fn no_tab_brings_back_a_discarded_change_though_its_leader_had_no_time_to_tell() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.set_online(tabs[0], false);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "a", 1));
+    net.settle();
+    net.deaf = true;
+    net.discard_unsent(tabs[0], documents[0]);
+    net.settle();
+    net.crash_tab(tabs[0]);
+    net.deaf = false;
+    net.lead(tabs[1], 2);
+    net.set_online(tabs[1], true);
+    net.settle();
+    all_show(&net, &tabs[1..], &documents[1..], "{}");
+    assert_eq!(net.server_changes("doc"), 0);
+}
+
+/// What a leader has received and could not write goes to the store with its edits on top, once another one leads. That one had found meanwhile
+/// that the document was deleted: nothing of it may come back, and the edit is to be seen.
+#[test]
+fn what_a_deposed_leader_had_received_of_a_deleted_document_does_not_come_back() {
+    let (mut net, tabs, documents) = tabs(2);
+    let other = net.open(0, "doc");
+    net.fill_client(tabs[0], true);
+    net.change(0, other, |tx| tx.put(ROOT, "received", 1));
+    net.settle_for(0);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "written", 1));
+    net.freeze(tabs[0]);
+    net.lead(tabs[1], 2);
+    net.settle();
+    assert_eq!(net.value(tabs[1], documents[1]), r#"{"received":1}"#);
+    net.delete("doc");
+    net.settle();
+    net.wake(tabs[0]);
+    net.feed(tabs[0], Input::Deposed);
+    net.fill_client(tabs[0], false);
+    net.settle();
+    assert_eq!(net.server_changes("doc"), 0);
+    for (tab, document) in tabs.iter().zip(&documents) {
+        assert_eq!(net.value(*tab, *document), "{}", "tab {tab}");
+        assert_eq!(net.status(*tab, *document).rejected, 1, "tab {tab}");
+    }
+}
+
+/// Seed 234 of tabs. A server restored from a backup had the leader put all that it lacked back into the outbox; before that was written another
+/// tab led. The old leader waited for ever for what nobody wrote any more, reading its store again and again.
+#[test]
+fn a_leader_deposed_while_it_gives_back_what_a_server_has_lost_reads_its_store_once() {
+    let (mut net, tabs, documents) = tabs(2);
+    let image = net.server_image();
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    net.fill_client(tabs[0], true);
+    net.restore_server(image);
+    net.settle_for(1);
+    net.lead(tabs[1], 2);
+    net.fill_client(tabs[0], false);
+    net.feed(tabs[0], Input::Deposed);
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"first":1}"#);
+    assert_eq!(net.server_changes("doc"), 1);
+}
+
+/// The leader wrote a follower's edit again without the refused one below it, and ended before it had told of that. Whoever reads the edit from
+/// the store must know it for what it was: the follower took its edit, which was nowhere to be found, for acknowledged.
+#[test]
+fn an_edit_written_again_by_a_leader_that_ended_is_acknowledged_when_it_is_in_the_log() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.set_online(tabs[0], false);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "long", "0123456789 and more"));
+    net.settle();
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "short", 1));
+    net.settle();
+    let wrote = net.writers(tabs[1], documents[1]);
+    net.server.value_bytes_max(10);
+    net.restart_server();
+    net.deaf = true;
+    net.set_online(tabs[0], true);
+    net.server.full = true;
+    net.settle_for(1);
+    assert_eq!(net.status(tabs[0], documents[0]).rejected, 1);
+    net.crash_tab(tabs[0]);
+    net.deaf = false;
+    net.lead(tabs[2], 2);
+    net.set_online(tabs[2], true);
+    net.settle_for(1);
+    let short = net.saved_up_to(tabs[1], documents[1]);
+    assert!(net.acknowledged_up_to(tabs[1], documents[1]) < short, "no log has it");
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "later", 1));
+    net.settle_for(1);
+    let writers = net.writers(tabs[1], documents[1]);
+    assert!(writers.iter().all(|actor| *actor != wrote[1]), "it writes nothing again under a number that it has used");
+    net.server.full = false;
+    net.settle();
+    assert!(net.acknowledged_up_to(tabs[1], documents[1]) > short);
+    for (tab, document) in tabs[1..].iter().zip(&documents[1..]) {
+        assert_eq!(net.value(*tab, *document), r#"{"later":1,"short":1}"#, "tab {tab}");
+    }
+    assert_eq!(net.server_changes("doc"), 2);
+}

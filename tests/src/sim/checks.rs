@@ -18,12 +18,10 @@ const RESTART_WITHIN: Duration = Duration::from_secs(6);
 /// Bytes that coming back may cost for each missing change.
 const RESUME_BYTES_PER_CHANGE: usize = 700;
 
-impl World {
-    /// Whether everybody is connected and has nothing on its way.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.unsettled().is_empty()
-    }
+/// Why a world is not at rest while frames travel.
+pub(crate) const ON_THEIR_WAY: &str = "frames are on their way";
 
+impl World {
     /// What is still on its way, in words.
     pub(crate) fn unsettled(&self) -> String {
         if !self.server.is_idle() {
@@ -32,10 +30,10 @@ impl World {
         // Who has nothing pending does not know of what is on its way to it.
         let travel = |c: &Connection| !c.up.frames.is_empty() || !c.down.frames.is_empty();
         if self.connections.values().any(|c| !c.broken && travel(c)) {
-            return "frames are on their way".into();
+            return ON_THEIR_WAY.into();
         }
         for (index, client) in self.clients.iter().enumerate() {
-            let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle()) else {
+            let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle() && !self.is_frozen(index)) else {
                 return format!("client {index} is busy");
             };
             for (name, document) in &client.documents {

@@ -7,7 +7,7 @@ use automerge::ReadDoc;
 use sync_core::id::{ChangeHash, DocumentName, Incarnation, TaskId};
 use sync_core::planted::Planting;
 use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState, Output, Replica};
-use sync_core::storage::{LocalDone, LocalStore, LocalTask};
+use sync_core::storage::{LocalDone, LocalStore, LocalTask, StoreError};
 use sync_core::time::{Instant, WallTime};
 
 use crate::sim::conflicts;
@@ -16,6 +16,7 @@ use crate::sim::disk::{ClientDisk, encode_writes};
 use crate::sim::ledger::{Token, tokens_in, tokens_of};
 use crate::sim::net::Travelling;
 use crate::sim::presence::Presences;
+use crate::sim::tabs::Seat;
 use crate::sim::world::{Event, World};
 
 /// A document in one life of a client.
@@ -40,11 +41,26 @@ pub(crate) struct Heard {
     pub(crate) reconciled: bool,
 }
 
+/// What a client's driver does one after the other.
+#[derive(Clone, Debug)]
+pub(crate) enum Job {
+    /// Comes with the epoch of the leader that wants it, however long it waits.
+    Store(TaskId, LocalTask, Option<u64>),
+    /// Makes the store this tab's, for what it has heard of the lock.
+    Lead { term: u64, epoch: u64 },
+}
+
 /// A client's process and its disk.
 pub(crate) struct Client {
     pub(crate) replica: Option<Replica>,
     pub(crate) epoch: u64,
+    /// Empty in a tab that is not the first of its browser.
     pub(crate) disk: ClientDisk,
+    /// Whose disk it writes to, if not to its own.
+    pub(crate) host: Option<usize>,
+    /// Where it is one of several tabs.
+    pub(crate) seat: Option<Seat>,
+    pub(crate) frozen_until: Instant,
     /// Older images, each with the tokens that were saved when it was taken.
     pub(crate) images: Vec<(ClientDisk, BTreeSet<Token>)>,
     pub(crate) names: Vec<DocumentName>,
@@ -58,7 +74,9 @@ pub(crate) struct Client {
     pub(crate) presences: Presences,
     /// Incarnations that this process has named.
     pub(crate) named: BTreeSet<Incarnation>,
-    tasks: VecDeque<(TaskId, LocalTask)>,
+    pub(crate) tasks: VecDeque<Job>,
+    /// The commit that is under way comes from a leader that is one no more.
+    fenced: bool,
     busy: bool,
     armed: Option<Instant>,
 }
@@ -69,6 +87,9 @@ impl Client {
             replica: None,
             epoch: 0,
             disk,
+            host: None,
+            seat: None,
+            frozen_until: Instant(0),
             images: Vec::new(),
             names,
             documents: BTreeMap::new(),
@@ -80,6 +101,7 @@ impl Client {
             presences: Presences::default(),
             named: BTreeSet::new(),
             tasks: VecDeque::new(),
+            fenced: false,
             busy: false,
             armed: None,
         }
@@ -97,6 +119,7 @@ impl World {
         }
         let mut config = replica::Config { backoff_max: Duration::from_secs(5), ..replica::Config::default() };
         config.planted = Planting::new(self.options.planted);
+        config.tab = self.clients[index].seat.map(|seat| seat.number);
         let seed = self.rng.bytes();
         let client = &mut self.clients[index];
         let mut replica = Replica::new(config, seed);
@@ -107,6 +130,7 @@ impl World {
         }
         client.replica = Some(replica);
         self.drain_client(index);
+        self.stand(index);
     }
 
     pub(crate) fn client_input(&mut self, index: usize, input: replica::Input) {
@@ -149,10 +173,12 @@ impl World {
                     if let LocalTask::Commit(writes) = &what {
                         self.trace(b'w', &encode_writes(writes));
                     }
-                    self.clients[index].tasks.push_back((task, what));
+                    let epoch = self.leads(index);
+                    self.clients[index].tasks.push_back(Job::Store(task, what, epoch));
                     self.client_store_begins(index);
                 }
-                Output::Tell(..) | Output::TakeOver => unreachable!("nobody else is on the store"),
+                Output::Tell(to, bytes) => self.tell(index, to, &bytes),
+                Output::TakeOver => self.take_over(index),
                 Output::Event(told) => self.told(index, told),
             }
         }
@@ -178,44 +204,82 @@ impl World {
     }
 
     /// Tasks are done one at a time, in order.
-    fn client_store_begins(&mut self, index: usize) {
+    pub(crate) fn client_store_begins(&mut self, index: usize) {
         let client = &mut self.clients[index];
         if client.busy || client.tasks.is_empty() {
             return;
         }
         client.busy = true;
         let (epoch, time) = (client.epoch, self.sync_time());
-        let failed = match &self.clients[index].tasks[0].1 {
-            LocalTask::Read { .. } => None,
-            LocalTask::Commit(writes) => {
-                let writes = writes.clone();
-                self.clients[index].disk.write(&writes).err()
-            }
-        };
+        let failed = self.begin_job(index);
         if failed.is_some() {
             self.count("failed client write");
         }
         self.after(time, Event::ClientStored(index, epoch, failed));
     }
 
-    pub(crate) fn client_stored(&mut self, index: usize, epoch: u64, failed: Option<sync_core::storage::StoreError>) {
+    fn begin_job(&mut self, index: usize) -> Option<StoreError> {
+        let job = self.clients[index].tasks[0].clone();
+        self.clients[index].fenced = false;
+        match job {
+            Job::Store(_, LocalTask::Read { .. }, _) => None,
+            Job::Store(_, LocalTask::Commit(_), epoch) if self.is_fenced(epoch) => {
+                self.clients[index].fenced = true;
+                None
+            }
+            Job::Store(_, LocalTask::Commit(writes), _) => {
+                let failed = self.disk(index).write(&writes).err();
+                if failed.is_none() {
+                    self.stored_by_tab(index, &writes);
+                }
+                failed
+            }
+            Job::Lead { .. } => {
+                let next = self.next_epoch();
+                if let Some(Job::Lead { epoch, .. }) = self.clients[index].tasks.front_mut() {
+                    *epoch = next;
+                }
+                None
+            }
+        }
+    }
+
+    /// Whether two clients are the same one, or tabs of one browser.
+    pub(crate) fn share_disk(&self, one: usize, other: usize) -> bool {
+        self.clients[one].host.unwrap_or(one) == self.clients[other].host.unwrap_or(other)
+    }
+
+    /// The disk of a client, which may be that of another tab.
+    pub(crate) fn disk(&mut self, index: usize) -> &mut ClientDisk {
+        let host = self.clients[index].host.unwrap_or(index);
+        &mut self.clients[host].disk
+    }
+
+    pub(crate) fn client_stored(&mut self, index: usize, epoch: u64, failed: Option<StoreError>) {
         let client = &mut self.clients[index];
         if client.epoch != epoch {
             return;
         }
         client.busy = false;
-        let Some((task, what)) = client.tasks.pop_front() else { return };
-        let done = match (what, failed) {
-            (LocalTask::Read { tables, prefix }, _) => {
-                LocalDone::Read(tables.iter().map(|table| client.disk.read(*table, &prefix)).collect())
+        let Some(job) = client.tasks.pop_front() else { return };
+        match job {
+            Job::Lead { term, epoch } => self.lead(index, term, epoch),
+            Job::Store(_, _, epoch) if client.fenced => self.fenced(index, epoch),
+            Job::Store(task, what, _) => {
+                let disk = self.disk(index);
+                let done = match (what, failed) {
+                    (LocalTask::Read { tables, prefix }, _) => {
+                        LocalDone::Read(tables.iter().map(|table| disk.read(*table, &prefix)).collect())
+                    }
+                    (LocalTask::Commit(_), Some(e)) => LocalDone::Committed(Err(e)),
+                    (LocalTask::Commit(_), None) => {
+                        disk.sync();
+                        LocalDone::Committed(Ok(()))
+                    }
+                };
+                self.client_input(index, replica::Input::StoreDone(task, done));
             }
-            (LocalTask::Commit(_), Some(e)) => LocalDone::Committed(Err(e)),
-            (LocalTask::Commit(_), None) => {
-                client.disk.sync();
-                LocalDone::Committed(Ok(()))
-            }
-        };
-        self.client_input(index, replica::Input::StoreDone(task, done));
+        }
         self.client_store_begins(index);
     }
 
@@ -316,8 +380,11 @@ impl World {
         if let Some(opened) = self.clients[index].documents.get_mut(&name) {
             opened.ready = true;
         }
-        let own =
-            self.ledger.fates.iter().filter(|(_, f)| f.client == index && f.document == name && f.saved && !f.excused);
+        let own = self
+            .ledger
+            .fates
+            .iter()
+            .filter(|(_, f)| self.share_disk(f.client, index) && f.document == name && f.saved && !f.excused);
         let lost = own.map(|(t, _)| *t).find(|t| !shown.contains(t) && !rejected.contains(t));
         if let Some(token) = lost {
             self.fail(format!("P2: edit {token} of client {index} was saved, and is not there after the restart"));
@@ -329,6 +396,7 @@ impl World {
         if client.replica.take().is_none() {
             return;
         }
+        let process = client.epoch;
         client.epoch += 1;
         client.named.clear();
         client.presences = Presences::default();
@@ -337,11 +405,12 @@ impl World {
         client.busy = false;
         client.armed = None;
         let connection = client.connection.take();
-        let torn = client.disk.crash(&mut self.rng);
+        let alone = client.seat.is_none();
         self.count("client crash");
-        if torn {
-            self.count("client tail lost or torn");
+        if alone {
+            self.crash_disk(index);
         }
+        self.tab_ended(index, process);
         if let Some(id) = connection {
             let notices = self.rng.chance(700);
             if let Some(connection) = self.connections.get_mut(&id) {
@@ -351,6 +420,12 @@ impl World {
         }
         let down = Duration::from_millis(self.rng.below(5_000));
         self.after(down, Event::StartClient(index));
+    }
+
+    pub(crate) fn crash_disk(&mut self, index: usize) {
+        if self.clients[index].disk.crash(&mut self.rng) {
+            self.count("client tail lost or torn");
+        }
     }
 
     /// The application edits a document.

@@ -35,10 +35,10 @@ impl World {
     pub(crate) fn unaware(&mut self, index: usize, open: &Open) {
         let client = &mut self.clients[index];
         client.named.extend(open.cursor.map(|cursor| cursor.incarnation));
-        let opened = client.documents.iter().find(|(name, _)| name.as_str() == open.document);
-        let Some((name, opened)) = opened.filter(|_| open.clock.is_none()) else { return };
-        let Some(dead) = self.ledger.dead.get(name) else { return };
-        let outbox = client.replica.as_ref().map(|replica| replica.outbox(opened.id)).unwrap_or_default();
+        let Some(replica) = client.replica.as_ref().filter(|_| open.clock.is_none()) else { return };
+        let Ok(name) = sync_core::id::DocumentName::parse(&open.document) else { return };
+        let Some(dead) = self.ledger.dead.get(&name) else { return };
+        let outbox = replica.document_id(&name).map(|id| replica.outbox(id)).unwrap_or_default();
         let pending = outbox.iter().filter(|entry| !matches!(entry.state, OutboxState::Rejected { .. }));
         let tokens = pending.filter_map(|entry| self.ledger.contents.get(&entry.change)).flatten().copied();
         let unknown = |token: &Token| dead.get(token).is_some_and(|incarnation| !client.named.contains(incarnation));

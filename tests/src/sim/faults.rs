@@ -30,7 +30,8 @@ impl World {
             Fault::ServerCrash => self.server.crash_after = Some(self.rng.below(60)),
             Fault::ClientDisk => {
                 self.count("client disk trouble");
-                self.clients[client].disk.trouble = Some(self.trouble());
+                let trouble = self.trouble();
+                self.disk(client).trouble = Some(trouble);
                 let ends = Duration::from_millis(self.rng.below(5_000));
                 self.after(ends, Event::DiskHeals(Some(client)));
             }
@@ -65,6 +66,9 @@ impl World {
                 self.server.hangs_until = self.now + Duration::from_millis(500 + self.rng.below(5_000));
             }
             Fault::Newcomer => self.newcomer(client),
+            Fault::TabFrozen => self.freeze_tab(),
+            Fault::TabEnds => self.end_tab(),
+            Fault::BrowserEnds => self.end_browser(),
             Fault::Act => self.act(client),
             Fault::Refused => {
                 self.count("edit that will be refused");
@@ -114,6 +118,13 @@ impl World {
 
     pub(crate) fn set_online(&mut self, client: usize, online: bool) {
         let now = self.now;
+        if self.is_frozen(client) {
+            let until = self.clients[client].frozen_until;
+            if online {
+                self.at(until, Event::Online(client));
+            }
+            return;
+        }
         if let Some(replica) = self.clients[client].replica.as_mut() {
             self.inputs += 1;
             replica.set_online(now, online);
@@ -131,7 +142,7 @@ impl World {
             }
         }
         if self.options.has(Fault::ClientRollback) {
-            for index in 0..self.clients.len() {
+            for index in (0..self.clients.len()).filter(|i| self.clients[*i].host.is_none()).collect::<Vec<_>>() {
                 let saved = self.saved_of(index);
                 let client = &mut self.clients[index];
                 client.images.push((client.disk.image(), saved));
@@ -143,7 +154,7 @@ impl World {
     }
 
     fn saved_of(&self, index: usize) -> BTreeSet<Token> {
-        self.ledger.fates.iter().filter(|(_, f)| f.client == index && f.saved).map(|(t, _)| *t).collect()
+        self.ledger.fates.iter().filter(|(_, f)| self.share_disk(f.client, index) && f.saved).map(|(t, _)| *t).collect()
     }
 
     fn clone_client(&mut self, index: usize) {
@@ -152,7 +163,7 @@ impl World {
         }
         self.count("client disk cloned");
         let original = &self.clients[index];
-        let copy = Client::new(original.names.clone(), original.disk.image());
+        let copy = Client::new(original.names.clone(), self.clients[original.host.unwrap_or(index)].disk.image());
         self.clients.push(copy);
         let copy = self.clients.len() - 1;
         self.start_client(copy);
@@ -175,16 +186,22 @@ impl World {
     }
 
     fn roll_client_back(&mut self, index: usize) {
+        let index = self.clients[index].host.unwrap_or(index);
         if self.clients[index].images.is_empty() {
             return;
         }
-        self.crash_client(index);
+        match self.clients[index].seat {
+            Some(_) => self.end_browser(),
+            None => self.crash_client(index),
+        }
         let (image, saved) = self.clients[index].images.remove(0);
         self.clients[index].images.clear();
         self.clients[index].disk = image;
         self.count("client disk rolled back");
         // What the image lacks and no log held is lost with the disk; the promises leave that out.
-        for (token, fate) in self.ledger.fates.iter_mut().filter(|(_, f)| f.client == index) {
+        let clients = &self.clients;
+        let here = |client: usize| clients[client].host.unwrap_or(client) == index;
+        for (token, fate) in self.ledger.fates.iter_mut().filter(|(_, f)| here(f.client)) {
             fate.excused |= !saved.contains(token) && !self.ledger.ever_logged.contains(token);
             fate.saved &= saved.contains(token);
         }
@@ -214,6 +231,9 @@ impl World {
 
     /// The application acts on a rejected change.
     fn act(&mut self, index: usize) {
+        if self.is_frozen(index) {
+            return;
+        }
         let ids: Vec<_> = self.clients[index].documents.values().map(|d| d.id).collect();
         let now = self.now;
         for id in ids {

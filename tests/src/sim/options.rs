@@ -54,6 +54,12 @@ pub enum Fault {
     DiskHang,
     /// A client that holds nothing comes.
     Newcomer,
+    /// A tab stands still for a while, and goes on as if nothing had happened.
+    TabFrozen,
+    /// A tab is closed, or its process ends.
+    TabEnds,
+    /// A browser ends with all its tabs.
+    BrowserEnds,
 }
 
 impl Fault {
@@ -80,6 +86,9 @@ impl Fault {
 
     /// Those that came later, drawn apart.
     pub const LATER: [Fault; 4] = [Self::Hostile, Self::Delete, Self::DiskHang, Self::Newcomer];
+
+    /// Those of worlds with several tabs on one store.
+    pub const TABS: [Fault; 3] = [Self::TabFrozen, Self::TabEnds, Self::BrowserEnds];
 }
 
 /// Everything that a seed decides in advance.

@@ -70,9 +70,9 @@ impl World {
 
     /// A cursor without a clock claims all before it.
     fn claims(&mut self, index: usize, open: &Open) {
-        let opened = self.clients[index].documents.iter().find(|(n, _)| n.as_str() == open.document);
-        let id = opened.map(|(_, d)| d.id);
         let replica = self.clients[index].replica.as_ref();
+        // A tab that leads also opens what other tabs have open.
+        let id = DocumentName::parse(&open.document).ok().and_then(|name| replica?.document_id(&name));
         let shown = id.and_then(|id| replica?.read(id, tokens_in)).unwrap_or_default();
         let cursor = open.cursor.filter(|_| open.clock.is_none());
         if let Some(Err(e)) = cursor.map(|cursor| self.ledger.holds(&open.document, &cursor, &shown)) {

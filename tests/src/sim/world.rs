@@ -12,6 +12,7 @@ use sync_core::storage::StoreError;
 use sync_core::time::Instant;
 
 use crate::sim::answers::Answers;
+use crate::sim::checks::ON_THEIR_WAY;
 use crate::sim::client::Client;
 use crate::sim::compaction::Compaction;
 use crate::sim::disagree::Disagree;
@@ -22,6 +23,7 @@ use crate::sim::net::Connection;
 use crate::sim::options::{Fault, Options};
 use crate::sim::server::Server;
 use crate::sim::snoop::Snoop;
+use crate::sim::tabs::Browser;
 
 /// How long a healed world may take to settle.
 const SETTLE_WITHIN: Duration = Duration::from_secs(180);
@@ -51,6 +53,16 @@ pub(crate) enum Event {
     DiskHeals(Option<usize>),
     Online(usize),
     Presence(usize),
+    /// A tab, in one of its processes, hears that it has the leader's lock.
+    LockHeld(usize, u64),
+    /// It hears that the lock, given to it as this one, was taken away.
+    LockLost(usize, u64, u64),
+    /// What one tab says reaches another.
+    TabSays {
+        from: (usize, u64),
+        to: (usize, u64),
+        bytes: bytes::Bytes,
+    },
 }
 
 /// What a run came to.
@@ -78,6 +90,7 @@ pub struct World {
     pub(crate) chaos: bool,
     pub(crate) server: Server,
     pub(crate) clients: Vec<Client>,
+    pub(crate) browser: Browser,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) next_connection: u64,
     pub(crate) next_token: u64,
@@ -110,6 +123,7 @@ impl World {
         world.server.compaction = Compaction::draw(seed, Planting::new(planted));
         world.answers = Answers::draw(seed);
         world.disagree = Disagree::draw(seed);
+        world.add_tabs(seed);
         world
     }
 
@@ -136,6 +150,7 @@ impl World {
             chaos: true,
             server: Server::new(disk),
             clients,
+            browser: Browser::default(),
             connections: BTreeMap::new(),
             next_connection: 0,
             next_token: 0,
@@ -217,13 +232,18 @@ impl World {
     /// Runs until all is in sync, within a budget.
     pub(crate) fn settle(&mut self) {
         let end = self.now + SETTLE_WITHIN;
+        let mut why = String::new();
         while self.failure.is_none() && self.now < end {
             self.run_until(self.now + Duration::from_secs(1));
-            if self.is_settled() {
+            let now = self.unsettled();
+            if now.is_empty() {
                 return;
             }
+            // Heartbeats are often on their way; what else kept the world from rest says more.
+            if why.is_empty() || now != ON_THEIR_WAY {
+                why = now;
+            }
         }
-        let why = self.unsettled();
         self.fail(format!("settle: not in sync {} s after the world healed: {why}", SETTLE_WITHIN.as_secs()));
     }
 
@@ -243,7 +263,15 @@ impl World {
     }
 
     fn handle(&mut self, event: Event) {
+        // What comes to a tab that stands still waits for it.
+        if let Some(index) = self.runs_in(&event).filter(|index| self.is_frozen(*index)) {
+            let until = self.clients[index].frozen_until;
+            return self.at(until, event);
+        }
         match event {
+            Event::LockHeld(client, process) => self.lock_held(client, process),
+            Event::LockLost(client, process, given) => self.lock_lost(client, process, given),
+            Event::TabSays { from, to, bytes } => self.hear(from, to, bytes),
             Event::Dialled(id) => self.dialled(id),
             Event::Deliver(id, up) => self.deliver(id, up),
             Event::Notice(id, client_side) => self.notice(id, client_side),
@@ -271,7 +299,7 @@ impl World {
                 self.take_images();
                 self.after(Duration::from_secs(4), Event::Images);
             }
-            Event::DiskHeals(Some(client)) => self.clients[client].disk.trouble = None,
+            Event::DiskHeals(Some(client)) => self.disk(client).trouble = None,
             Event::DiskHeals(None) => self.server.disk.trouble = None,
             Event::Online(client) => self.set_online(client, true),
             Event::Presence(client) if self.chaos => self.say_presence(client),

@@ -1,17 +1,38 @@
 //! The links between tabs, one for each document and follower.
 
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
 use crate::change::Change;
 use crate::id::{ChangeHash, DocumentName};
-use crate::limits::PackLimits;
+use crate::limits::{ChangeLimits, PackLimits};
 use crate::link::{self, Link};
+use crate::planted::Planted;
 use crate::protocol::Blob;
+use crate::replica::local::Delta;
 use crate::replica::tabs::TabId;
-use crate::replica::tabs::messages::{Again, Leave, LinkFrame, TabMessage};
-use crate::replica::{DocPhase, DocumentId, Replica, Task};
+use crate::replica::tabs::messages::{Again, Blocked, Leave, LinkFrame, TabMessage};
+use crate::replica::{Doc, DocPhase, DocumentId, Replica, Task};
 use crate::time::Instant;
 
 /// Bytes of raw changes in one message to another tab, unless a single change is larger.
 const LINK_BYTES_MAX: usize = 1 << 20;
+
+impl Doc {
+    /// The document becomes another one than other tabs have read. What they say of that is not heard any more; they read it again once it
+    /// is in the store, or once another leader has found it there.
+    pub(in crate::replica) fn count_rebuild(&mut self, delta: &mut Delta) {
+        let (true, DocPhase::Ready(local)) = (delta.rebuilt, &mut self.phase) else { return };
+        local.rebuilds += 1;
+        delta.writes.push(local.row_write());
+        self.tabs.links.clear();
+    }
+
+    fn is_alike(&self, rebuilds: u64) -> bool {
+        matches!(&self.phase, DocPhase::Ready(local) if local.rebuilds == rebuilds)
+    }
+}
 
 impl Replica {
     /// A document was read: whoever waits for it is served.
@@ -45,10 +66,39 @@ impl Replica {
         }
         doc.tabs.links.insert(tab, Link::new(PackLimits::stored(), LINK_BYTES_MAX));
         self.feed_link(now, id, tab, link::Input::Connected, first);
+        if first {
+            self.tell_blocked(id, tab);
+        }
+    }
+
+    /// Only the tab that leads may mark in the store what can't stand on what is there.
+    fn tell_blocked(&mut self, id: DocumentId, leader: TabId) {
+        let Some(doc) = self.documents.get(&id) else { return };
+        let DocPhase::Ready(local) = &doc.phase else { return };
+        if local.blocked.is_empty() {
+            return;
+        }
+        let changes = local.blocked.iter().map(|change| Blob(Bytes::copy_from_slice(change.bytes()))).collect();
+        let blocked = Blocked { document: doc.name.as_str().to_owned(), rebuilds: local.rebuilds, changes };
+        self.tell(leader, &TabMessage::Blocked(blocked));
+    }
+
+    pub(super) fn told_blocked(&mut self, now: Instant, from: TabId, blocked: Blocked) {
+        let Some(id) = self.by_name(&blocked.document) else { return };
+        // While it is not read here, the follower says it again once it is.
+        let Some(doc) = self.documents.get(&id).filter(|doc| !doc.tabs.reading) else { return };
+        if !matches!(doc.phase, DocPhase::Ready(_)) {
+            return;
+        }
+        if !doc.is_alike(blocked.rebuilds) {
+            return self.refuse_copy(from, id);
+        }
+        let changes = blocked.changes.iter().filter_map(|bytes| Change::parse(&bytes.0, &ChangeLimits::stored()).ok());
+        self.absorb(now, id, changes.collect());
     }
 
     pub(super) fn link_frame_to_leader(&mut self, now: Instant, from: TabId, frame: LinkFrame) {
-        let LinkFrame { document, first, frame } = frame;
+        let LinkFrame { document, first, frame, rebuilds } = frame;
         let id = match self.by_name(&document) {
             Some(id) => id,
             None => {
@@ -65,6 +115,9 @@ impl Replica {
             doc.tabs.waiting.add(from);
             return;
         }
+        if !doc.is_alike(rebuilds) {
+            return self.refuse_copy(from, id);
+        }
         if first {
             self.new_link(now, id, from, false);
         } else if !doc.tabs.links.contains_key(&from) {
@@ -76,18 +129,42 @@ impl Replica {
         }
     }
 
+    /// A follower's copy is of a document that is not in the store any more, or not yet: what it holds may have been let go since.
+    fn refuse_copy(&mut self, from: TabId, id: DocumentId) {
+        // Once that is in the store all tabs are told.
+        if self.saves.rebuilds(id) {
+            return;
+        }
+        if let Some(doc) = self.documents.get(&id) {
+            let again = Again::new(&doc.name, true, &[]);
+            self.tell(from, &TabMessage::Again(again));
+        }
+    }
+
+    pub(super) fn link_frame_to_follower(&mut self, now: Instant, from: TabId, frame: LinkFrame) {
+        let LinkFrame { document, frame, rebuilds, .. } = frame;
+        let Some(id) = self.by_name(&document) else { return };
+        // One from before the document became another one says nothing of this copy.
+        if self.documents.get(&id).is_some_and(|doc| doc.is_alike(rebuilds)) {
+            self.feed_link(now, id, from, link::Input::Frame(frame.0), false);
+        }
+    }
+
     /// Feeds a link and does what it wants.
     pub(super) fn feed_link(&mut self, now: Instant, id: DocumentId, tab: TabId, input: link::Input, first: bool) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let DocPhase::Ready(local) = &mut doc.phase else { return };
         let Some(mut link) = doc.tabs.links.remove(&tab) else { return };
-        let name = doc.name.as_str().to_owned();
+        let (name, rebuilds) = (doc.name.as_str().to_owned(), local.rebuilds);
         link.handle_input(input, &local.all);
         let (mut frames, mut received, mut ended) = (Vec::new(), Vec::new(), false);
+        let none = BTreeSet::new();
+        let early = self.config.planted.has(Planted::UnstoredToldToTabs);
+        let uncommitted = if early { &none } else { &doc.tabs.uncommitted };
         while let Some(output) = link.poll_output() {
             match output {
                 link::Output::Send(frame) => frames.push(frame),
-                link::Output::Fetch(after) => match local.changes_after(&after, &doc.tabs.uncommitted) {
+                link::Output::Fetch(after) => match local.changes_after(&after, uncommitted) {
                     Ok(changes) => link.handle_input(link::Input::Fetched(changes), &local.all),
                     Err(_) => ended = true,
                 },
@@ -99,7 +176,7 @@ impl Replica {
             doc.tabs.links.insert(tab, link);
         }
         for frame in frames {
-            let message = LinkFrame { document: name.clone(), first, frame: Blob(frame) };
+            let message = LinkFrame { document: name.clone(), first, frame: Blob(frame), rebuilds };
             self.tell(tab, &TabMessage::Link(message));
         }
         if ended {

@@ -33,6 +33,8 @@ messages! {
         10 => Ask(Ask),
         /// It is.
         11 => Here(Empty),
+        /// What a follower has found in the store, and can't stand on what is there.
+        12 => Blocked(Blocked),
     }
 }
 
@@ -78,6 +80,24 @@ pub struct LinkFrame {
     /// What the link says.
     #[n(2)]
     pub frame: Blob,
+    /// How often the sender's copy of the document has become another one, so that no copy from before brings back what was let go.
+    #[n(3)]
+    pub rebuilds: u64,
+}
+
+/// Changes in the store that stand on what was let go, to be kept as rejected.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Blocked {
+    /// The document.
+    #[n(0)]
+    pub document: String,
+    /// How often the sender's copy of it has become another one.
+    #[n(1)]
+    pub rebuilds: u64,
+    /// The changes, in causal order.
+    #[n(2)]
+    pub changes: Vec<Blob>,
 }
 
 /// How a document stands with the server.

@@ -1,7 +1,7 @@
 //! Tabs on one store: how they come, lead, crash, and hear each other.
 
-use sync_core::id::SessionId;
-use sync_core::replica::{self, DocumentId, Replica, TabId};
+use sync_core::id::{ActorId, SessionId};
+use sync_core::replica::{self, ChangeId, DocumentId, Replica, TabId};
 use sync_core::storage::memory::MemoryLocalStore;
 
 use super::{Client, Net, Step};
@@ -88,6 +88,24 @@ impl Net {
         self.clients[client].replica.handle_input(self.now, input);
         self.drain_client(client);
         self.settle();
+    }
+
+    /// Takes back all that has not been sent.
+    pub(crate) fn discard_unsent(&mut self, client: usize, id: DocumentId) {
+        let replica = &mut self.clients[client].replica;
+        for entry in replica.outbox(id) {
+            assert!(replica.discard(self.now, id, entry.change).expect("ready"));
+        }
+        self.drain_client(client);
+    }
+
+    pub(crate) fn acknowledged_up_to(&self, client: usize, id: DocumentId) -> ChangeId {
+        self.clients[client].replica.acknowledged_up_to(id).expect("it is open")
+    }
+
+    /// Who wrote what is in the outbox, oldest first.
+    pub(crate) fn writers(&self, client: usize, id: DocumentId) -> Vec<ActorId> {
+        self.clients[client].replica.outbox(id).into_iter().map(|entry| entry.actor).collect()
     }
 
     /// Whether the tab knows of a connection.
