@@ -177,23 +177,23 @@ async function type(page: Page, count: number, at: number): Promise<number[]> {
 
 const at = (values: number[], share: number): number => values.toSorted((a, b) => a - b)[Math.floor(values.length * share)] as number;
 
-async function measured(peer: Peer, site: Site, chromium: Chromium, length: number): Promise<Record<string, string>> {
+async function measured(peer: Peer, site: Site, chromium: Chromium): Promise<Record<string, string>> {
   const server = await peer.serve();
   const line = await Line.open(server.url);
   try {
     let name = "paper";
+    const seeding = await blank(await chromium.context(), site);
     if (peer.saved) {
-      const seeding = await blank(await chromium.context(), site);
       const bytes = Buffer.from(peer.saved).toString("base64");
       name = await seeding.evaluate(
         async ([path, url, bytes]) => ((await import(path)) as Module).seed(url, Uint8Array.from(atob(bytes), (byte) => byte.charCodeAt(0))),
         [`/peers/${peer.script}`, server.url, bytes] as const,
       );
-      const check = await open(await chromium.context(), site, peer, server.url, name);
-      await holds(check.page, length);
-      await check.page.context().close();
-      await seeding.context().close();
     }
+    const first = await open(await chromium.context(), site, peer, server.url, name);
+    await holds(first.page);
+    const length = await first.page.evaluate(() => globalThis.held.read().length);
+    for (const page of [first.page, seeding]) await page.context().close();
     const context = await chromium.context();
     const newcomer = await open(context, site, peer, line.url, name);
     await holds(newcomer.page, length);
@@ -248,12 +248,10 @@ async function run(): Promise<void> {
   try {
     const all = await peers(built, folder, site);
     console.log("the same work in the same browser:");
-    let length: number | undefined;
     for (const peer of all) {
       const chromium = await Chromium.start();
       try {
-        length ??= await lengthOf(peer, site, chromium);
-        for (const [what, figure] of Object.entries(await measured(peer, site, chromium, length))) table.set(what, [...(table.get(what) ?? []), figure]);
+        for (const [what, figure] of Object.entries(await measured(peer, site, chromium))) table.set(what, [...(table.get(what) ?? []), figure]);
         console.log(`  ${peer.label} is done`);
       } finally {
         await chromium.remove();
@@ -264,17 +262,6 @@ async function run(): Promise<void> {
   } finally {
     await site.stop();
   }
-}
-
-/** How long the text is, as the first of them has it. */
-async function lengthOf(peer: Peer, site: Site, chromium: Chromium): Promise<number> {
-  const server = await peer.serve();
-  const { page } = await open(await chromium.context(), site, peer, server.url, "paper");
-  await holds(page);
-  const length = await page.evaluate(() => globalThis.held.read().length);
-  await page.context().close();
-  await server.stop();
-  return length;
 }
 
 await run();
