@@ -100,6 +100,20 @@ pub fn answered_version(document: &Automerge, id: &ConflictId) -> Option<u64> {
     read(document, id).map(|(entry, _)| entry.version)
 }
 
+/// Where the rules that an application declares stand in the reserved map: no conflict has this name.
+const RULES: &str = "rules";
+
+/// The text that declares an application's rules, if there is one.
+pub fn declared(document: &Automerge) -> Option<String> {
+    let (_, entries) = document.get(ROOT, ROOT_KEY).ok()??;
+    Some(document.get(&entries, RULES).ok()??.0.as_str()?.to_owned())
+}
+
+/// Declares an application's rules by their text.
+pub fn declare(tx: &mut Transaction<'_>, text: &str) -> Result<(), AutomergeError> {
+    entry::put_text(tx, RULES, text.into())
+}
+
 /// Whether a conflict is one of answers, and so about another one.
 pub fn is_of_answers(conflict: &Conflict) -> bool {
     matches!(conflict.path.first(), Some(PathPart::Key(root)) if root == ROOT_KEY)

@@ -17,7 +17,7 @@ use sync_core::id::{ActorId, ChangeHash, Cursor, Digest, DocumentName, LogSeq, S
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
 use sync_core::pack;
-use sync_core::resolver::{Policies, Stands};
+use sync_core::resolver::{Declaration, Policies, Stands};
 use sync_core::settlement::{self, Answer, AnswerError, Listed, Seen};
 use sync_core::storage::{Append, StoredPack};
 
@@ -158,7 +158,7 @@ impl Desk {
     }
 
     /// Answers all open conflicts for which a rule has an answer. One that was answered in its version before is for people, who may have taken
-    /// that answer back or dispute it. Gives how many were settled, and whether there may be more.
+    /// that answer back or dispute it; so is one for whose place the document declares another rule. Gives how many were settled, and whether there may be more.
     pub(crate) fn settle(&mut self, policies: &Policies) -> Result<(usize, bool), DeskError> {
         let mut looked_at = BTreeSet::new();
         let mut settled = 0;
@@ -209,7 +209,8 @@ impl Desk {
         conflict: &Conflict,
         conflicts: &[Conflict],
     ) -> Result<bool, DeskError> {
-        let ruling = policies.rule(conflict);
+        let declared = settlement::declared(&self.document).and_then(|text| Declaration::parse(&text));
+        let ruling = policies.rule_beside(declared.as_ref(), conflict);
         let Some(stands) = ruling.answer.filter(|_| ruling.is_projected) else { return Ok(false) };
         let answer = Answer::Value(match stands {
             Stands::Nothing => None,

@@ -10,7 +10,6 @@ use automerge::{ActorId, AutoCommit, ObjType, ROOT, ReadDoc as _};
 use common::{Client, PATIENCE, Process, run, text};
 use serde_json::{Value, json};
 use sync_core::change::Change;
-use sync_core::id::DocumentHandle;
 use sync_core::protocol::ServerMessage;
 
 const DOCUMENT: &str = "shop/7";
@@ -288,18 +287,23 @@ async fn a_rule_settles_in_one_place_once_and_leaves_people_their_say() {
     assert!(server.terminate().success());
     let mut server = Process::start(data, &["--config", &file]);
     let (mut ann, mut bob) = shop(7, 12);
-    let name = "shop/8";
-    let (mut client, _) = Client::open(server.address, name).await;
     ann.merge(&mut bob).expect("merges");
-    client.push(1, &changes(&mut ann)).await;
-    client.ack().await;
+    // One whose application has declared another rule is looked at first, and left to people.
+    let mut declaring = ann.fork().with_actor(ActorId::from([3; 16]));
+    let answers = declaring.put_object(ROOT, "$settled", ObjType::Map).expect("puts");
+    declaring.put(&answers, "rules", "1\nstock/*/quantity\tmax@1").expect("puts");
+    for (name, document) in [("shop/9", &mut declaring), ("shop/8", &mut ann)] {
+        let (mut client, _) = Client::open(server.address, name).await;
+        client.push(1, &changes(document)).await;
+        client.ack().await;
+    }
     let start = Instant::now();
     while !server.get("/v1/documents/shop%2F8/conflicts").1.contains("settledBy") {
         assert!(start.elapsed() < PATIENCE, "a document that came later is settled too");
         std::thread::yield_now();
     }
+    assert!(!server.get("/v1/documents/shop%2F9/conflicts").1.contains("settledBy"));
     assert_eq!(head(&server).await, before + 2 + 1 + 2 + 1);
-    client.open_as(DocumentHandle(2), DOCUMENT).await;
     assert!(server.terminate().success());
     all_is_well(data);
 }

@@ -48,7 +48,7 @@ impl Settle {
             "max" => BuiltIn::Max.into(),
             "min" => BuiltIn::Min.into(),
             "union" => BuiltIn::Union.into(),
-            "concat" => BuiltIn::Concat(separator.clone().unwrap_or_else(|| "\n".into())).into(),
+            "concat" => BuiltIn::Concat(separator.clone().unwrap_or_default()).into(),
             "sumDeltas" => BuiltIn::SumDeltas.into(),
             "order" => match values {
                 Some(values) if values.len() >= 2 => BuiltIn::order(values.clone()).into(),
