@@ -1,11 +1,13 @@
 /** Offline notes: two devices on one page, each with a store and a network of its own, and the server between them. */
 
+import "@rejoin/client/conflicts";
 import "@rejoin/client/inspector";
 
 import { keepOnDevice } from "/shared/update.js";
 
 import { Link } from "./link.js";
 import { Pane } from "./pane.js";
+import { Versions } from "./versions.js";
 
 const DEVICES = [
   { name: "Ann’s laptop", person: "Ann", icon: "laptop", store: "ann" },
@@ -17,7 +19,7 @@ void keepOnDevice();
 const devices = document.querySelector("#devices");
 const link = new Link(devices.querySelector(".link"));
 const inside = document.querySelector("#inside");
-inside.querySelector("button").addEventListener("click", () => inside.close());
+inside.querySelector(".close").addEventListener("click", () => inside.close());
 inside.addEventListener("keydown", ({ key }) => key === "Escape" && inside.close());
 
 /** Shows in the drawer what is inside a device. */
@@ -27,7 +29,8 @@ function lookInside({ name, client }) {
   if (!inside.open) inside.show();
 }
 
-const panes = DEVICES.map((device, index) => new Pane(device, link.end(index), lookInside));
+const versions = new Versions(document.querySelector("#versions"), () => Promise.all(panes.map((pane) => pane.introduce())));
+const panes = DEVICES.map((device, index) => new Pane(device, link.end(index), { inside: lookInside, versions: (whose) => versions.open(whose) }));
 devices.prepend(panes[0].element);
 devices.append(panes[1].element);
 

@@ -6,7 +6,8 @@ import { icon } from "/shared/icons.js";
 
 import { Marks } from "./marks.js";
 import { Note } from "./note.js";
-import { counted, inWords } from "./words.js";
+import { meet, nameOf } from "./people.js";
+import { counted, FIELDS, inWords, placeWords } from "./words.js";
 
 /** Whoever opens the page writes in one notebook, unless this browser was given another. */
 const DOCUMENT = localStorage.getItem("document") ?? "demo/notebook";
@@ -46,8 +47,15 @@ export class Pane {
     this.#find(".bones").hidden = true;
     for (const part of [".add", ".pane-foot"]) this.#find(part).hidden = false;
     this.#listen();
+    this.#showConflicts();
     this.#client.subscribe((status) => this.#showClient(status));
     this.#document.subscribe((news) => this.#showNews(news));
+  }
+
+  /** Tells the page which authors are this device's. */
+  async introduce() {
+    const history = (await this.#document?.history) ?? [];
+    for (const { actor, mine } of history) if (mine) meet(actor, this.#device.person);
   }
 
   get #isOff() {
@@ -86,7 +94,9 @@ export class Pane {
     });
     this.#find(".undo").addEventListener("click", () => this.#document.undo());
     this.#find(".redo").addEventListener("click", () => this.#document.redo());
-    this.#find(".look").addEventListener("click", () => this.#look({ name: this.#device.name, client: this.#client }));
+    const { name } = this.#device;
+    this.#find(".look").addEventListener("click", () => this.#look.inside({ name, client: this.#client }));
+    this.#find(".back").addEventListener("click", () => this.#look.versions({ name, document: this.#document }));
   }
 
   #showClient({ connected, storage }) {
@@ -137,6 +147,30 @@ export class Pane {
       this.#notes.delete(id);
     }
     this.#find(".empty").hidden = notes.length > 0;
+  }
+
+  /** What the two wrote against each other, for either to settle. What the server refused has notices of its own. */
+  #showConflicts() {
+    const { conflicts, name } = this.#document;
+    const merged = (listed) => listed.filter(({ kind }) => kind !== "rejected");
+    const inbox = this.#find("rejoin-conflicts");
+    inbox.people = nameOf;
+    inbox.fields = (key) => FIELDS[key];
+    inbox.places = ({ path, base }) => placeWords(path, base, this.#document.value);
+    conflicts.subscribe((listed) => {
+      for (const { candidates } of listed) for (const { actor, mine } of candidates) if (mine) meet(actor, this.#device.person);
+      inbox.hidden = merged(listed).length === 0;
+      // Settled or not, the reader opens it; the first that is to be settled does by itself.
+      if (!inbox.hidden && merged(listed).some(({ state }) => state === "open")) inbox.setAttribute("open", "");
+    });
+    inbox.document = {
+      name,
+      conflicts: {
+        subscribe: (listener) => conflicts.subscribe((listed) => listener(merged(listed))),
+        resolve: (id, answer, options) => conflicts.resolve(id, answer, options),
+        reopen: (id) => conflicts.reopen(id),
+      },
+    };
   }
 
   /** What the server will not have, for the reader to settle. */

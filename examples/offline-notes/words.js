@@ -9,11 +9,16 @@ export function counted(count, thing) {
 }
 
 /** `look` is one of `server`, `device`, `waiting` and `trouble`. */
-export function inWords({ state, pending, rejected, unsaved }) {
+export function inWords({ state, pending, rejected, unsaved, loading, progress }) {
   const say = (look, icon, words) => ({ look, icon, words });
   if (state === "failed") return say("trouble", "triangle-alert", "Something broke. Load the page again: what was saved is safe");
   if (state === "storage-full") {
     return say("trouble", "triangle-alert", `This device is full: ${changes(unsaved)} in memory only. Make room, and it is saved by itself`);
+  }
+  if (loading) {
+    const share = progress === undefined ? "" : `, ${Math.floor(progress * 100)} %`;
+    const waits = unsaved > 0 ? ` · ${changes(unsaved)} waiting` : "";
+    return say("waiting", "hourglass", `As seen last · loading what is new${share}${waits}`);
   }
   if (rejected > 0) return say("trouble", "triangle-alert", `The server refused ${changes(rejected)}`);
   if (unsaved > 0) return say("waiting", "hourglass", "Saving on this device …");
@@ -21,4 +26,14 @@ export function inWords({ state, pending, rejected, unsaved }) {
   if (state === "synced") return say("server", "cloud-check", "Saved on the server");
   if (state === "rejected") return say("trouble", "triangle-alert", "The server does not give this device these notes");
   return say("device", "hard-drive", "Saved on this device");
+}
+
+/** What the parts of a note are called. */
+export const FIELDS = { title: "title", body: "text", done: "done", likes: "hearts", tasks: "steps" };
+
+/** What a place in a notebook is called: the note as it is now, or, if it is gone, as it was. */
+export function placeWords([list, index, field], base, { notes = [] }) {
+  if (list !== "notes" || index === undefined) return "All notes";
+  const note = field === undefined ? (base ?? notes[index]) : notes[index];
+  return [note?.title || "A note", FIELDS[field]].filter(Boolean).join(" · ");
 }

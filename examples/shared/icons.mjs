@@ -11,7 +11,7 @@ const FOLDER = new URL("../../packages/client/node_modules/lucide-static/icons/"
 /** Those that scripts may ask for. A page may use any. */
 const NAMES = [
   "arrow-right", "check", "check-check", "cloud-check", "git-merge", "hard-drive", "heart", "hourglass", "laptop", "plus", "refresh-cw",
-  "server", "smartphone", "trash-2", "triangle-alert", "undo-2", "redo-2", "wifi", "wifi-off", "x",
+  "server", "smartphone", "square", "square-check", "trash-2", "triangle-alert", "undo-2", "redo-2", "wifi", "wifi-off", "x",
 ];
 
 /** What an icon draws. */

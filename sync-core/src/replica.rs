@@ -291,6 +291,11 @@ impl Replica {
         self.local(id).map(|local| read(local.document.automerge()))
     }
 
+    /// Whether an author writes this document on this device, in whichever tab. False until the document is ready.
+    pub fn is_own(&self, id: DocumentId, actor: &automerge::ActorId) -> bool {
+        self.local(id).is_some_and(|local| local.is_own(actor))
+    }
+
     /// Applies received changes that wait, if the configuration has them wait. What is read then has them.
     pub fn apply_waiting(&mut self, now: Instant, id: DocumentId) {
         let Some(local) = self.local_mut(id) else { return };

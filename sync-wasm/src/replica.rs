@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use automerge::Automerge;
+use automerge::{Automerge, ChangeMetadata};
 use bytes::Bytes;
 use js_sys::{Array, Function};
 use sync_core::document::InitValue;
@@ -220,8 +220,10 @@ impl Replica {
     /// All changes of a document, each after those that it stands on.
     #[wasm_bindgen(unchecked_return_type = "Version[]")]
     pub fn history(&self, document: u32) -> Array {
-        let read = |automerge: &Automerge| automerge.get_changes_meta(&[]).iter().map(output::version).collect();
-        self.0.read(DocumentId(document), read).unwrap_or_default()
+        let id = DocumentId(document);
+        let version = |change: &ChangeMetadata<'_>| output::version(change, self.0.is_own(id, &change.actor));
+        let read = |automerge: &Automerge| automerge.get_changes_meta(&[]).iter().map(version).collect();
+        self.0.read(id, read).unwrap_or_default()
     }
 
     /// A cursor for a place in a text or list; `utf16` counts as JavaScript does, else as edits do.

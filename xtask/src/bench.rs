@@ -7,10 +7,11 @@ use std::process::Command;
 use crate::run::{self, Failure};
 use crate::{package, server, setup};
 
-/// Runs the benchmark with `args`; with `--browser` the one of pages in a real browser.
+/// Runs the benchmark with `args`; with `--browser` the one of pages in a real browser, on the peers too with `--peers`.
 pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
     if args.iter().any(|arg| arg == "--browser") {
-        return browser(args.iter().any(|arg| arg == "--quick"));
+        let has = |flag: &str| args.iter().any(|arg| arg == flag);
+        return browser(has("--quick"), has("--peers"));
     }
     setup::for_demo()?;
     let packages = ["--package", "sync-server", "--package", "rejoin-bench"];
@@ -24,8 +25,8 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
     run::shown(&mut command)
 }
 
-/// Brings the long text to a server, and lets pages open it and type.
-fn browser(quick: bool) -> Result<(), Failure> {
+/// Brings the long text to a server, and lets pages open it and type; then, with `beside`, pages of the peers do the same as ours.
+fn browser(quick: bool, beside: bool) -> Result<(), Failure> {
     setup::for_browser_tests()?;
     package::build()?;
     let packages = ["--package", "sync-server", "--package", "rejoin-bench"];
@@ -36,7 +37,18 @@ fn browser(quick: bool) -> Result<(), Failure> {
     let mut seed = Command::new(programs.join("rejoin-bench"));
     seed.args(quick.then_some("--quick")).arg("seed").arg("--data").arg(&data);
     run::shown(seed.env(server::VARIABLE, programs.join("sync-server")))?;
-    run::shown(package::bench(&programs.join("sync-server"))?.arg(&data))
+    let server = programs.join("sync-server");
+    run::shown(package::bench(&server, "bench.js")?.arg(&data))?;
+    if !beside {
+        return Ok(());
+    }
+    setup::for_peers_in_browser()?;
+    let built = run::target_dir().join("bench-browser-peers");
+    let traces = std::env::var_os("REJOIN_TRACES").map_or_else(|| run::root().join("../shared/traces"), PathBuf::from);
+    let mut build = Command::new("node");
+    build.current_dir(run::root().join("bench/peers/browser")).arg("build.mjs");
+    run::shown(build.arg(traces.join("automerge-paper.json.gz")).arg(&built))?;
+    run::shown(package::bench(&server, "beside.js")?.arg(&data).arg(&built))
 }
 
 /// Names samod's server to the benchmark.

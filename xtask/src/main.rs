@@ -6,6 +6,7 @@ mod bench;
 mod demo;
 mod fuzz;
 mod golden;
+mod likeness;
 mod package;
 mod pages;
 mod run;

@@ -42,6 +42,11 @@ pub(crate) fn for_peers() -> Result<(), Failure> {
     node::ready(&["bench/peers/hocuspocus", "bench/peers/y-websocket", "bench/peers/automerge-repo"])
 }
 
+/// Clients and servers of the peers that a browser is measured with.
+pub(crate) fn for_peers_in_browser() -> Result<(), Failure> {
+    node::ready(&["bench/peers/browser", "bench/peers/y-websocket", "bench/peers/automerge-repo"])
+}
+
 /// What the fuzzer needs.
 pub(crate) fn for_fuzzing() -> Result<(), Failure> {
     c_compiler()?;

@@ -16,24 +16,29 @@ type Call = { resolve: (value: never) => void; reject: (error: Error) => void };
 type Port = { postMessage(message: unknown): void; end(): void };
 
 export class Channel {
-  readonly #port: Port;
+  /** The way to the other end; before it is there, what waits for it. */
+  #port: Port | undefined;
+  #early: Request[] = [];
   readonly #calls = new Map<number, Call>();
   #count = 0;
   #ended: Error | undefined;
   #tell: (news: News) => void = () => undefined;
 
-  private constructor(port: Port) {
-    this.#port = port;
+  /** Starts the other end. What is said before it is there waits for it. */
+  constructor() {
+    const listener: Listener = {
+      heard: (answer) => this.#heard(answer),
+      died: (why) => this.fail(new RejoinError("engine-failed", `the worker has stopped: reload the page (${why})`)),
+    };
+    void this.#start(listener).catch((error: unknown) => listener.died(String(error)));
   }
 
-  /** Starts the other end. */
-  static async open(): Promise<Channel> {
-    const listener = { heard: (_: Answer) => {}, died: (_: string) => {} };
+  async #start(listener: Listener): Promise<void> {
     const port = (await startWorker(listener)) ?? (await startHere(listener));
-    const channel = new Channel(port);
-    listener.heard = (answer) => channel.#heard(answer);
-    listener.died = (why) => channel.fail(new RejoinError("engine-failed", `the worker has stopped: reload the page (${why})`));
-    return channel;
+    if (this.#ended) return port.end();
+    this.#port = port;
+    for (const request of this.#early) port.postMessage(request);
+    this.#early = [];
   }
 
   listen(tell: (news: News) => void): void {
@@ -51,14 +56,16 @@ export class Channel {
   }
 
   send(request: Request): void {
-    if (!this.#ended) this.#port.postMessage(request);
+    if (this.#ended) return;
+    if (this.#port) this.#port.postMessage(request);
+    else this.#early.push(request);
   }
 
   /** Ends the other end; what still waits for an answer is told why. */
   end(why: Error): void {
     if (this.#ended) return;
     this.#ended = why;
-    this.#port.end();
+    this.#port?.end();
     for (const { reject } of this.#calls.values()) reject(why);
     this.#calls.clear();
   }

@@ -4,10 +4,13 @@ import { Channel, type News } from "./channel.js";
 import { SyncDocument } from "./document.js";
 import type { Frame, TokenSource } from "./driver.js";
 import { RejoinError } from "./errors.js";
+import type { Shown } from "./diff.js";
 import { callAll } from "./listeners.js";
-import { type ClientStatus, type Status, withEdits } from "./status.js";
+import { shownOf, withInit } from "./mirror.js";
+import { type ClientStatus, NOTHING, type Status, withEdits } from "./status.js";
 import { Counter, Text } from "./values.js";
-import { errorOf, type InitKey, type Inspected, type Traffic } from "./wire.js";
+import { Views } from "./views.js";
+import { errorOf, failureOf, type InitKey, type Inspected, type Opening, type Traffic } from "./wire.js";
 import type { Held, OutboxEntry } from "./wasm/rejoin.js";
 
 /** What `connect` may be told. */
@@ -34,13 +37,7 @@ export type OpenOptions<T> = {
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   checkUrl(url);
-  const channel = await Channel.open();
-  try {
-    return await Client.start(url, options, channel);
-  } catch (error) {
-    channel.end(new RejoinError("closed", "the client could not be started"));
-    throw error;
-  }
+  return Client.start(url, options);
 }
 
 function checkUrl(url: string): void {
@@ -66,6 +63,8 @@ export type DocumentDiagnosis = Held & { readonly name: string; readonly status:
 export class Client {
   readonly #channel: Channel;
   readonly #token: TokenSource | undefined;
+  /** What was seen last of documents, to be shown before the engine is there. */
+  readonly #views: Views | undefined;
   readonly #documents = new Map<number, SyncDocument<never>>();
   readonly #opened = new Map<string, Promise<SyncDocument<never>>>();
   readonly #closing = new Map<string, Promise<void>>();
@@ -74,16 +73,17 @@ export class Client {
   readonly #url: string;
   #online = true;
   readonly #page = new AbortController();
-  #status: ClientStatus;
+  #count = 0;
+  #status: ClientStatus = { ...NOTHING, storage: "device", connected: false, leads: false };
   #failure: Error | undefined;
   #persisting = false;
   #announced = false;
 
-  private constructor(url: string, channel: Channel, token: TokenSource | undefined, status: ClientStatus) {
+  private constructor(url: string, channel: Channel, token: TokenSource | undefined, views: Views | undefined) {
     this.#url = url;
     this.#channel = channel;
     this.#token = token;
-    this.#status = status;
+    this.#views = views;
     channel.listen((news) => this.#handle(news));
     const { signal } = this.#page;
     const changed = () => channel.send({ kind: "network" });
@@ -100,15 +100,25 @@ export class Client {
   }
 
   /** @internal */
-  static async start(url: string, { store = "default", token, offline }: ConnectOptions, channel: Channel): Promise<Client> {
+  static async start(url: string, { store = "default", token, offline }: ConnectOptions): Promise<Client> {
     const asksToken = typeof token === "function";
     const settings = { url, store, online: !offline, token: asksToken ? undefined : token, asksToken };
-    const early: News[] = [];
-    channel.listen((news) => void early.push(news));
-    const status = await channel.call<ClientStatus>({ do: "start", settings });
-    const client = new Client(url, channel, token, status);
+    const views = Views.of(store);
+    const client = new Client(url, new Channel(), token, views);
     client.#online = !offline;
-    for (const news of early) client.#handle(news);
+    const started = client.#channel.call<ClientStatus>({ do: "start", settings });
+    started.then(
+      (status) => (client.#status = status),
+      (error: unknown) => client.#handle({ kind: "failed", failure: failureOf(error) }),
+    );
+    // Documents that were seen before can be shown at once; that the store can't be had is then said by the status.
+    if ((await views?.known()) && !client.#failure) return client;
+    try {
+      await started;
+    } catch (error) {
+      client.#end();
+      throw error;
+    }
     return client;
   }
 
@@ -136,8 +146,28 @@ export class Client {
 
   async #open(name: string, init: InitKey[]): Promise<SyncDocument<never>> {
     await this.#closing.get(name);
-    const document = await this.#channel.call<number>({ do: "open", name, init });
+    const document = (this.#count += 1);
+    const view = await this.#views?.read(name);
+    const opened = this.#channel.call<void>({ do: "open", document, name, init, view });
+    if (view) {
+      // That the document, or the engine, can't be had is said by the status.
+      opened.catch((error: unknown) => error instanceof RejoinError || reportError(error));
+      const status = { ...NOTHING, loading: true };
+      const state = { status, outbox: undefined, saved: 0, acknowledged: 0, canUndo: false, canRedo: false };
+      this.#add(name, withInit(shownOf(view), init), { document, base: 0, state, peers: [] });
+    } else {
+      await opened;
+    }
     return this.#documents.get(document) as SyncDocument<never>;
+  }
+
+  #add(name: string, shown: Shown, opening: Opening): void {
+    const { document: id } = opening;
+    const document = new SyncDocument<never>(this.#channel, name, shown, opening, {
+      edited: () => this.#announce(),
+      close: () => this.#close(id, name),
+    });
+    this.#documents.set(id, document);
   }
 
   /** Where all open documents stand together: the worst of their states, the sums of their counts. */
@@ -225,6 +255,7 @@ export class Client {
 
   #end(): void {
     this.#page.abort();
+    void this.#views?.close();
     for (const document of this.#documents.values()) document.ended();
     this.#documents.clear();
     this.#opened.clear();
@@ -237,15 +268,8 @@ export class Client {
 
   #handle(news: News): void {
     switch (news.kind) {
-      case "opened": {
-        const { name, opening } = news;
-        const document = new SyncDocument<never>(this.#channel, name, opening, {
-          edited: () => this.#announce(),
-          close: () => this.#close(opening.document, name),
-        });
-        this.#documents.set(opening.document, document);
-        return;
-      }
+      case "opened":
+        return this.#add(news.name, shownOf(news.value), news.opening);
       case "come":
       case "done":
       case "state":

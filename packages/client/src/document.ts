@@ -9,7 +9,7 @@ import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
 import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
-import { edited, shownOf } from "./mirror.js";
+import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { rebase } from "./rebase.js";
 import { type Status, withEdits } from "./status.js";
@@ -84,13 +84,13 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   #closed = false;
 
   /** @internal */
-  constructor(channel: Channel, name: string, opening: Opening, context: Context) {
+  constructor(channel: Channel, name: string, shown: Shown, opening: Opening, context: Context) {
     this.#channel = channel;
     this.name = name;
     this.#id = opening.document;
     this.#context = context;
-    this.#base = shownOf(opening.value);
-    this.#shown = this.#base;
+    this.#base = shown;
+    this.#shown = shown;
     this.#seen = opening.base;
     this.#state = opening.state;
     this.#outbox = opening.state.outbox ?? [];
@@ -128,7 +128,10 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   change(write: (draft: T) => void): ChangeId {
     this.#check();
     if (this.#failure) throw this.#failure;
-    const edits = record(this.#shown.value, this.#shown.kinds, write);
+    return this.#write(record(this.#shown.value, this.#shown.kinds, write));
+  }
+
+  #write(edits: Edit[]): ChangeId {
     checkEdits(edits);
     const { pending, rejected } = this.status;
     if (pending + rejected >= OUTBOX_CHANGES_MAX) throw new RejoinError("outbox-full", "the outbox is full");
@@ -205,7 +208,28 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
 
   /** The value as the author of a change saw it, that change included; what others did meanwhile is not in it. */
   async at(change: string): Promise<Value<T>> {
-    return shownOf(await this.#ask<NewValue>({ do: "at", document: this.#id, change })).value as Value<T>;
+    return (await this.#at(change)).value as Value<T>;
+  }
+
+  async #at(change: string): Promise<Shown> {
+    return shownOf(await this.#ask<NewValue>({ do: "at", document: this.#id, change }));
+  }
+
+  /** What leads from the version of one change to that of another, or to the value now. */
+  async diff(from: string, to?: string): Promise<readonly Patch[]> {
+    const [before, after] = await Promise.all([this.#at(from), to === undefined ? undefined : this.#at(to)]);
+    return diff(before, after ?? this.#shown);
+  }
+
+  /**
+   * Brings back the value as it was at a change, by a new change of this page, which can be undone like any other: nothing leaves the
+   * history. What is the same then and now is not touched, so that what others write there meanwhile stays.
+   */
+  async restore(change: string): Promise<ChangeId> {
+    const then = await this.#at(change);
+    this.#check();
+    if (this.#failure) throw this.#failure;
+    return this.#write(differences(this.#shown, then));
   }
 
   /** Waits until an edit is saved on this device, from where it survives any crash. */

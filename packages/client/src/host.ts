@@ -1,7 +1,7 @@
 /**
  * The client where the engine is: in a worker, or at the other end of a channel in the page itself.
  *
- * Owns the order in which things start: a document is shown as it was seen last before the engine is there. Decides nothing of documents.
+ * Owns the order in which things start: pages may open and edit documents before the engine is there. Decides nothing of documents.
  */
 
 import { Driver, type DriverEvent, type Frame } from "./driver.js";
@@ -13,8 +13,8 @@ import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
 import type { LocalStore } from "./store/store.js";
 import { hasLocks, Tabs } from "./tabs.js";
-import { Views } from "./views.js";
-import { type Answer, type Ask, failureOf, type Inspected, type Opening, type Request, type Settings } from "./wire.js";
+import { storeName, Views } from "./views.js";
+import { type Answer, type Ask, failureOf, type Inspected, type Request, type Settings } from "./wire.js";
 import load, { type Held } from "./wasm/rejoin.js";
 
 /** An end of a channel. */
@@ -119,12 +119,9 @@ class Host {
   #answer(call: number, ask: Ask): void {
     const failed = (error: unknown) => this.#post({ kind: "failure", call, failure: failureOf(error) });
     try {
-      const opened = (opening: Opening) => {
-        this.#post({ kind: "opened", name: ask.do === "open" ? ask.name : "", opening });
-        this.#post({ kind: "answer", call, value: opening.document });
-      };
-      if (ask.do === "open") this.#open(ask).then((opening) => opened(opening()), failed);
-      else this.#do(ask).then((value) => this.#post({ kind: "answer", call, value }), failed);
+      const answered = (value: unknown) => this.#post({ kind: "answer", call, value });
+      if (ask.do === "open") this.#open(ask, () => answered(undefined), failed);
+      else this.#do(ask).then(answered, failed);
     } catch (error) {
       failed(error);
     }
@@ -172,13 +169,15 @@ class Host {
   }
 
   async #start(settings: Settings): Promise<ClientStatus> {
-    const name = `rejoin:${settings.store}`;
-    if (globalThis.indexedDB && hasLocks()) this.#views = new Views(`${name}:views`);
-    const { store, tabs } = await openStore(name);
+    this.#views = Views.of(settings.store);
+    const opening = openStore(storeName(settings.store));
+    this.#driver = opening.then(({ store, tabs }) => this.#run(settings, store, tabs));
+    // Whoever waits for it is told; that the store can't be had is the answer to this call.
+    this.#driver.catch(() => undefined);
+    const { store, tabs } = await opening;
     this.#tabs = tabs;
     this.#storage = store.durable ? "device" : "memory";
     if (!store.durable) this.#views = undefined;
-    this.#driver = this.#run(settings, store, tabs);
     this.#driver.catch((error: unknown) => {
       store.close();
       tabs?.leave();
@@ -213,30 +212,27 @@ class Host {
     });
   }
 
-  /** Opens a document; gives what tells how it then is, to be said before anything else is. */
-  async #open({ name, init }: Extract<Ask, { do: "open" }>): Promise<() => Opening> {
-    const driver = this.#driver as Promise<Driver>;
-    const view = await this.#views?.read(name);
-    const id = (this.#count += 1);
+  /** Opens a document. It is there at once, for what the page says next. */
+  #open({ document: id, name, init, view }: Extract<Ask, { do: "open" }>, done: () => void, failed: (error: unknown) => void): void {
     const document = new Hosted(id, name, init, view, {
-      driver,
-      views: this.#views,
+      driver: this.#driver as Promise<Driver>,
       post: this.#post,
       opened: (engineId, hosted) => void this.#byEngine.set(engineId, hosted),
+      keep: async (value) => this.#views?.write(name, value),
     });
     this.#documents.set(id, document);
-    if (view) {
-      // That the document, or the engine, can't be had is said by the status.
-      document.loaded.catch((error: unknown) => {
-        if (!(error instanceof RejoinError)) throw error;
-      });
-    } else {
-      await document.loaded.catch((error: unknown) => {
-        this.#documents.delete(id);
-        throw error;
-      });
-    }
-    return () => ({ document: id, ...document.opening, peers: this.#hub?.peers(name) ?? [] });
+    document.loaded.then(
+      () => {
+        const peers = this.#hub?.peers(name) ?? [];
+        if (view) this.#post({ kind: "peers", document: id, peers });
+        else this.#post({ kind: "opened", name, ...document.opening(peers) });
+        done();
+      },
+      (error: unknown) => {
+        if (!view) this.#documents.delete(id);
+        failed(error);
+      },
+    );
   }
 
   /** What needs the engine, once it is there. */

@@ -11,13 +11,13 @@ import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict } from "./conflicts/types.js";
 import { type Kind, type Kinds, same, type Shown } from "./diff.js";
-import { crossing, differences, edited, nothing, shownOf, textAt, Writer } from "./mirror.js";
+import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
-import type { Views } from "./views.js";
-import { type Answer, type DocumentState, failureOf, type InitKey } from "./wire.js";
+import type { Peer } from "./presence.js";
+import { type Answer, type DocumentState, failureOf, type InitKey, type Opening } from "./wire.js";
 import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
@@ -32,6 +32,14 @@ type Engine = { driver: Driver; id: number; undo: Undo };
 /** Longest rest after a batch. */
 const REST_MS_MAX = 1_000;
 
+/** Where it is: `opened` says which number the engine gave it, `keep` keeps its value for the next time. */
+type Context = {
+  driver: Promise<Driver>;
+  post: (answer: Answer) => void;
+  opened: (engineId: number, document: Hosted) => void;
+  keep: (view: NewValue) => Promise<void>;
+};
+
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
 
 export class Hosted {
@@ -41,7 +49,7 @@ export class Hosted {
   /** Ends once the engine has it. */
   readonly loaded: Promise<void>;
   readonly #driver: Promise<Driver>;
-  readonly #views: Views | undefined;
+  readonly #keepView: (view: NewValue) => Promise<void>;
   readonly #post: (answer: Answer) => void;
   #engine: Engine | undefined;
   #shown: Shown;
@@ -78,15 +86,14 @@ export class Hosted {
     name: string,
     init: readonly InitKey[],
     view: NewValue | undefined,
-    context: { driver: Promise<Driver>; views: Views | undefined; post: (answer: Answer) => void; opened: (id: number, document: Hosted) => void },
+    context: Context,
   ) {
     this.id = id;
     this.name = name;
     this.#driver = context.driver;
-    this.#views = context.views;
+    this.#keepView = context.keep;
     this.#post = context.post;
-    this.#shown = view ? shownOf(view) : nothing();
-    if (view) this.#shown = edited(this.#shown, missing(this.#shown, init));
+    this.#shown = view ? withInit(shownOf(view), init) : nothing();
     this.#init = init;
     this.loaded = this.#load(init, context.opened);
   }
@@ -131,8 +138,9 @@ export class Hosted {
   }
 
   /** As it is now; all that has come is in it. */
-  get opening(): { base: number; value: NewValue; state: DocumentState } {
-    return { base: this.#version, value: crossing(this.#shown.value, undefined, this.#shown.kinds), state: this.state };
+  opening(peers: readonly Peer[]): { opening: Opening; value: NewValue } {
+    const opening = { document: this.id, base: this.#version, state: this.state, peers };
+    return { opening, value: crossing(this.#shown.value, undefined, this.#shown.kinds) };
   }
 
   /** All but the value. */
@@ -260,7 +268,7 @@ export class Hosted {
     if (!this.#engine) return;
     const shown = shownBy((special) => showView(view, special));
     if (!shown) return;
-    const edits = differences(this.#shown, edited(shown, missing(shown, this.#init)));
+    const edits = differences(this.#shown, withInit(shown, this.#init));
     this.#ahead = true;
     this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
   }
@@ -447,7 +455,7 @@ export class Hosted {
   }
 
   #keep(): void {
-    if (this.#engine && this.#views) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
+    if (this.#engine) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
   }
 
   /** Keeps the value for the next time, if it has changed since. */
@@ -455,7 +463,7 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#views?.write(this.name, crossing(this.#shown.value, undefined, this.#shown.kinds));
+    await this.#keepView(crossing(this.#shown.value, undefined, this.#shown.kinds));
   }
 
   /** The page has closed it. What is not saved yet still will be. */
@@ -480,13 +488,4 @@ function shownBy(show: (special: Special) => unknown): Shown | undefined {
     kinds.set(container, known.set(key, kind));
   });
   return value === undefined ? undefined : { value: value as object, kinds };
-}
-
-/** What a page's program relies on and a value that was kept before does not have. */
-function missing(shown: Shown, init: readonly InitKey[]): Edit[] {
-  const value = ({ kind, start = 0 }: InitKey): NewValue => {
-    if (kind === "counter") return { counter: start };
-    return kind === "text" ? { text: "" } : kind === "list" ? { list: [] } : { map: [] };
-  };
-  return init.filter(({ key }) => !Object.hasOwn(shown.value, key)).map((key) => ["put", [], key.key, value(key)]);
 }

@@ -7,6 +7,7 @@
 
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
 import { codePoints, unitsAfter } from "./values.js";
+import type { InitKey } from "./wire.js";
 import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
 
 type Items = Record<string | number, unknown>;
@@ -36,13 +37,18 @@ export function crossing(value: unknown, kind: Kind | undefined, kinds: Kinds): 
 /** The edits that lead from one value to another. */
 export function differences(old: Shown, now: Shown): Edit[] {
   const edits: Edit[] = [];
-  compare(old, now, [], (patch) => {
+  compare(old, now, [], (patch, was) => {
     const holder = patch.path.slice(0, -1);
     const at = patch.path.at(-1) as string | number;
     const crossed = (path: Path, key: string | number, value: unknown) => {
       return crossing(value, kindOf({ value: lookUp(now.value, path) as object, kinds: now.kinds }, key), now.kinds);
     };
-    if (patch.kind === "put") edits.push(["put", holder, at, crossed(holder, at, patch.value)]);
+    if (patch.kind === "put") {
+      const value = crossed(holder, at, patch.value);
+      const counted = was.had && kindOf({ value: was.container, kinds: old.kinds }, was.at) === "counter" && isCounter(value);
+      // What others count at the same time stays.
+      edits.push(counted ? ["increment", holder, at, value.counter - (was.value as number)] : ["put", holder, at, value]);
+    }
     else if (patch.kind === "delete") edits.push(["delete", holder, at as string]);
     else if (patch.kind === "text") edits.push(["text", patch.path, patch.index, patch.deleted, patch.inserted]);
     else {
@@ -51,6 +57,21 @@ export function differences(old: Shown, now: Shown): Edit[] {
     }
   });
   return edits;
+}
+
+function isCounter(value: NewValue): value is { counter: number } {
+  return typeof value === "object" && value !== null && "counter" in value;
+}
+
+/** A value with the root keys that a page's program relies on, as they are when they are new. */
+export function withInit(shown: Shown, init: readonly InitKey[]): Shown {
+  const missing = init.filter(({ key }) => !Object.hasOwn(shown.value, key));
+  return edited(shown, missing.map(({ key, kind, start }) => ["put", [], key, fresh(kind, start)]));
+}
+
+function fresh(kind: InitKey["kind"], start = 0): NewValue {
+  if (kind === "counter") return { counter: start };
+  return kind === "text" ? { text: "" } : kind === "list" ? { list: [] } : { map: [] };
 }
 
 /** Does edits of a page one after the other; one that has no place is left out. */

@@ -5,18 +5,35 @@
  * the device is full. What fails here is as if nothing had been kept.
  */
 
+import { hasLocks } from "./tabs.js";
 import type { NewValue } from "./wasm/rejoin.js";
 
 const FORMAT = 1;
 const TABLE = "view";
 
+/** The name of a store's database, and of what its tabs share. */
+export function storeName(store: string): string {
+  return `rejoin:${store}`;
+}
+
 export class Views {
   readonly #name: string;
   #database: Promise<IDBDatabase | undefined>;
+  #isNew = false;
 
-  constructor(name: string) {
+  private constructor(name: string) {
     this.#name = name;
-    this.#database = open(name);
+    this.#database = open(name, () => (this.#isNew = true));
+  }
+
+  /** Those of a store; none where tabs can't share one. */
+  static of(store: string): Views | undefined {
+    return globalThis.indexedDB && hasLocks() ? new Views(`${storeName(store)}:views`) : undefined;
+  }
+
+  /** Whether the store was used on this device before. */
+  async known(): Promise<boolean> {
+    return (await this.#database) !== undefined && !this.#isNew;
   }
 
   /** The value seen last of a document. */
@@ -52,11 +69,14 @@ export class Views {
   }
 }
 
-function open(name: string): Promise<IDBDatabase | undefined> {
+function open(name: string, isNew: () => void): Promise<IDBDatabase | undefined> {
   return new Promise((resolve) => {
     try {
       const request = indexedDB.open(name, FORMAT);
-      request.onupgradeneeded = () => request.result.createObjectStore(TABLE);
+      request.onupgradeneeded = () => {
+        isNew();
+        request.result.createObjectStore(TABLE);
+      };
       request.onsuccess = () => {
         const { result } = request;
         result.onversionchange = () => result.close();

@@ -17,7 +17,8 @@ export type InitKey = { key: string; kind: "map" | "list" | "text" | "counter"; 
 /** What the page wants an answer to. */
 export type Ask =
   | { do: "start"; settings: Settings }
-  | { do: "open"; name: string; init: InitKey[] }
+  /** The page shows `view` already, if it is given, and goes on from there; else it waits for what `opened` says. */
+  | { do: "open"; document: number; name: string; init: InitKey[]; view: NewValue | undefined }
   | { do: "init"; document: number; init: InitKey[] }
   | { do: "cursor"; document: number; base: number; path: Path; index: number }
   | { do: "position"; document: number; cursor: string }
@@ -61,8 +62,8 @@ export type DocumentState = {
   canRedo: boolean;
 };
 
-/** A document as it is when it is opened. */
-export type Opening = { document: number; base: number; value: NewValue; state: DocumentState; peers: readonly Peer[] };
+/** A document as it is when it is opened, but for its value. */
+export type Opening = { document: number; base: number; state: DocumentState; peers: readonly Peer[] };
 
 /** Messages that went over a connection. */
 export type Traffic = { readonly frames: number; readonly bytes: number };
@@ -74,7 +75,7 @@ export type Inspected = { tab: number | undefined; traffic: Record<Frame["direct
 export type Answer =
   /** `alive` names a lock that the worker holds as long as it runs. */
   | { kind: "hello"; alive: string }
-  | { kind: "opened"; name: string; opening: Opening }
+  | { kind: "opened"; name: string; opening: Opening; value: NewValue }
   | { kind: "answer"; call: number; value: unknown }
   | { kind: "failure"; call: number; failure: Failure }
   /** Something came from elsewhere: these edits lead to what the document is now. */

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 
 import type { Page } from "playwright-core";
 
-import type {} from "#dist/conflicts/element.js";
+import type {} from "#modules/conflicts/element.js";
 
 import { Stage } from "./support/stage.js";
 
@@ -21,7 +21,7 @@ type Axe = { run(): Promise<{ violations: { id: string; help: string; nodes: { h
 async function show(page: Page): Promise<void> {
   await page.evaluate(async () => {
     const load = (name: string) => import(name);
-    const [{ Ground, candidate, conflict }, { Conflicts }] = await Promise.all([load("/test/support/ground.js"), load("#dist/conflicts/list.js"), load("#dist/conflicts/element.js")]);
+    const [{ Ground, candidate, conflict }, { Conflicts }] = await Promise.all([load("/test/support/ground.js"), load("#modules/conflicts/list.js"), load("#modules/conflicts/element.js")]);
     const at = Date.now() - 240_000;
     const ann = (value: unknown, more: object = {}) => candidate("aa", value, { at, mine: true, ...more });
     const bo = (value: unknown, more: object = {}) => candidate("bb", value, { at: at + 60_000, ...more });
@@ -161,7 +161,7 @@ test("a rule of the application's own runs in a real worker, and one that loops 
   const module = (body: string) => `data:text/javascript,${encodeURIComponent(`export default ({ base, candidates }) => ${body}`)}`;
   const listed = async (body: string) =>
     page.evaluate(async (module) => {
-      const { customRule, policy } = (await import(`${"#dist/conflicts/policy.js"}`)) as typeof import("#dist/conflicts/policy.js");
+      const { customRule, policy } = (await import(`${"#modules/conflicts/policy.js"}`)) as typeof import("#modules/conflicts/policy.js");
       globalThis.conflicts.setPolicies([policy("stock/apples/quantity", customRule({ name: "own", version: 1, module }))]);
       return new Promise<{ answer: unknown; fault: string | undefined }>((resolve) => {
         const stop = globalThis.conflicts.subscribe((list) => {

@@ -4,17 +4,17 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { mock, test } from "node:test";
 
-import { decide } from "#dist/conflicts/builtin.js";
-import { checkRule } from "#dist/conflicts/check.js";
-import { declarationOf, differs, isDue, parseDeclaration } from "#dist/conflicts/declared.js";
-import { Conflicts } from "#dist/conflicts/list.js";
+import { decide } from "#modules/conflicts/builtin.js";
+import { checkRule } from "#modules/conflicts/check.js";
+import { declarationOf, differs, isDue, parseDeclaration } from "#modules/conflicts/declared.js";
+import { Conflicts } from "#modules/conflicts/list.js";
 import {
   customRule, holdsAt, human, max, order, type Policy, policy, type Rule, type RuleOptions, sumDeltas,
-} from "#dist/conflicts/policy.js";
-import { project } from "#dist/conflicts/project.js";
-import type { RuleInput, RuleReply, RuleRequest, RuleWorker } from "#dist/conflicts/rules.js";
-import type { Conflict } from "#dist/conflicts/types.js";
-import { RejoinError } from "#dist/errors.js";
+} from "#modules/conflicts/policy.js";
+import { project } from "#modules/conflicts/project.js";
+import type { RuleInput, RuleReply, RuleRequest, RuleWorker } from "#modules/conflicts/rules.js";
+import type { Conflict } from "#modules/conflicts/types.js";
+import { RejoinError } from "#modules/errors.js";
 
 import { candidate, conflict, Ground } from "./support/ground.js";
 

@@ -1,6 +1,6 @@
 /** The contract of a local store, part by part as the engine's own stores are held to it (`tests/src/contract/local_store.rs`). Runs in the page. */
 
-import type { LocalStore, Row, Table, Write } from "#dist/store/store.js";
+import type { LocalStore, Row, Table, Write } from "#modules/store/store.js";
 
 /** A place for one local store, empty at first. */
 export type Fixture = {

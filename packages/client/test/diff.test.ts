@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { diff, hunks, type Kinds, type Patch, type Shown } from "#dist/diff.js";
+import { diff, hunks, type Kinds, type Patch, type Shown } from "#modules/diff.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 

@@ -3,9 +3,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { Kinds } from "#dist/diff.js";
-import { record } from "#dist/draft.js";
-import { Counter, Text } from "#dist/values.js";
+import type { Kinds } from "#modules/diff.js";
+import { record } from "#modules/draft.js";
+import { Counter, Text } from "#modules/values.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 

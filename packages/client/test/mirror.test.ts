@@ -10,15 +10,21 @@ import { Stage } from "./support/stage.js";
 
 const stage = new Stage();
 
-/** Holds the engine back until it is let go. */
+/** An engine starts only when no page holds it back. */
 const HELD = `
-  const free = new Promise((resolve) => { new BroadcastChannel("engine").onmessage = resolve; });
   const instantiate = WebAssembly.instantiateStreaming;
-  WebAssembly.instantiateStreaming = async (...args) => { await free; return instantiate(...args); };
+  WebAssembly.instantiateStreaming = async (...args) => { await navigator.locks.request("engine", () => {}); return instantiate(...args); };
 `;
 
+/** Holds back what starts from now on until it is let go. */
+async function hold(page: Page): Promise<void> {
+  await page.evaluate(
+    () => new Promise<void>((held) => navigator.locks.request("engine", () => new Promise<void>((go) => held(void Object.assign(globalThis, { go }))))),
+  );
+}
+
 async function letGo(page: Page): Promise<void> {
-  await page.evaluate(() => new BroadcastChannel("engine").postMessage("go"));
+  await page.evaluate(() => (globalThis as unknown as { go: () => void }).go());
 }
 
 /** Writes anywhere, again and again, while the other does. */
@@ -92,6 +98,7 @@ test("a document is readable before the engine has loaded, takes edits, and says
 
   await inWorkers(context, stage.site.origin, HELD);
   await load(page, stage.site.origin);
+  await hold(page);
   await joinDocument(page, stage.server.url, { name });
   await titles(page, "seen before");
   const early = await page.evaluate(() => {

@@ -135,6 +135,81 @@ test("what is inside is shown: line, clock, cursor, outbox, frames; its switch i
   assert.deepEqual(await notes(ann, 2), ["Looked at from inside", "Waits"]);
 });
 
+test("a note removed by one while the other writes in it is told of on both sides, and kept by a word", async () => {
+  const { page, ann, bo } = await both();
+  await add(ann, "Plan");
+  await notes(bo, 1);
+  await bo.getByRole("switch").click();
+  await bo.getByLabel("Text").fill("meet at nine");
+  await says(bo, "Saved on this device · 1 change waiting");
+  await ann.getByRole("button", { name: "Remove the note" }).click();
+  await says(ann, "Saved on the server");
+  await bo.getByRole("switch").click();
+  for (const pane of [ann, bo]) {
+    await pane.locator(".note").waitFor({ state: "detached" });
+    await pane.getByText("Ann removed this while Bo changed it.").waitFor();
+    // Keys have the page's names, and the id, which has none, is not shown.
+    assert.deepEqual(await pane.locator(".base dt").allTextContents(), ["text", "done", "hearts", "steps", "title"]);
+  }
+  await demo.pictures(page, "disputed");
+  await bo.getByRole("button", { name: "Keep this: Bo" }).click();
+  for (const pane of [ann, bo]) {
+    assert.deepEqual(await notes(pane, 1), ["Plan"]);
+    assert.equal(await pane.getByLabel("Text").inputValue(), "meet at nine");
+  }
+});
+
+test("versions are listed with what was different then, and one is brought back", async () => {
+  const { page, ann, bo } = await both();
+  await add(ann, "First");
+  await says(ann, "Saved on the server");
+  await add(bo, "Second");
+  await says(bo, "Saved on the server");
+  await notes(ann, 2);
+  for (let left = 1; left >= 0; left -= 1) {
+    await ann.getByRole("button", { name: "Remove the note" }).first().click();
+    await ann.locator(".note").nth(left).waitFor({ state: "detached" });
+  }
+  await ann.getByRole("button", { name: "Versions" }).click();
+  const drawer = page.getByRole("dialog", { name: "Versions on Ann’s laptop" });
+  // Two notes and two removals; the last is how it is now.
+  await drawer.getByText("4 versions kept.").waitFor();
+  await drawer.getByText(/ · Bo$/).waitFor();
+  const second = drawer.locator(".version").nth(1);
+  await second.locator("summary").click();
+  await second.getByText("2 notes then; 1 difference to now.").waitFor();
+  await demo.pictures(page, "versions");
+  await second.getByRole("button", { name: "Bring it back" }).click();
+  for (const pane of [ann, bo]) assert.deepEqual(await notes(pane, 2), ["First", "Second"]);
+  await drawer.getByText("5 versions kept.").waitFor();
+  await ann.getByRole("button", { name: "Undo" }).click();
+  for (const pane of [ann, bo]) await pane.locator(".note").first().waitFor({ state: "detached" });
+});
+
+test("notes seen before are there before the engine is, and what is written meanwhile is kept", async () => {
+  // A page without the service worker, so that the engine can be held up on its way.
+  const page = await demo.page("/notes/", { first: () => Object.defineProperty(Navigator.prototype, "serviceWorker", { value: undefined }) });
+  const ann = device(page, "Ann’s laptop");
+  await says(ann, "Saved on the server");
+  await add(ann, "Seen before");
+  await says(ann, "Saved on the server");
+  let go!: () => void;
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  await page.context().route("**/rejoin_bg.wasm", async (route) => {
+    await gate;
+    await route.continue();
+  });
+  await page.reload();
+  await says(ann, "As seen last · loading what is new");
+  assert.deepEqual(await notes(ann, 1), ["Seen before"]);
+  await add(ann, "Written early");
+  await says(ann, "As seen last · loading what is new · 1 change waiting");
+  await demo.pictures(page, "loading");
+  go();
+  await says(ann, "Saved on the server");
+  assert.deepEqual(await notes(ann, 2), ["Seen before", "Written early"]);
+});
+
 /** Bounds what the page may keep; fills it up in a database apart. */
 const ROOM = 24 << 20;
 const fillUp = `async (room) => {

@@ -8,12 +8,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import type { Shown } from "#dist/diff.js";
-import { SyncDocument } from "#dist/document.js";
-import { Hosted } from "#dist/hosted.js";
-import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#dist/mirror.js";
-import { rebase } from "#dist/rebase.js";
-import type { Edit, NewValue, Path } from "#dist/wasm/rejoin.js";
+import type { Shown } from "#modules/diff.js";
+import { SyncDocument } from "#modules/document.js";
+import { Hosted } from "#modules/hosted.js";
+import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
+import { rebase } from "#modules/rebase.js";
+import type { Edit, NewValue, Path } from "#modules/wasm/rejoin.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 type Random = (below: number) => number;
@@ -166,15 +166,15 @@ async function wired(view: NewValue | undefined): Promise<{ model: Model; hosted
   const [toPage, toWorker]: [Any[], Any[]] = [[], []];
   let open!: (driver: Any) => void;
   const driver = new Promise<Any>((resolve) => (open = resolve));
-  const hosted = new Hosted(1, "x", [], view, { driver, views: undefined, post: (answer) => void toPage.push(structuredClone(answer)), opened: () => hosted.handle({ kind: "ready", document: 1 }) });
+  const hosted = new Hosted(1, "x", [], view, { driver, keep: async () => undefined, post: (answer) => void toPage.push(structuredClone(answer)), opened: () => hosted.handle({ kind: "ready", document: 1 }) });
   const channel: Any = { send: (request: unknown) => void toWorker.push(structuredClone(request)), call: async () => undefined };
   if (!view) {
     open(model.driver);
     await hosted.loaded;
   }
   toPage.length = 0;
-  const opening: Any = structuredClone({ document: 1, ...hosted.opening, peers: [] });
-  const page = new SyncDocument<Any>(channel, "x", opening, { edited: () => undefined, close: () => undefined });
+  const { opening, value } = structuredClone(hosted.opening([]));
+  const page = new SyncDocument<Any>(channel, "x", shownOf(value), opening, { edited: () => undefined, close: () => undefined });
   if (view) open(model.driver);
   await hosted.loaded;
   const deliver = (all = true, next: Random = () => 0) => {

@@ -45,7 +45,7 @@ test("the IndexedDB store keeps the contract", async () => {
   await page.exposeFunction("breakWrites", await tightStorage(page));
   const parts = await page.evaluate(async () => {
     const { run } = (await import("/test/contract.js" as string)) as typeof import("./contract.js");
-    const { IndexedDbStore } = await import("#dist/store/indexeddb.js");
+    const { IndexedDbStore } = await import("#modules/store/indexeddb.js");
     const { breakWrites } = globalThis as unknown as { breakWrites: (broken: boolean) => Promise<void> };
     return run((part) => ({ open: () => IndexedDbStore.open(`contract-${part}`), breakWrites }));
   });
@@ -56,7 +56,7 @@ test("the memory store keeps the contract", async () => {
   const page = await open(await chromium.context(), site.origin);
   const parts = await page.evaluate(async () => {
     const { run } = (await import("/test/contract.js" as string)) as typeof import("./contract.js");
-    const { MemoryStore } = await import("#dist/store/memory.js");
+    const { MemoryStore } = await import("#modules/store/memory.js");
     return run(() => ({ open: async () => new MemoryStore() }));
   });
   assert.equal(parts.length, PARTS);
@@ -78,10 +78,41 @@ test("a store of a newer version is refused, and left as it is", async () => {
   assert.equal(code, "store-newer");
 });
 
+test("a document seen before is shown though its store is of a newer version by now; editing it is refused", async () => {
+  const page = await open(await chromium.context(), site.origin);
+  const offline = { offline: true };
+  await page.evaluate(async (options) => {
+    const client = await globalThis.rejoin.connect("ws://127.0.0.1:9/sync", options);
+    const doc = await client.open<{ title: string }>("seen");
+    await doc.saved(doc.change((draft) => (draft.title = "seen")));
+    await client.close();
+    await new Promise<void>((resolve, reject) => {
+      const request = indexedDB.open("rejoin:default", 99);
+      request.onsuccess = () => (request.result.close(), resolve());
+      request.onerror = () => reject(request.error);
+    });
+  }, offline);
+  const seen = await page.evaluate(async (options) => {
+    const client = await globalThis.rejoin.connect("ws://127.0.0.1:9/sync", options);
+    const doc = await client.open<{ title: string }>("seen");
+    const code = (error: unknown) => (error as { code?: string }).code;
+    await new Promise<void>((failed) => client.subscribe(({ state }) => state === "failed" && failed()));
+    let refused: unknown;
+    try {
+      doc.change((draft) => (draft.title = "lost"));
+    } catch (error) {
+      refused = code(error);
+    }
+    const others = await client.open("other").catch(code);
+    return { title: doc.value.title, state: doc.status.state, refused, others };
+  }, offline);
+  assert.deepEqual(seen, { title: "seen", state: "failed", refused: "store-newer", others: "store-newer" });
+});
+
 test("a store whose leader has changed refuses what the one before still writes, and takes edits of all", async () => {
   const page = await open(await chromium.context(), site.origin);
   const seen = await page.evaluate(async () => {
-    const { IndexedDbStore } = await import("#dist/store/indexeddb.js");
+    const { IndexedDbStore } = await import("#modules/store/indexeddb.js");
     const before = await IndexedDbStore.open("fenced");
     const next = await IndexedDbStore.open("fenced");
     const put = (value: number) => [{ kind: "put", table: "chunk", key: new Uint8Array([1]), value: new Uint8Array([value]) } as const];

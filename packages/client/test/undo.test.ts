@@ -144,6 +144,56 @@ test("a cursor stays with its character on both sides, and history shows each ve
   assert.equal(history.nowhere, undefined);
 });
 
+test("a version is compared with another and with now, and brought back while others go on", async () => {
+  const [ann, bob] = await two("undo/versions");
+  const then = await ann.evaluate(async () => {
+    const { doc } = globalThis;
+    await doc.acknowledged(
+      doc.change((d) => {
+        d.body.splice(0, 0, "one two");
+        d.notes.push({ title: "kept", done: false });
+      }),
+    );
+    const { change } = (await doc.history).at(-1) as { change: string };
+    await doc.acknowledged(
+      doc.change((d) => {
+        d.body.splice(0, 4, "");
+        d.left.increment(4);
+        d.notes.splice(0, 1, { title: "another", done: true });
+      }),
+    );
+    return change;
+  });
+  await body([bob], "two");
+  const seen = await ann.evaluate(async (then) => {
+    const { doc } = globalThis;
+    const { change: last } = (await doc.history).at(-1) as { change: string };
+    const [between, now, none] = [await doc.diff(then, last), await doc.diff(then), await doc.diff(last)];
+    const wrong = await doc.restore("0".repeat(64)).catch((error: { code: string }) => error.code);
+    return { between, now, none, wrong };
+  }, then);
+  assert.deepEqual([seen.now, seen.none, seen.wrong], [seen.between, [], "bad-value"]);
+  assert.deepEqual(seen.now.map(({ kind, path }) => [kind, path.join("/")]), [
+    ["text", "body"],
+    ["put", "left"],
+    ["put", "notes/0/done"],
+    ["put", "notes/0/title"],
+  ]);
+  // Bob counts and writes elsewhere before he hears of it.
+  await bob.evaluate(() => globalThis.client.goOffline());
+  await bob.evaluate(() => {
+    globalThis.doc.change((d) => void d.left.increment(1));
+    globalThis.doc.change((d) => void d.body.splice(3, 0, "!"));
+  });
+  await ann.evaluate(async (then) => globalThis.doc.acknowledged(await globalThis.doc.restore(then)), then);
+  assert.deepEqual(await ann.evaluate(() => globalThis.doc.value.notes), [{ title: "kept", done: false }]);
+  await bob.evaluate(() => globalThis.client.goOnline());
+  await body([ann, bob], "one two!");
+  for (const page of [ann, bob]) assert.equal(await page.evaluate(() => globalThis.doc.value.left), 4);
+  assert.equal(await ann.evaluate(() => globalThis.doc.undo()), true);
+  await body([ann, bob], "two!");
+});
+
 test("a subscriber is told once of a batch, and what has changed in it", async () => {
   const [ann, bob] = await two("undo/patches");
   await bob.evaluate(() => {

@@ -41,7 +41,7 @@ impl Local {
         let mut conflicts = self.conflicts.as_ref()?.list(&self.name, document, &self.all, &self.index);
         conflicts.retain(|conflict| !self.planted_unlisted(conflict.kind));
         for side in conflicts.iter_mut().flat_map(|conflict| &mut conflict.candidates) {
-            side.mine = side.actor == self.actor || self.own_actors().any(|actor| *actor == side.actor);
+            side.mine = self.is_own(&side.actor);
         }
         conflicts.extend(self.rejected.iter().map(|rejected| refused(&self.name, document, rejected)));
         Some(conflicts)

@@ -351,6 +351,11 @@ impl Local {
         self.own_actors.values()
     }
 
+    /// Whether an author is one of this device, as far as it knows its own.
+    pub(super) fn is_own(&self, actor: &ActorId) -> bool {
+        *actor == self.actor || self.own_actors().any(|own| own == actor)
+    }
+
     /// Changes not yet committed to the local store. They are the last ones of the outbox.
     pub(super) fn unsaved(&self) -> usize {
         self.outbox.iter().rev().take_while(|pending| !pending.saved).count()

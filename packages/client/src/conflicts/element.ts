@@ -7,10 +7,11 @@
 import { same } from "../diff.js";
 import type { Answer, AnswerOptions, Conflict } from "./types.js";
 import { Card, type CardOptions, type Wish } from "./ui/card.js";
-import { make } from "./ui/show.js";
+import { type Fields, make } from "./ui/show.js";
 import { STYLE } from "./ui/style.js";
 import { countWords, type People, type Places } from "./ui/words.js";
 
+export type { Fields } from "./ui/show.js";
 export type { People, Places } from "./ui/words.js";
 
 /** What the element needs of a document; a `SyncDocument` has it. */
@@ -34,7 +35,7 @@ const ICON = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 4v5a5 5 0 
 const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
 
 /**
- * `document`, or `documents`: whose conflicts. `people`, `places`: better names than the device's and the path's. The attribute `open` shows the inbox;
+ * `document`, or `documents`: whose conflicts. `people`, `places`, `fields`: better names than the device's, the path's and a key's. The attribute `open` shows the inbox;
  * with `inline` it is always shown, without a button. `edit`: what opens a refused value to be edited; without it there is no such button.
  */
 export class RejoinConflicts extends Base {
@@ -52,6 +53,7 @@ export class RejoinConflicts extends Base {
   #documents: readonly ConflictDocument[] = [];
   #people: People | undefined;
   #places: Places | undefined;
+  #fields: Fields | undefined;
   #edit: ((conflict: Conflict) => void) | undefined;
   #listed: readonly Conflict[] = [];
   #stops: (() => void)[] = [];
@@ -114,6 +116,15 @@ export class RejoinConflicts extends Base {
     this.refresh();
   }
 
+  get fields(): Fields | undefined {
+    return this.#fields;
+  }
+
+  set fields(fields: Fields | undefined) {
+    this.#fields = fields;
+    this.refresh();
+  }
+
   connectedCallback(): void {
     this.#listen();
     this.#timer = setInterval(() => this.refresh(), TIMES_MS);
@@ -152,7 +163,7 @@ export class RejoinConflicts extends Base {
   }
 
   #options(): CardOptions {
-    return { people: this.#people, places: this.#places, now: Date.now(), edits: this.#edit !== undefined };
+    return { people: this.#people, places: this.#places, fields: this.#fields, now: Date.now(), edits: this.#edit !== undefined };
   }
 
   #list(conflicts: readonly Conflict[]): void {

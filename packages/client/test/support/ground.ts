@@ -1,7 +1,7 @@
 /** An engine's answers about conflicts, made by hand: for tests of what the page makes of them. */
 
-import type { Conflicts, ConflictGround, EngineAnswer } from "#dist/conflicts/list.js";
-import type { Candidate, Conflict } from "#dist/conflicts/types.js";
+import type { Conflicts, ConflictGround, EngineAnswer } from "#modules/conflicts/list.js";
+import type { Candidate, Conflict } from "#modules/conflicts/types.js";
 
 declare global {
   // eslint-disable-next-line no-var

@@ -1,5 +1,5 @@
 /**
- * A bad line between a page and a server: slow, late, and cut in the middle of whatever is on its way.
+ * A line between a page and a server, which may be bad: slow, late, and cut in the middle of whatever is on its way.
  *
  * Owns the bytes' way and nothing of what they mean. Chance is drawn from a seed, so that a run can be had again.
  */
@@ -25,16 +25,19 @@ export class Line {
   #seed: number;
   /** Connections that were cut so far. */
   cuts = 0;
+  /** Bytes that went to the server and from it. */
+  readonly carried = { up: 0, down: 0 };
+  #isDown = false;
 
-  private constructor(target: string, bad: Badness, seed: number) {
+  private constructor(target: string, bad: Badness | undefined, seed: number) {
     this.#target = new URL(target);
     this.#bad = bad;
     this.#seed = seed;
     this.#server = createServer((socket) => this.#join(socket));
   }
 
-  /** A line to the server at `target`. */
-  static async open(target: string, bad: Badness, seed: number): Promise<Line> {
+  /** A line to the server at `target`, good unless it is said how bad it is. */
+  static async open(target: string, bad?: Badness, seed = 1): Promise<Line> {
     const line = new Line(target, bad, seed);
     line.#server.listen(0, "127.0.0.1");
     await once(line.#server, "listening");
@@ -52,6 +55,16 @@ export class Line {
     this.#bad = undefined;
   }
 
+  /** Cuts all connections, and takes none until it is `up`. */
+  down(): void {
+    this.#isDown = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  up(): void {
+    this.#isDown = false;
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
@@ -59,6 +72,7 @@ export class Line {
   }
 
   #join(near: Socket): void {
+    if (this.#isDown) return void near.destroy();
     const far = connect(Number(this.#target.port), this.#target.hostname);
     const left = { bytes: this.#bad ? this.#between(...this.#bad.cutAfter) : Infinity };
     for (const [from, to] of [[near, far], [far, near]] as const) {
@@ -69,12 +83,12 @@ export class Line {
         to.destroy();
       };
       from.on("error", end).on("close", end);
-      void this.#carry(from, to, left);
+      void this.#carry(from, to, left, from === near ? "up" : "down");
     }
   }
 
   /** Takes the next piece only when the last one has gone, so that what is too much waits with its sender. */
-  async #carry(from: Socket, to: Socket, left: { bytes: number }): Promise<void> {
+  async #carry(from: Socket, to: Socket, left: { bytes: number }, way: "up" | "down"): Promise<void> {
     try {
       for await (const piece of from as AsyncIterable<Buffer>) {
         const bad = this.#bad;
@@ -82,6 +96,7 @@ export class Line {
         const whole = !this.#bad || piece.length < left.bytes;
         if (to.destroyed) return;
         to.write(whole ? piece : piece.subarray(0, left.bytes));
+        this.carried[way] += Math.min(piece.length, left.bytes);
         left.bytes -= piece.length;
         if (whole) continue;
         this.cuts += 1;

@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 const PACKAGE = new URL("../../", import.meta.url);
 const FOLDERS: Record<string, URL> = {
   client: new URL("dist/", PACKAGE),
+  modules: new URL("modules/", PACKAGE),
   test: new URL("build/", PACKAGE),
   axe: new URL("node_modules/axe-core/", PACKAGE),
 };
@@ -20,7 +21,7 @@ export const WORKER_COOKIE = "worker";
 const PAGE = `<!doctype html>
 <meta charset="utf-8">
 <title>test</title>
-<script type="importmap">{ "imports": { "#dist/": "/client/" } }</script>
+<script type="importmap">{ "imports": { "#dist/": "/client/", "#modules/": "/modules/" } }</script>
 <script type="module">globalThis.rejoin = await import("#dist/index.js");</script>
 `;
 
@@ -31,12 +32,15 @@ export class Site {
     this.#server = server;
   }
 
-  static async start(): Promise<Site> {
+  /** Serves them, and what else stands in `folders`, by their names. */
+  static async start(folders: Record<string, URL> = {}): Promise<Site> {
+    const places = { ...FOLDERS, ...folders };
     const server = createServer((request, response) => {
       const path = new URL(request.url ?? "/", "http://site").pathname;
       if (path === "/") return void response.setHeader("content-type", "text/html").end(PAGE);
+      if (path === "/blank") return void response.setHeader("content-type", "text/html").end("<!doctype html><title>blank</title>");
       const [, folder = "", rest = ""] = /^\/(\w+)\/([\w./-]+)$/.exec(path) ?? [];
-      const base = FOLDERS[folder];
+      const base = places[folder];
       if (!base || rest.includes("..")) return void response.writeHead(404).end();
       const type = TYPES[rest.split(".").pop() ?? ""] ?? "application/octet-stream";
       readFile(fileURLToPath(new URL(rest, base))).then(

@@ -5,7 +5,7 @@
  */
 
 import type { Answer, Conflict } from "../types.js";
-import { make, short, show } from "./show.js";
+import { type Fields, make, short, show } from "./show.js";
 import { bothWords, isRemoval, kindWords, nameOf, type People, type Places, placeWords, storyWords, timeWords } from "./words.js";
 
 /** What somebody wants done with a conflict. */
@@ -20,6 +20,7 @@ export type Wish =
 export type CardOptions = {
   people: People | undefined;
   places: Places | undefined;
+  fields: Fields | undefined;
   now: number;
   /** Whether the page can open a refused value to be edited. */
   edits: boolean;
@@ -82,7 +83,7 @@ export class Card {
 
   #choice(options: CardOptions): Node[] {
     const conflict = this.#conflict;
-    const parts: (Node | undefined)[] = [this.#rule(), this.#base(), this.#sides(options)];
+    const parts: (Node | undefined)[] = [this.#rule(), this.#base(options), this.#sides(options)];
     parts.push(conflict.kind === "rejected" ? this.#refused(options) : this.#answers());
     if (this.#isNoting) parts.push(this.#noteField());
     return parts.filter((part) => part !== undefined);
@@ -96,13 +97,13 @@ export class Card {
     return make("p", { class: "rule" }, make("strong", {}, policy.replace(/@.*/, "")), " answers ", make("b", {}, short(this.#conflict.answer)), ". Nothing is written until somebody decides.");
   }
 
-  #base(): Node | undefined {
+  #base({ fields }: CardOptions): Node | undefined {
     const { base, kind } = this.#conflict;
     if (kind === "container" && base === undefined) return undefined;
-    return make("div", { class: "base" }, make("span", { class: "quiet" }, "Before"), show(base, undefined));
+    return make("div", { class: "base" }, make("span", { class: "quiet" }, "Before"), show(base, undefined, fields));
   }
 
-  #sides({ people, now }: CardOptions): Node {
+  #sides({ people, fields, now }: CardOptions): Node {
     const { candidates, base, kind, state } = this.#conflict;
     const sides = make("ol", { class: "sides" });
     candidates.forEach((side, index) => {
@@ -111,7 +112,7 @@ export class Card {
       const name = nameOf(side, people);
       const who = make("div", { class: "who" }, make("b", {}, name), side.mine && name !== "This device" ? make("span", { class: "tag" }, "you") : undefined);
       if (side.at !== undefined) who.append(make("time", { datetime: new Date(side.at).toISOString(), title: new Date(side.at).toLocaleString() }, timeWords(side.at, now)));
-      const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, "Removed it") : show(side.value, base)));
+      const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, "Removed it") : show(side.value, base, fields)));
       if (side.shown) item.append(make("span", { class: "shown" }, "shows now"));
       // A format is changed by formatting again.
       if (kind !== "rejected" && state !== "superseded" && (kind !== "mark" || side.shown)) {

@@ -18,14 +18,17 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** What a key of an object is called; `undefined` if it tells people nothing. */
+export type Fields = (key: string) => string | undefined;
+
 /** A value, beside what was there before. */
-export function show(value: unknown, base: unknown): HTMLElement {
+export function show(value: unknown, base: unknown, fields: Fields = (key) => key): HTMLElement {
   if (value === undefined) return make("span", { class: "gone" }, "nothing there");
   if (typeof value === "string") return text(value, base);
   if (Array.isArray(value)) return lines(value.map((item, index) => [String(index + 1), item, Array.isArray(base) ? base[index] : undefined]), base);
   if (isMap(value)) {
     const before = isMap(base) ? base : undefined;
-    return lines(Object.entries(value).map(([key, item]) => [key, item, before?.[key]]), base);
+    return lines(Object.entries(value).flatMap(([key, item]) => (fields(key) === undefined ? [] : [[fields(key) as string, item, before?.[key]]])), base);
   }
   return make("span", { class: "scalar" }, short(value));
 }

@@ -69,7 +69,7 @@ ins { background: var(--accent-soft); color: inherit; text-decoration: underline
 del { color: var(--danger); background: var(--danger-soft); border-radius: 0.2rem; }
 .lines { font-size: 0.9rem; display: grid; gap: 0.1rem; }
 .lines div { display: flex; gap: 0.5rem; justify-content: space-between; padding: 0 0.25rem; border-radius: 0.25rem; }
-.lines dt { color: var(--quiet); }
+.lines dt { flex: none; color: var(--quiet); }
 .lines dd { text-align: end; overflow-wrap: anywhere; }
 .lines .other { background: var(--accent-soft); }
 .lines .other dd { font-weight: 600; }
