@@ -6,6 +6,8 @@ mod scan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use automerge::legacy::Op;
+
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 
@@ -124,5 +126,16 @@ impl Change {
     /// Gives up the automerge change.
     pub fn into_automerge(self) -> automerge::Change {
         self.0
+    }
+}
+
+/// A change's operations, decoded.
+#[derive(Clone, Debug)]
+pub struct Operations(pub(crate) Vec<Op>);
+
+impl Operations {
+    /// Those of a change that the validator has accepted: what it has not may make automerge panic.
+    pub fn of(change: &Change) -> Self {
+        Self(change.0.decode().operations)
     }
 }

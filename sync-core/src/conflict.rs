@@ -117,6 +117,25 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// About how many bytes it takes as JSON.
+    pub fn bytes(&self) -> usize {
+        /// A number, a word, or what stands around an entry.
+        const SMALL: usize = 16;
+        match self {
+            Self::Scalar(ScalarValue::Str(text)) => SMALL + text.len(),
+            // As numbers with commas.
+            Self::Scalar(ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. }) => SMALL + 4 * bytes.len(),
+            Self::Scalar(_) => SMALL,
+            Self::Text(text) => SMALL + text.len(),
+            Self::List(items) => SMALL + items.iter().map(Self::bytes).sum::<usize>(),
+            Self::Map(entries) => {
+                SMALL + entries.iter().map(|(key, entry)| SMALL + key.len() + entry.bytes()).sum::<usize>()
+            }
+        }
+    }
+}
+
 /// One side of a conflict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
@@ -143,8 +162,8 @@ pub struct Candidate {
 pub struct Conflict {
     /// Its name.
     pub id: ConflictId,
-    /// Grows as more of the losing side arrives, and is another for other sides of the same number: how many operations or changes are
-    /// hidden stands above the lower 32 bits, and a digest of their ids in these. Below 2^53.
+    /// Grows as more of the losing side arrives, falls as somebody overwrites some of it who knew of that, and is another for other sides of
+    /// the same number: how many operations or changes are hidden stands above the lower 32 bits, and a digest of their ids in these. Below 2^53.
     pub version: u64,
     /// Where.
     pub path: Vec<PathPart>,
@@ -154,6 +173,8 @@ pub struct Conflict {
     pub base: Option<Value>,
     /// The sides, the one that is shown first.
     pub candidates: Vec<Candidate>,
+    /// Of each actor whose work is hidden the seq of the last change that holds some of it: what an answer's author must have known.
+    pub hidden: BTreeMap<ActorId, u32>,
     /// Where it stands.
     pub state: ConflictState,
 }

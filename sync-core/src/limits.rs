@@ -35,6 +35,13 @@ pub const LEARNED_MAX: usize = 16_384;
 /// Times, counters and increments stay within this distance of zero, so that JavaScript can hold them exactly. Others are refused.
 pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
 
+/// Most bytes of values that a list of conflicts tells: bases, sides and answers, about as they are in JSON. Conflicts beyond are told without
+/// values, and say so; open ones come first.
+pub const CONFLICT_VALUES_BYTES_MAX: usize = 4 << 20;
+
+/// Most conflicts that a list over HTTP tells; of those beyond it says how many there are. Open ones come first.
+pub const CONFLICTS_TOLD_MAX: usize = 10_000;
+
 /// Most messages in one frame, or in what parts are put together to. More are closed with 4429: each is small where it comes from and larger where it is
 /// answered. A frame of the negotiated size with the smallest messages there are, pings, holds fewer.
 pub const MESSAGES_MAX: usize = 16_384;

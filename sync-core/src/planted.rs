@@ -132,11 +132,19 @@ pub enum Planted {
     ContainerUnlisted,
     /// The replica lists no work that a deletion has hidden.
     DeleteUpdateUnlisted,
+    /// The replica lists no work in what was deleted already.
+    EditInDeletedUnlisted,
+    /// The replica lists no steps of counters that were overwritten.
+    CounterOverwriteUnlisted,
+    /// The replica lists no marks that others hide.
+    MarkUnlisted,
+    /// The replica lists nothing of what the server refused.
+    RejectedUnlisted,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 50] = [
+    pub const ALL: [(Planted, &'static str); 54] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -187,5 +195,9 @@ impl Planted {
         (Planted::RegisterUnlisted, "register-unlisted"),
         (Planted::ContainerUnlisted, "container-unlisted"),
         (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),
+        (Planted::EditInDeletedUnlisted, "edit-in-deleted-unlisted"),
+        (Planted::CounterOverwriteUnlisted, "counter-overwrite-unlisted"),
+        (Planted::MarkUnlisted, "mark-unlisted"),
+        (Planted::RejectedUnlisted, "rejected-unlisted"),
     ];
 }

@@ -19,7 +19,7 @@ use values::{insert, merge, put};
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
-pub use listed::{Listed, ListedState, listed};
+pub use listed::{Listed, ListedState, Telling, listed, telling};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
@@ -95,9 +95,9 @@ pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
     }
 }
 
-/// The version of a conflict that was answered last, also where the answer was taken back or is disputed.
-pub fn answered_version(document: &Automerge, id: &ConflictId) -> Option<u64> {
-    read(document, id).map(|(entry, _)| entry.version)
+/// Whether a conflict was answered as it is, or an answer to it was taken back: then no rule is to answer it again.
+pub fn was_answered(document: &Automerge, conflict: &Conflict) -> bool {
+    read(document, &conflict.id).is_some_and(|(entry, _)| entry.is_reopened || entry.version == conflict.version)
 }
 
 /// Where the rules that an application declares stand in the reserved map: no conflict has this name.

@@ -13,13 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::ExpandedChange;
 
-use crate::change::Change;
+use crate::change::{Change, Operations};
 use crate::document::{is_init_actor, is_init_change};
 use crate::limits::ChangeLimits;
-use crate::op_index::{Addition, OpIndex};
+use crate::op_index::{Addition, OpIndex, Staged};
 use crate::planted::Planted;
 use crate::table::ChangeTable;
 use context::Context;
+use header::Header;
 pub use refusal::{OpName, Refusal, Wrong};
 
 impl Refusal {
@@ -42,6 +43,33 @@ impl Refusal {
 /// Checks `change` against `table` (what is held, without it) and `index`, and if it may enter, adds its operations to `index`.
 /// On refusal nothing is changed. The caller then inserts it in `table`.
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
+    let (staged, header, expanded) = check(change, table, index, limits)?;
+    canonical(change, expanded)?;
+    enter(index, staged, &header);
+    Ok(())
+}
+
+/// As [`admit`], and gives the operations, so that what else looks at them need not decode them again.
+pub fn admit_and_keep(
+    change: &Change,
+    table: &ChangeTable,
+    index: &mut OpIndex,
+    limits: &ChangeLimits,
+) -> Result<Operations, Refusal> {
+    let (staged, header, expanded) = check(change, table, index, limits)?;
+    // A copy costs a tenth of decoding, and automerge encodes only what it is given for good.
+    let operations = Operations(expanded.operations.clone());
+    canonical(change, expanded)?;
+    enter(index, staged, &header);
+    Ok(operations)
+}
+
+fn check(
+    change: &Change,
+    table: &ChangeTable,
+    index: &OpIndex,
+    limits: &ChangeLimits,
+) -> Result<(Staged, Header, ExpandedChange), Refusal> {
     table.check(change)?;
     change.check_bounds(limits)?;
     if is_init_actor(change.actor()) && !is_init_change(change) && !limits.planted.has(Planted::AcceptForgedInit) {
@@ -52,12 +80,12 @@ pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: 
     let mut context = Context::new(change, table, index, limits, &header)?;
     operation::check_all(&expanded.operations, &mut context)?;
     let staged = context.finish();
-    canonical(change, expanded)?;
-    index.admit(
-        staged,
-        &Addition { place: header.place, deps: &header.deps, last_op: header.last_op, skipped: header.skipped },
-    );
-    Ok(())
+    Ok((staged, header, expanded))
+}
+
+fn enter(index: &mut OpIndex, staged: Staged, header: &Header) {
+    let Header { place, deps, last_op, skipped } = header;
+    index.admit(staged, &Addition { place: *place, deps, last_op: *last_op, skipped: *skipped });
 }
 
 fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {

@@ -5,5 +5,6 @@ mod conflicts {
     pub(crate) mod history;
     pub(crate) mod oracle;
     mod random;
+    pub(crate) mod scribble;
     mod stories;
 }

@@ -270,6 +270,7 @@ fn conflict(base: i64, sides: &[i64]) -> Conflict {
         kind: ConflictKind::Register,
         base: Some(Value::Scalar(base.into())),
         candidates: sides.iter().enumerate().map(candidate).collect(),
+        hidden: Default::default(),
         state: ConflictState::Open,
     }
 }

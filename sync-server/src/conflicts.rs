@@ -7,14 +7,34 @@ use bytes::Bytes;
 use serde_json::{Map, json};
 use sync_core::conflict::{Candidate, Conflict, PathPart, Value};
 use sync_core::id::DocumentName;
-use sync_core::settlement::Listed;
+use sync_core::limits::{CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX};
+use sync_core::settlement::{self, Listed, Telling};
 
 /// All conflicts of a document as JSON.
 pub(crate) fn json(name: &DocumentName, listed: &[Listed]) -> Result<Bytes, String> {
-    let conflicts: Vec<_> = listed.iter().map(|listed| to_json(name, listed)).collect();
-    let open = listed.iter().filter(|listed| listed.is_open()).count();
-    let body = json!({"document": name.as_str(), "open": open, "conflicts": conflicts});
+    let body = body(name, listed, CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX);
     serde_json::to_vec(&body).map(Bytes::from).map_err(|e| e.to_string())
+}
+
+/// A list whose values take about `bytes_max` bytes: what is `cut` has none, and beyond `count_max` conflicts there is their number alone.
+fn body(name: &DocumentName, listed: &[Listed], bytes_max: usize, count_max: usize) -> serde_json::Value {
+    let telling = settlement::telling(listed, bytes_max, count_max);
+    let told = listed.iter().zip(&telling).filter_map(|(listed, telling)| match telling {
+        Telling::Whole => Some(to_json(name, listed)),
+        Telling::WithoutValues => {
+            let mut out = to_json(name, &listed.without_values());
+            out["cut"] = true.into();
+            Some(out)
+        }
+        Telling::Counted => None,
+    });
+    let open = listed.iter().filter(|listed| listed.is_open()).count();
+    let mut body = json!({"document": name.as_str(), "open": open, "conflicts": told.collect::<Vec<_>>()});
+    let more = telling.iter().filter(|telling| **telling == Telling::Counted).count();
+    if more > 0 {
+        body["more"] = more.into();
+    }
+    body
 }
 
 /// One conflict. What says that nothing should be there has no `value`.
@@ -109,5 +129,54 @@ pub(crate) fn from_json(said: &serde_json::Value) -> Value {
         serde_json::Value::Object(entries) => {
             Value::Map(entries.iter().map(|(key, entry)| (key.clone(), from_json(entry))).collect())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use sync_core::conflict::{ConflictId, ConflictKind, ConflictState};
+    use sync_core::id::{ActorId, ChangeHash};
+
+    use super::*;
+
+    #[test]
+    fn a_list_beyond_its_bound_says_which_values_it_leaves_out_and_how_many_conflicts() {
+        let one = |number: u8| {
+            let side = |shown| Candidate {
+                value: Some(Value::Text("x".repeat(1_000))),
+                actor: ActorId::from([number]),
+                author: None,
+                time: 0,
+                change: ChangeHash([number; 32]),
+                shown,
+                mine: false,
+                object: None,
+            };
+            let conflict = Conflict {
+                id: ConflictId([number; 16]),
+                version: 1,
+                path: vec![PathPart::Key("key".into())],
+                kind: ConflictKind::Register,
+                base: None,
+                candidates: vec![side(true), side(false)],
+                hidden: BTreeMap::new(),
+                state: ConflictState::Open,
+            };
+            Listed { conflict, settled: None, settled_by: None, answer: None }
+        };
+        let name = DocumentName::parse("a/document").expect("a name");
+        let listed: Vec<Listed> = (0..10).map(one).collect();
+        let whole = body(&name, &listed, CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX);
+        assert_eq!((whole["conflicts"].as_array().map(Vec::len), whole.get("more")), (Some(10), None));
+        assert!(whole["conflicts"][9].get("cut").is_none());
+        let bounded = body(&name, &listed, 5_000, 7);
+        let told = bounded["conflicts"].as_array().expect("a list");
+        let cut: Vec<bool> = told.iter().map(|one| one["cut"] == true).collect();
+        assert_eq!(cut, [false, false, true, true, true, true, true]);
+        assert_eq!((&bounded["open"], &bounded["more"]), (&10.into(), &3.into()));
+        assert!(told[2]["candidates"][1].get("value").is_none() && told[2]["candidates"][1].get("change").is_some());
+        assert!(bounded.to_string().len() < 5_000 + 7 * 500, "{bounded}");
     }
 }

@@ -186,8 +186,7 @@ impl Desk {
         let disputed: BTreeSet<&Vec<PathPart>> = disputed.collect();
         for one in listed.iter().filter(|one| one.is_open() && !disputed.contains(&one.conflict.path)) {
             let (id, version) = (one.conflict.id, one.conflict.version);
-            let was_answered = settlement::answered_version(&self.document, &id) == Some(version);
-            if was_answered || !looked_at.insert((id, version)) {
+            if settlement::was_answered(&self.document, &one.conflict) || !looked_at.insert((id, version)) {
                 continue;
             }
             match self.settle_by_rule(policies, &one.conflict, &conflicts) {

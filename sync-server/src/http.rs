@@ -47,7 +47,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/documents", get(documents::list))
         .route("/v1/documents/{name}", get(documents::read).delete(documents::delete))
         .route("/v1/documents/{name}/conflicts", get(conflicts::list))
-        .route("/v1/documents/{name}/conflicts/{id}", post(conflicts::answer))
+        .route("/v1/documents/{name}/conflicts/{id}", get(conflicts::show).post(conflicts::answer))
         .route("/v1/documents/{name}/conflicts/{id}/reopen", post(conflicts::reopen))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -8,6 +8,7 @@ mod client;
 mod compaction;
 mod conflicts;
 mod deletion;
+mod disagree;
 pub mod disk;
 mod edits;
 mod faults;
@@ -24,6 +25,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sync_core::planted::Planted;
 
+pub use disagree::COUNTED;
 pub use world::{Report, World};
 
 /// The seeds that gate a change of the engine.

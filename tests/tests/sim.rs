@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rejoin_tests::sim::{self, GATE_SEEDS, Report};
 use sync_core::planted::Planted;
 
+/// Seeds of the gate that must end with a conflict of each kind and place, so that none is held to the oracle by a single history.
+const SEEDS_OF_EACH: usize = 10;
+
 /// Runs seeds on all cores, each in a world of its own, until `enough` says so. Reports come in the order of their seeds.
 fn run(seeds: u64, planted: Option<Planted>, enough: impl Fn(&Report) -> bool + Sync) -> Vec<Report> {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -48,6 +51,10 @@ fn fixed_seeds_pass() {
     assert!(inputs >= 2_000, "{inputs} inputs at the median");
     assert!(of("cut") >= 1, "no cut at the median");
     assert!(of("client crash") >= 1 && of("server crash") >= 1, "no crash at the median");
+    for what in sim::COUNTED {
+        let seeds = reports.iter().filter(|report| report.counts.contains_key(what)).count();
+        assert!(seeds >= SEEDS_OF_EACH, "{what}: in {seeds} seeds");
+    }
 }
 
 #[test]

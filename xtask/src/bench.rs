@@ -27,6 +27,9 @@ pub(crate) fn bench(args: &[String]) -> Result<(), Failure> {
 
 /// Brings the long text to a server, and lets pages open it and type; then, with `beside`, pages of the peers do the same as ours.
 fn browser(quick: bool, beside: bool) -> Result<(), Failure> {
+    if quick && beside {
+        return Err(Failure::new("--peers in the browser takes the whole text: leave --quick out"));
+    }
     setup::for_browser_tests()?;
     package::build()?;
     let packages = ["--package", "sync-server", "--package", "rejoin-bench"];

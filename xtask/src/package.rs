@@ -140,7 +140,7 @@ pub(crate) fn bench(server: &Path, script: &str) -> Result<Command, Failure> {
     clear(&folder().join("build"))?;
     tsc("test/tsconfig.json")?;
     let mut command = Command::new("node");
-    command.current_dir(folder()).arg(Path::new("build").join(script));
+    command.current_dir(folder()).arg(Path::new("build").join(script)).env("REJOIN_HEARTBEAT_S", "30");
     command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
     Ok(command)
 }

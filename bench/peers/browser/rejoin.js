@@ -12,5 +12,7 @@ export async function open(url, name) {
       document.commit();
     },
     subscribe: (heard) => document.subscribe(heard),
+    // The text is there before its history is.
+    isWhole: () => !document.status.loading && document.status.state !== "syncing",
   };
 }

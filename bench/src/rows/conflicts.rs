@@ -38,9 +38,9 @@ struct Held {
 
 impl Held {
     fn admit(&mut self, change: &Change) -> Result<(), Error> {
-        validator::admit(change, &self.table, &mut self.ops, &ChangeLimits::default())?;
+        let operations = validator::admit_and_keep(change, &self.table, &mut self.ops, &ChangeLimits::default())?;
         self.table.insert(change)?;
-        self.conflicts.admit(change, &self.table, &self.ops);
+        self.conflicts.admit_decoded(change, &operations, &self.table, &self.ops);
         Ok(())
     }
 

@@ -32,7 +32,7 @@ const QUIET_MS = 1_500;
 const LIMIT_MS = 180_000;
 
 /** A document as each client's file in the folder of peers gives it. */
-type Held = { read(): string; insert(at: number, text: string): void; subscribe(heard: () => void): void };
+type Held = { read(): string; insert(at: number, text: string): void; subscribe(heard: () => void): void; isWhole?(): boolean };
 type Module = { open(url: string, name: string): Promise<Held>; seed(url: string, bytes: Uint8Array): Promise<string> };
 
 type Served = { url: string; stop(): Promise<void> };
@@ -74,9 +74,12 @@ async function served(name: string): Promise<Served> {
 
 async function peers(built: string, folder: string, site: Site): Promise<Peer[]> {
   const client = fileURLToPath(new URL("../dist/", import.meta.url));
-  const out = join(built, "paper.automerge");
-  const said = ["export", "--data", folder, "--document", "paper", "--format", "automerge", "--out", out];
+  const out = await mkdtemp(join(tmpdir(), "rejoin-paper-"));
+  const paper = join(out, "paper.automerge");
+  const said = ["export", "--data", folder, "--document", "paper", "--format", "automerge", "--out", paper];
   await promisify(execFile)(process.env.REJOIN_SERVER as string, said);
+  const saved = await readFile(paper);
+  await rm(out, { recursive: true });
   const own = ["index.js", "worker.js", "rejoin_bg.wasm"].map((file) => join(client, file));
   const shared = await chunks(client, ["index.js", "worker.js"]);
   return [
@@ -95,7 +98,7 @@ async function peers(built: string, folder: string, site: Site): Promise<Peer[]>
       label: "automerge-repo",
       script: "automerge-repo.js",
       files: ["automerge-repo.js", "automerge.wasm"].map((file) => join(built, file)),
-      saved: await readFile(out),
+      saved,
       serve: () => served("automerge-repo"),
     },
   ];
@@ -138,8 +141,11 @@ async function open(context: BrowserContext, site: Site, { script }: Peer, url: 
   return { page, times };
 }
 
-async function holds(page: Page, length: number): Promise<void> {
-  await page.waitForFunction((length) => globalThis.held.read().length === length, length, { polling: 100 });
+/** Waits until a page has all of the text with its history, and, if it is told how long that is, so much of it. */
+async function holds(page: Page, length?: number): Promise<void> {
+  const isThere = (length: number | undefined) =>
+    (globalThis.held.isWhole?.() ?? true) && (length === undefined || globalThis.held.read().length === length);
+  await page.waitForFunction(isThere, length, { polling: 100 });
 }
 
 /** Waits until nothing goes over the line any more. */
@@ -264,6 +270,7 @@ async function run(): Promise<void> {
 async function lengthOf(peer: Peer, site: Site, chromium: Chromium): Promise<number> {
   const server = await peer.serve();
   const { page } = await open(await chromium.context(), site, peer, server.url, "paper");
+  await holds(page);
   const length = await page.evaluate(() => globalThis.held.read().length);
   await page.context().close();
   await server.stop();

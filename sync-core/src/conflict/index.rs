@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
 
-use crate::change::Change;
+use crate::change::{Change, Operations};
 use crate::op_index::{Kind, ObjectKind, OpId, OpIndex, ROOT};
 use crate::table::{ChangeTable, Place};
 
@@ -113,8 +113,13 @@ impl ConflictIndex {
         Self::default()
     }
 
-    /// Takes in a change that `table` and `ops` have taken in just now.
+    /// Takes in a change that `table` and `ops` have taken in.
     pub fn admit(&mut self, change: &Change, table: &ChangeTable, ops: &OpIndex) {
+        self.admit_decoded(change, &Operations::of(change), table, ops);
+    }
+
+    /// As [`ConflictIndex::admit`], with the change's operations.
+    pub fn admit_decoded(&mut self, change: &Change, operations: &Operations, table: &ChangeTable, ops: &OpIndex) {
         let history = History { table, ops };
         let Some(actor) = table.number(change.actor()) else { return };
         let place = Place { actor, seq: change.seq() };
@@ -124,8 +129,7 @@ impl ConflictIndex {
             self.authors.insert(actor, author.as_bytes().to_vec());
         }
         let start = change.start_op() as u32;
-        let expanded = change.automerge().decode();
-        for (counter, op) in (start..).zip(&expanded.operations) {
+        for (counter, op) in (start..).zip(&operations.0) {
             self.operation(history, place, OpId { counter, actor }, op);
         }
     }

@@ -45,7 +45,24 @@ struct Draft {
     version: u64,
     base: Option<Value>,
     candidates: Vec<Candidate>,
+    /// Of each actor the last change that holds something hidden.
+    hidden: BTreeMap<u32, u32>,
     state: ConflictState,
+}
+
+/// Operations that are hidden, with the work in the objects that they made.
+#[derive(Default)]
+struct Hidden<'a> {
+    count: u64,
+    told: Vec<(u32, &'a [u8])>,
+    last: BTreeMap<u32, u32>,
+}
+
+impl Hidden<'_> {
+    fn reach(&mut self, place: Place) {
+        let last = self.last.entry(place.actor).or_default();
+        *last = (*last).max(place.seq);
+    }
 }
 
 impl Lister<'_> {
@@ -97,13 +114,17 @@ impl Lister<'_> {
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
-        let version = self.version(others.len() as u64 + 1, others.iter().map(|op| self.history.key(*op)));
+        let mut hidden = Hidden::default();
         let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let mut sides: Vec<OpId> = Vec::new();
         for op in std::iter::once(shown).chain(others) {
             let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
+            // What says the same as what shows is not hidden.
+            if candidates.first().is_some_and(|first| first.value != value) {
+                self.hide(op, state, &mut hidden);
+            }
             if candidates.iter().all(|held| held.value != value) {
                 makes |= self.history.kind(op) == Some(Kind::Make);
                 candidates.push(self.candidate(op, value, op == shown));
@@ -121,7 +142,26 @@ impl Lister<'_> {
         };
         let places: Vec<Place> = sides.iter().map(|op| self.history.place(*op)).collect();
         let base = self.base(id, &places);
-        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, state })
+        let version = self.version(hidden.count + 1, hidden.told.into_iter());
+        let hidden = hidden.last;
+        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, hidden, state })
+    }
+
+    /// Counts what an operation said that does not show. Work in what was overwritten later is a conflict of its own.
+    fn hide<'h>(&'h self, op: OpId, state: ConflictState, hidden: &mut Hidden<'h>) {
+        hidden.count += 1;
+        hidden.told.push(self.history.key(op));
+        hidden.reach(self.history.place(op));
+        let made = self.history.ops.object_number(op).filter(|_| state == ConflictState::Open);
+        let Some(object) = made.and_then(|number| self.index.objects.get(&number)) else { return };
+        let work = |runs: &Vec<(u32, u32)>| runs.last().map_or(0, |(_, last)| *last);
+        let last = object.work.iter().map(|(actor, runs)| (*actor, work(runs))).collect();
+        for place in self.places(&last) {
+            hidden.told.push((place.seq, self.history.table.actor(place.actor).map_or(&[], |actor| actor.to_bytes())));
+            hidden.reach(place);
+        }
+        let changes = object.work.values().flatten().map(|(first, last)| u64::from(last - first + 1));
+        hidden.count += changes.sum::<u64>();
     }
 
     /// What a value says; a counter with its steps.
@@ -230,7 +270,8 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, state })
+        let hidden = actors.clone();
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, hidden, state })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -262,7 +303,7 @@ impl Lister<'_> {
         let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
         steps.sort_unstable();
         let version = self.version(lost.len() as u64, steps.into_iter());
-        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, state })
+        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, hidden: last, state })
     }
 
     /// Marks of one name in a text.
@@ -290,7 +331,9 @@ impl Lister<'_> {
             let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
             // Both are in the id.
             let version = self.version(2, std::iter::empty());
-            Some(Draft { kind, slot, lost: None, hiding, version, base: None, candidates, state })
+            let place = self.history.place(overlap.hidden);
+            let hidden = BTreeMap::from([(place.actor, place.seq)]);
+            Some(Draft { kind, slot, lost: None, hiding, version, base: None, candidates, hidden, state })
         });
         told.collect()
     }
@@ -381,9 +424,11 @@ impl Lister<'_> {
     }
 
     fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, state } = draft;
+        let Draft { kind, slot, lost, hiding, version, base, candidates, hidden, state } = draft;
         let id = self.id(kind, slot, lost, hiding);
-        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, state })
+        let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
+        let hidden = hidden.into_iter().filter_map(named).collect();
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, hidden, state })
     }
 
     fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {

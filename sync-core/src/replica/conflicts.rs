@@ -3,6 +3,8 @@
 //! Owns when the index of conflicts is made, kept up and dropped, and what only this client knows: which sides are its own, and what
 //! the server refused. What a conflict is, is `conflict`'s.
 
+use std::collections::BTreeMap;
+
 use automerge::legacy::{Key, ObjectId};
 use automerge::{Automerge, ObjId, Prop, ReadDoc as _};
 use sha2::{Digest as _, Sha256};
@@ -39,11 +41,11 @@ impl Local {
         }
         let document = self.document.automerge();
         let mut conflicts = self.conflicts.as_ref()?.list(&self.name, document, &self.all, &self.index);
-        conflicts.retain(|conflict| !self.planted_unlisted(conflict.kind));
         for side in conflicts.iter_mut().flat_map(|conflict| &mut conflict.candidates) {
             side.mine = self.is_own(&side.actor);
         }
         conflicts.extend(self.rejected.iter().map(|rejected| refused(&self.name, document, rejected)));
+        conflicts.retain(|conflict| !self.planted_unlisted(conflict.kind));
         Some(conflicts)
     }
 }
@@ -55,8 +57,10 @@ impl Local {
             ConflictKind::Register => self.planted.has(Planted::RegisterUnlisted),
             ConflictKind::Container => self.planted.has(Planted::ContainerUnlisted),
             ConflictKind::DeleteUpdate => self.planted.has(Planted::DeleteUpdateUnlisted),
-            // No simulated editor brings these about.
-            _ => false,
+            ConflictKind::EditInDeleted => self.planted.has(Planted::EditInDeletedUnlisted),
+            ConflictKind::CounterOverwrite => self.planted.has(Planted::CounterOverwriteUnlisted),
+            ConflictKind::Mark => self.planted.has(Planted::MarkUnlisted),
+            ConflictKind::Rejected => self.planted.has(Planted::RejectedUnlisted),
         }
     }
 
@@ -103,6 +107,7 @@ fn refused(name: &DocumentName, document: &Automerge, rejected: &Rejected) -> Co
         kind: ConflictKind::Rejected,
         base: there.clone(),
         candidates: vec![side(there, true), side(wanted, false)],
+        hidden: BTreeMap::from([(change.actor().clone(), change.seq())]),
         state: ConflictState::Open,
     }
 }

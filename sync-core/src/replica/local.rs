@@ -279,11 +279,14 @@ impl Local {
 
     /// Takes a change into the tables through the validator.
     pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
-        validator::admit(change, &self.all, &mut self.index, limits)?;
+        let Some(conflicts) = &mut self.conflicts else {
+            validator::admit(change, &self.all, &mut self.index, limits)?;
+            self.all.insert(change)?;
+            return Ok(());
+        };
+        let operations = validator::admit_and_keep(change, &self.all, &mut self.index, limits)?;
         self.all.insert(change)?;
-        if let Some(conflicts) = &mut self.conflicts {
-            conflicts.admit(change, &self.all, &self.index);
-        }
+        conflicts.admit_decoded(change, &operations, &self.all, &self.index);
         Ok(())
     }
 

@@ -4,8 +4,8 @@
 
 use automerge::{Automerge, ObjId};
 
-use super::{Settled, Standing, disputes, is_of_answers, standing, stands};
-use crate::conflict::{Conflict, ConflictState, Value};
+use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
+use crate::conflict::{Candidate, Conflict, ConflictState, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -61,11 +61,65 @@ impl Listed {
         }
     }
 
+    fn value_bytes(&self) -> usize {
+        let sides = self.conflict.candidates.iter().filter_map(|side| side.value.as_ref());
+        sides.chain(&self.conflict.base).chain(&self.answer).map(Value::bytes).sum()
+    }
+
+    /// The same without what was said.
+    pub fn without_values(&self) -> Self {
+        let side = |side: &Candidate| Candidate {
+            value: None,
+            actor: side.actor.clone(),
+            author: side.author.clone(),
+            object: side.object.clone(),
+            ..*side
+        };
+        let Conflict { id, version, path, kind, candidates, hidden, state, .. } = &self.conflict;
+        let conflict = Conflict {
+            id: *id,
+            version: *version,
+            path: path.clone(),
+            kind: *kind,
+            base: None,
+            candidates: candidates.iter().map(side).collect(),
+            hidden: hidden.clone(),
+            state: *state,
+        };
+        Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by, answer: None }
+    }
+
     /// Two have answered it differently.
     fn disputed(&mut self, said: bool) {
         (self.settled, self.settled_by, self.answer) = (None, None, None);
         self.conflict.state = if said { ConflictState::Superseded } else { ConflictState::Open };
     }
+}
+
+/// How much of a conflict a bounded list tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Telling {
+    /// All of it.
+    Whole,
+    /// What has met, where, who and when, without what was said.
+    WithoutValues,
+    /// That there is one more.
+    Counted,
+}
+
+/// How much to tell of each conflict, so that all values take about `bytes_max` bytes and no more than `count_max` are told: open ones come
+/// first, and those of one state in their order.
+pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Telling> {
+    let mut order: Vec<usize> = (0..listed.len()).collect();
+    order.sort_by_key(|at| listed[*at].state());
+    let mut out = vec![Telling::Counted; listed.len()];
+    let mut left = bytes_max;
+    for at in order.into_iter().take(count_max) {
+        let fits = left.checked_sub(listed[at].value_bytes());
+        left = fits.unwrap_or(left);
+        out[at] = if fits.is_some() { Telling::Whole } else { Telling::WithoutValues };
+    }
+    out
 }
 
 /// All conflicts of a document, with the answers that stand. Its changes are those of `table` and `ops`.
@@ -88,7 +142,11 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
 }
 
 fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Listed {
-    match standing(document, &conflict) {
+    let standing = match standing(document, &conflict) {
+        Standing::Unanswered => of_more(document, &conflict, table, ops),
+        standing => standing,
+    };
+    match standing {
         Standing::Settled(settled) => {
             let settled_by = change_of(&settled.written, table, ops);
             let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
@@ -104,10 +162,28 @@ fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, o
     }
 }
 
+/// An answer to more sides than there still are stands if its author knew of all that are left: only what came since opens a conflict again.
+/// (Where its change was written again on top of more, what it did not know makes them no fewer.)
+fn of_more(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
+    let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
+    let knew = |place: Place| {
+        let mut hidden = conflict.hidden.iter();
+        hidden.all(|(actor, seq)| table.number(actor).is_some_and(|number| ops.past().seen(place, number) >= *seq))
+    };
+    // How many there are stands above a digest of them.
+    if entry.version >> 32 > conflict.version >> 32 && place_of(&written, table, ops).is_some_and(knew) {
+        return Standing::Settled(Settled { policy: entry.policy, note: entry.note, written });
+    }
+    Standing::Unanswered
+}
+
 /// The change that wrote an operation.
 fn change_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<ChangeHash> {
+    table.hash_at(place_of(operation, table, ops)?)
+}
+
+fn place_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<Place> {
     let ObjId::Id(counter, actor, _) = operation else { return None };
     let number = table.number(actor)?;
-    let seq = ops.past().seq_of(number, u32::try_from(*counter).ok()?);
-    table.hash_at(Place { actor: number, seq })
+    Some(Place { actor: number, seq: ops.past().seq_of(number, u32::try_from(*counter).ok()?) })
 }

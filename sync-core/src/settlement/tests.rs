@@ -17,7 +17,8 @@ fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
 }
 
 fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates: Vec<Candidate>) -> Conflict {
-    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, state: ConflictState::Open }
+    let (hidden, state) = (Default::default(), ConflictState::Open);
+    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, hidden, state }
 }
 
 #[test]
@@ -100,4 +101,26 @@ fn steps_beyond_what_a_counter_holds_are_refused() {
     let both = |conflict: &Conflict| plan(conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
     assert_eq!(both(&of([5, -2])), Ok(()));
     assert_eq!(both(&of([i64::MAX, 1])), Err(TOO_FAR));
+}
+
+#[test]
+fn a_bounded_list_tells_open_conflicts_first_and_of_the_others_that_they_are_there() {
+    let one = |value: &str, state: ConflictState| {
+        let mut conflict =
+            open(ConflictKind::Register, vec![PathPart::Key("k".into())], None, vec![side(1, value, true)]);
+        conflict.state = state;
+        Listed { conflict, settled: None, settled_by: None, answer: None }
+    };
+    let (open, superseded) = (ConflictState::Open, ConflictState::Superseded);
+    let long = "x".repeat(100);
+    let listed = [one(&long, superseded), one(&long, open), one("y", superseded), one("z", superseded)];
+    let told = telling(&listed, 200, 3);
+    assert_eq!(told, [Telling::WithoutValues, Telling::Whole, Telling::Whole, Telling::Counted]);
+    assert_eq!(telling(&listed, usize::MAX, usize::MAX), [Telling::Whole; 4]);
+    let cut = listed[0].without_values();
+    assert_eq!(
+        (cut.conflict.candidates[0].value.as_ref(), cut.conflict.candidates[0].change),
+        (None, ChangeHash([1; 32]))
+    );
+    assert_eq!((cut.conflict.version, cut.state()), (listed[0].conflict.version, ListedState::Superseded));
 }

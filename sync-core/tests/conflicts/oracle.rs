@@ -1,33 +1,30 @@
-//! What must be listed, said anew from the operations alone: no index, no runs, every past as a set.
+//! What must be listed, said anew from the operations alone: no index, no runs, every past as a set. The simulation asks it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::legacy::{Key, ObjectId, Op, OpId, OpType};
-use automerge::{ChangeHash, ObjId, ScalarValue};
+use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
+use automerge::{Automerge, ObjId, ObjType, ReadDoc as _, ScalarValue};
 use sync_core::change::Change;
-use sync_core::conflict::{Conflict, PathPart, Value};
+use sync_core::conflict::{Candidate, Conflict, ConflictKind, PathPart, Value, value_at};
 
-struct Known<'a> {
-    op: &'a Op,
-    id: OpId,
-    change: &'a Change,
-    past: &'a BTreeSet<ChangeHash>,
+/// Where an operation stands: its object, the root if `None`, and the key or element in it.
+type Slot = (Option<OpId>, At);
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum At {
+    Key(String),
+    Element(OpId),
 }
 
-impl Known<'_> {
-    fn saw(&self, other: &Known<'_>) -> bool {
-        self.past.contains(&other.change.hash()) || self.change.hash() == other.change.hash() && other.id < self.id
-    }
+struct Known {
+    op: Op,
+    id: OpId,
+    slot: Slot,
+    /// The change, by its number.
+    change: usize,
+}
 
-    fn slot(&self) -> (ObjectId, Key) {
-        let key = if self.op.insert {
-            Key::Seq(automerge::legacy::ElementId::Id(self.id.clone()))
-        } else {
-            self.op.key.clone()
-        };
-        (self.op.obj.clone(), key)
-    }
-
+impl Known {
     fn is_value(&self) -> bool {
         matches!(self.op.action, OpType::Put(_) | OpType::Make(_))
     }
@@ -37,153 +34,292 @@ impl Known<'_> {
     }
 }
 
-/// Panics unless every operation that does not show, and that nobody overwrote who knew of it, is in some conflict.
-pub(crate) fn check(changes: &[Change], conflicts: &[Conflict], texts: &BTreeSet<ObjectId>, seed: u64) {
-    let mut pasts: BTreeMap<ChangeHash, BTreeSet<ChangeHash>> = BTreeMap::new();
-    let expanded: Vec<_> = changes.iter().map(|change| (change, change.automerge().decode())).collect();
-    for change in changes {
-        let mut past: BTreeSet<ChangeHash> = change.deps().iter().copied().collect();
-        for dep in change.deps() {
-            past.extend(pasts[dep].iter().copied());
-        }
-        pasts.insert(change.hash(), past);
-    }
-    let mut all = Vec::new();
-    for (change, decoded) in &expanded {
-        for (counter, op) in (change.start_op()..).zip(&decoded.operations) {
-            all.push(Known { op, id: OpId::new(counter, change.actor()), change, past: &pasts[&change.hash()] });
-        }
-    }
-    let oracle = Oracle { all, conflicts };
+/// Holds the conflicts listed of a document against all of its changes, given in a causal order: every operation that does not show, that nobody
+/// overwrote who knew of it, and that says something else than what shows, must be in one of them. Otherwise says which is in none.
+pub(crate) fn check(changes: &[Change], document: &Automerge, conflicts: &[Conflict]) -> Result<(), String> {
+    let oracle = Oracle::new(changes, document, conflicts);
     for known in &oracle.all {
-        if oracle.is_seen(known, texts)
+        let fine = oracle.is_seen(known)
             || oracle.is_overwritten(known)
-            || oracle.is_in_nothing(known)
-            || oracle.is_listed(known)
-        {
-            continue;
+            || oracle.says_what_shows(known)
+            || oracle.is_listed(known);
+        if !fine {
+            return Err(format!("{:?} {:?} is in no conflict of {conflicts:#?}", known.id, known.op));
         }
-        panic!("seed {seed}: {:?} {:?} is in no conflict of {conflicts:#?}", known.id, known.op);
     }
+    oracle.texts().try_for_each(|text| oracle.check_marks(text))
 }
 
 struct Oracle<'a> {
-    all: Vec<Known<'a>>,
+    document: &'a Automerge,
     conflicts: &'a [Conflict],
+    changes: &'a [Change],
+    all: Vec<Known>,
+    /// Of each change all that its author knew, by number.
+    pasts: Vec<BTreeSet<usize>>,
+    slots: BTreeMap<Slot, Vec<usize>>,
+    makers: BTreeMap<OpId, usize>,
+    /// What somebody has overwritten.
+    gone: BTreeSet<OpId>,
+    steps: BTreeMap<OpId, i64>,
 }
 
-impl Oracle<'_> {
-    fn winner(&self, slot: &(ObjectId, Key)) -> Option<&Known<'_>> {
-        let standing = self.all.iter().filter(|known| known.is_value() && known.slot() == *slot);
-        let alive = standing.filter(|known| {
-            !self.all.iter().any(|other| other.overwrites() && other.op.pred.iter().any(|pred| *pred == known.id))
-        });
+impl<'a> Oracle<'a> {
+    fn new(changes: &'a [Change], document: &'a Automerge, conflicts: &'a [Conflict]) -> Self {
+        let (all, pasts) = (Vec::new(), Vec::new());
+        let (slots, makers, gone, steps) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        let mut oracle = Self { document, conflicts, changes, all, pasts, slots, makers, gone, steps };
+        let numbers: BTreeMap<_, _> = changes.iter().enumerate().map(|(at, change)| (change.hash(), at)).collect();
+        for (number, change) in changes.iter().enumerate() {
+            let mut past = BTreeSet::new();
+            for dep in change.deps().iter().map(|dep| numbers[dep]) {
+                past.insert(dep);
+                past.extend(oracle.pasts[dep].iter().copied());
+            }
+            oracle.pasts.push(past);
+            for (counter, op) in (change.start_op()..).zip(change.automerge().decode().operations) {
+                oracle.take(number, OpId::new(counter, change.actor()), op);
+            }
+        }
+        oracle
+    }
+
+    fn take(&mut self, change: usize, id: OpId, op: Op) {
+        let object = match &op.obj {
+            ObjectId::Root => None,
+            ObjectId::Id(id) => Some(id.clone()),
+        };
+        let at = match &op.key {
+            Key::Map(key) => At::Key(key.to_string()),
+            Key::Seq(ElementId::Id(element)) if !op.insert => At::Element(element.clone()),
+            Key::Seq(_) => At::Element(id.clone()),
+        };
+        let known = Known { op, id, slot: (object, at), change };
+        if known.overwrites() {
+            self.gone.extend(known.op.pred.iter().cloned());
+        }
+        if let OpType::Increment(by) = known.op.action {
+            known.op.pred.iter().for_each(|counter| *self.steps.entry(counter.clone()).or_default() += by);
+        }
+        self.slots.entry(known.slot.clone()).or_default().push(self.all.len());
+        self.makers.insert(known.id.clone(), self.all.len());
+        self.all.push(known);
+    }
+
+    /// Whether the author of `a` knew of `b`.
+    fn saw(&self, a: &Known, b: &Known) -> bool {
+        self.pasts[a.change].contains(&b.change) || a.change == b.change && b.id < a.id
+    }
+
+    fn at(&self, slot: &Slot) -> impl Iterator<Item = &Known> {
+        self.slots.get(slot).into_iter().flatten().map(|at| &self.all[*at])
+    }
+
+    fn named(&self, id: &OpId) -> Option<&Known> {
+        self.makers.get(id).map(|at| &self.all[*at])
+    }
+
+    fn is_alive(&self, known: &Known) -> bool {
+        known.is_value() && !self.gone.contains(&known.id)
+    }
+
+    fn winner(&self, slot: &Slot) -> Option<&Known> {
+        let alive = self.at(slot).filter(|known| self.is_alive(known));
         alive.max_by(|a, b| (a.id.counter(), a.id.actor()).cmp(&(b.id.counter(), b.id.actor())))
     }
 
-    fn maker(&self, object: &ObjectId) -> Option<&Known<'_>> {
-        let ObjectId::Id(id) = object else { return None };
-        self.all.iter().find(|known| known.id == *id)
-    }
-
     /// Makers of the object that an operation works in, and of all that hold it.
-    fn holders(&self, known: &Known<'_>) -> Vec<&Known<'_>> {
+    fn holders(&self, known: &Known) -> Vec<&Known> {
         let mut out = Vec::new();
-        let mut object = &known.op.obj;
-        while let Some(maker) = self.maker(object) {
+        let mut object = &known.slot.0;
+        while let Some(maker) = object.as_ref().and_then(|id| self.named(id)) {
             out.push(maker);
-            object = &maker.op.obj;
+            object = &maker.slot.0;
         }
         out
     }
 
-    fn is_seen(&self, known: &Known<'_>, texts: &BTreeSet<ObjectId>) -> bool {
-        let reachable =
-            self.holders(known).iter().all(|maker| self.winner(&maker.slot()).is_some_and(|w| w.id == maker.id));
-        if !reachable {
+    fn wins(&self, known: &Known) -> bool {
+        self.winner(&known.slot).is_some_and(|winner| winner.id == known.id)
+    }
+
+    fn is_in_text(&self, known: &Known) -> bool {
+        let maker = known.slot.0.as_ref().and_then(|id| self.named(id));
+        maker.is_some_and(|maker| maker.op.action == OpType::Make(ObjType::Text))
+    }
+
+    fn is_seen(&self, known: &Known) -> bool {
+        if !self.holders(known).iter().all(|maker| self.wins(maker)) {
             return false;
         }
-        if texts.contains(&known.op.obj) {
+        // Of characters none hides another.
+        if self.is_in_text(known) {
             return true;
         }
-        let winner = self.winner(&known.slot());
         match &known.op.action {
-            OpType::Delete => winner.is_none(),
-            OpType::Increment(_) => winner.is_some_and(|winner| known.op.pred.iter().any(|pred| *pred == winner.id)),
-            _ => winner.is_some_and(|winner| winner.id == known.id),
+            OpType::Delete => self.winner(&known.slot).is_none(),
+            OpType::Increment(_) => {
+                self.winner(&known.slot).is_some_and(|winner| known.op.pred.iter().any(|pred| *pred == winner.id))
+            }
+            _ => self.wins(known),
         }
     }
 
-    fn is_overwritten(&self, known: &Known<'_>) -> bool {
-        let here = known.slot();
-        let later = |place: &(ObjectId, Key), known: &Known<'_>| {
-            self.all.iter().any(|other| other.overwrites() && other.slot() == *place && other.saw(known))
+    fn is_overwritten(&self, known: &Known) -> bool {
+        let later = |other: &&Known| other.overwrites() && self.saw(other, known);
+        let took = |maker: &Known| {
+            // A maker's slot is that of its object.
+            self.at(&maker.slot).filter(later).any(|other| other.op.pred.iter().any(|pred| *pred == maker.id))
         };
-        // What steps on a counter is not overwritten by what steps on it, and a maker's slot is that of its object.
-        later(&here, known)
-            || self.holders(known).iter().any(|maker| {
-                let place = maker.slot();
-                self.all.iter().any(|other| {
-                    other.overwrites()
-                        && other.slot() == place
-                        && other.op.pred.iter().any(|p| *p == maker.id)
-                        && other.saw(known)
-                })
-            })
+        self.at(&known.slot).any(|other| later(&other)) || self.holders(known).into_iter().any(took)
     }
 
-    /// An object that holds nothing any more says the same as another one that does not.
-    fn is_in_nothing(&self, known: &Known<'_>) -> bool {
-        let makers = self.holders(known).into_iter().chain([known]);
-        let mut objects = makers.filter(|maker| matches!(maker.op.action, OpType::Make(_)));
-        objects.any(|maker| {
-            let object = ObjectId::Id(maker.id.clone());
-            let inside = self.all.iter().filter(|known| known.op.obj == object && known.is_value());
-            inside.map(Known::slot).all(|slot| self.winner(&slot).is_none())
+    /// The values that an operation is part of, from its own to the outermost: what could show in its place.
+    fn values(&self, known: &Known) -> Vec<&Known> {
+        let own: Vec<&Known> = match known.op.action {
+            OpType::Increment(_) => known.op.pred.iter().filter_map(|id| self.named(id)).collect(),
+            _ if known.is_value() && !self.is_in_text(known) => vec![self.named(&known.id).expect("it is known")],
+            _ => Vec::new(),
+        };
+        own.into_iter().chain(self.holders(known)).collect()
+    }
+
+    fn says_what_shows(&self, known: &Known) -> bool {
+        self.values(known).into_iter().any(|value| {
+            let winner = self.winner(&value.slot).filter(|_| self.is_alive(value));
+            winner.is_some_and(|winner| winner.id != value.id && self.says(winner) == self.says(value))
         })
     }
 
-    fn is_listed(&self, known: &Known<'_>) -> bool {
-        let held: BTreeSet<(u64, Vec<u8>)> = self
-            .holders(known)
-            .iter()
-            .map(|maker| &maker.id)
-            .chain([&known.id])
-            .map(|id| (id.counter(), id.actor().to_bytes().to_vec()))
-            .collect();
-        // Deletions by several people are one side.
-        let here = |conflict: &Conflict| match (conflict.path.last(), &known.op.key) {
-            (Some(PathPart::Key(key)), Key::Map(ours)) => key == ours.as_str(),
-            (last, ours) => matches!((last, ours), (Some(PathPart::Index(_)), Key::Seq(_))),
+    /// What a value says; a counter with its steps.
+    fn says(&self, known: &Known) -> Value {
+        match &known.op.action {
+            OpType::Make(kind) => self.read(&object(&known.id), *kind),
+            OpType::Put(ScalarValue::Counter(start)) => {
+                let steps = self.steps.get(&known.id).copied().unwrap_or_default();
+                Value::Scalar(ScalarValue::counter(i64::from(start) + steps))
+            }
+            OpType::Put(value) => Value::Scalar(value.clone()),
+            _ => Value::Scalar(ScalarValue::Null),
+        }
+    }
+
+    fn read(&self, id: &ObjId, kind: ObjType) -> Value {
+        let document = self.document;
+        match kind {
+            ObjType::Text => Value::Text(document.text(id).unwrap_or_default()),
+            ObjType::List => {
+                let items = 0..document.length(id);
+                Value::List(items.filter_map(|at| value_at(document, id, at.into(), None)).collect())
+            }
+            _ => {
+                let entry = |key: String| Some((key.clone(), value_at(document, id, key.into(), None)?));
+                Value::Map(document.keys(id).filter_map(entry).collect())
+            }
+        }
+    }
+
+    fn is_listed(&self, known: &Known) -> bool {
+        let values = self.values(known);
+        let objects: Vec<ObjId> = values.iter().map(|value| object(&value.id)).collect();
+        let said: Vec<(&Known, Value)> = values.iter().map(|value| (*value, self.says(value))).collect();
+        let is_side = |conflict: &Conflict, side: &Candidate| match &side.value {
+            // Deletions by several people are one side.
+            None => known.op.action == OpType::Delete && is_at(conflict, known),
+            Some(value) => said.iter().any(|(of, says)| is_at(conflict, of) && says == value),
         };
-        let mut sides =
-            self.conflicts.iter().flat_map(|conflict| conflict.candidates.iter().map(move |side| (conflict, side)));
-        sides.any(|(conflict, candidate)| {
-            if let Some(ObjId::Id(counter, actor, _)) = &candidate.object
-                && held.contains(&(*counter, actor.to_bytes().to_vec()))
-            {
-                return true;
-            }
-            match &known.op.action {
-                OpType::Put(ScalarValue::Str(token)) => {
-                    candidate.value.as_ref().is_some_and(|value| holds(value, token))
-                }
-                OpType::Delete => candidate.value.is_none() && here(conflict),
-                OpType::Put(ScalarValue::Counter(_)) | OpType::Increment(_) => {
-                    matches!(candidate.value, Some(Value::Scalar(ScalarValue::Counter(_))))
-                }
-                _ => false,
-            }
+        self.conflicts.iter().any(|conflict| {
+            let mut sides = conflict.candidates.iter();
+            sides.any(|side| side.object.as_ref().is_some_and(|id| objects.contains(id)) || is_side(conflict, side))
         })
     }
 }
 
-fn holds(value: &Value, token: &str) -> bool {
-    match value {
-        Value::Scalar(ScalarValue::Str(held)) => held == token,
-        Value::Scalar(_) => false,
-        Value::Map(map) => map.values().any(|value| holds(value, token)),
-        Value::List(list) => list.iter().any(|value| holds(value, token)),
-        Value::Text(text) => text.contains(token),
+fn object(id: &OpId) -> ObjId {
+    ObjId::Id(id.counter(), id.actor().clone(), 0)
+}
+
+/// Whether a conflict can be about the place of an operation.
+fn is_at(conflict: &Conflict, known: &Known) -> bool {
+    match (conflict.path.last(), &known.slot.1) {
+        (Some(PathPart::Key(key)), At::Key(ours)) => key == ours,
+        (last, ours) => matches!((last, ours), (Some(PathPart::Index(_)), At::Element(_))),
+    }
+}
+
+/// A mark: its name, its operation, what it says, and the characters under it.
+struct Marked<'a> {
+    name: String,
+    known: &'a Known,
+    says: Option<Value>,
+    characters: BTreeSet<usize>,
+}
+
+/// Marks: of two on one character, whose authors did not know of each other's, one does not show.
+impl Oracle<'_> {
+    fn texts(&self) -> impl Iterator<Item = &Known> {
+        let texts = self.all.iter().filter(|known| known.op.action == OpType::Make(ObjType::Text));
+        texts.filter(|known| self.wins(known) && self.holders(known).iter().all(|maker| self.wins(maker)))
+    }
+
+    /// A text's elements in their order: those that were inserted behind the same one by falling id, each with all behind it.
+    fn elements(&self, text: &OpId) -> Vec<&Known> {
+        let mut behind: BTreeMap<Option<OpId>, Vec<&Known>> = BTreeMap::new();
+        for known in self.all.iter().filter(|known| known.op.insert && known.slot.0.as_ref() == Some(text)) {
+            let before = match &known.op.key {
+                Key::Seq(ElementId::Id(id)) => Some(id.clone()),
+                _ => None,
+            };
+            behind.entry(before).or_default().push(known);
+        }
+        let of = |id: Option<OpId>| {
+            let mut of = behind.get(&id).cloned().unwrap_or_default();
+            of.sort_by(|a, b| (a.id.counter(), a.id.actor()).cmp(&(b.id.counter(), b.id.actor())));
+            of
+        };
+        let (mut out, mut next) = (Vec::new(), of(None));
+        while let Some(known) = next.pop() {
+            out.push(known);
+            next.extend(of(Some(known.id.clone())));
+        }
+        out
+    }
+
+    fn marks(&self, text: &OpId) -> Vec<Marked<'_>> {
+        let elements = self.elements(text);
+        let place: BTreeMap<&OpId, usize> = elements.iter().enumerate().map(|(at, known)| (&known.id, at)).collect();
+        let begun = elements.iter().filter_map(|known| {
+            let OpType::MarkBegin(data) = &known.op.action else { return None };
+            let end = place.get(&known.id.increment_by(1))?;
+            let under = place[&known.id]..*end;
+            let shows = |at: &usize| elements[*at].is_value() && self.winner(&elements[*at].slot).is_some();
+            let characters: BTreeSet<usize> = under.filter(shows).collect();
+            let says = Some(Value::Scalar(data.value.clone())).filter(|_| data.value != ScalarValue::Null);
+            Some(Marked { name: data.name.to_string(), known, says, characters })
+        });
+        begun.collect()
+    }
+
+    fn check_marks(&self, text: &Known) -> Result<(), String> {
+        let marks = self.marks(&text.id);
+        for (at, a) in marks.iter().enumerate() {
+            for b in &marks[..at] {
+                let apart = !self.saw(a.known, b.known) && !self.saw(b.known, a.known);
+                if a.name != b.name || a.says == b.says || !apart || a.characters.is_disjoint(&b.characters) {
+                    continue;
+                }
+                let is_side = |conflict: &Conflict, mark: &Marked<'_>| {
+                    let hash = self.changes[mark.known.change].hash();
+                    conflict.candidates.iter().any(|side| side.value == mark.says && side.change == hash)
+                };
+                let of_marks = |conflict: &&Conflict| conflict.kind == ConflictKind::Mark;
+                let mut listed = self.conflicts.iter().filter(of_marks);
+                if !listed.any(|conflict| is_side(conflict, a) && is_side(conflict, b)) {
+                    let conflicts = self.conflicts;
+                    return Err(format!("{:?} and {:?} are in no conflict of {conflicts:#?}", a.known.op, b.known.op));
+                }
+            }
+        }
+        Ok(())
     }
 }

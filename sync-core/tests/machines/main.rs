@@ -9,6 +9,7 @@ mod pace;
 mod ranges;
 mod room;
 mod settling;
+mod shrinking;
 mod tabs;
 
 use automerge::{ROOT, ReadDoc, transaction::Transactable};

@@ -152,6 +152,9 @@ impl Source {
     }
 
     fn conflict(&mut self, document: &DocumentName, id: ConflictId) -> Result<Value, Failure> {
+        if let Self::Server(server) = self {
+            return server.conflict(document, id);
+        }
         let found = self.conflicts(document)?.into_iter().find(|conflict| conflict["id"] == id.to_string());
         found.ok_or_else(|| Failure::data(format!("{document}: the document has no conflict {id}")))
     }

@@ -93,6 +93,24 @@ pub(super) async fn list(State(app): State<Arc<App>>, Path(name): Path<String>) 
     }
 }
 
+/// `GET /v1/documents/{name}/conflicts/{id}`: one of them with all its values.
+pub(super) async fn show(State(app): State<Arc<App>>, Path((name, id)): Path<(String, String)>) -> Response {
+    let (name, id) = match named(&name, &id) {
+        Ok(place) => place,
+        Err(refused) => return *refused,
+    };
+    let listed = app.own.materialiser.at_desk(name.clone(), |desk| desk.listed()).await;
+    let found = match listed {
+        Ok(Ok(listed)) => listed.into_iter().find(|listed| listed.conflict.id == id),
+        Ok(Err(e)) => return own_error(&name, &e.into()),
+        Err(e) => return read_error(&e),
+    };
+    match found {
+        Some(listed) => Json(conflicts::to_json(&name, &listed)).into_response(),
+        None => own_error(&name, &DeskError::Answer(AnswerError::Gone(id), None).into()),
+    }
+}
+
 /// `POST /v1/documents/{name}/conflicts/{id}`: answers it for everybody, once the answer is stored.
 pub(super) async fn answer(
     State(app): State<Arc<App>>,
@@ -141,6 +159,10 @@ fn allowed(
         let message = "this origin is not allowed (--allow-origin)";
         return Err(Box::new(error(StatusCode::FORBIDDEN, "forbidden-origin", message)));
     }
+    named(name, id)
+}
+
+fn named(name: &str, id: &str) -> Result<(DocumentName, ConflictId), Box<Response>> {
     let name = DocumentName::parse(name).map_err(|e| Box::new(bad_name(e)))?;
     let bad_id = || error(StatusCode::BAD_REQUEST, "bad-id", "a conflict is named by 32 hexadecimal digits");
     Ok((name, id.parse().map_err(|()| Box::new(bad_id()))?))

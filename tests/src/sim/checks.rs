@@ -5,6 +5,7 @@ use std::time::Duration;
 use sync_core::replica::State;
 
 use crate::sim::client::Heard;
+use crate::sim::disagree::{self, oracle};
 use crate::sim::ledger::{tokens_in, value_of};
 use crate::sim::net::Connection;
 use crate::sim::world::World;
@@ -12,6 +13,8 @@ use crate::sim::{answers, conflicts};
 
 /// Bytes that coming back with a cursor may cost beside the changes.
 const RESUME_BYTES: usize = 600;
+/// Longer than a client's process is away.
+const RESTART_WITHIN: Duration = Duration::from_secs(6);
 /// Bytes that coming back may cost for each missing change.
 const RESUME_BYTES_PER_CHANGE: usize = 700;
 
@@ -59,14 +62,16 @@ impl World {
 
     /// All final checks, up to the first that fails.
     pub(crate) fn check_all(&mut self) {
-        let checks: [fn(&mut World); 7] = [
+        let checks: [fn(&mut World); 9] = [
             World::check_presence,
             World::check_sessions,
             World::check_promises,
             World::check_replicas,
             World::check_silence,
             World::check_resume,
+            World::restart_one,
             World::check_replicas,
+            World::check_conflicts,
         ];
         for check in checks {
             if !self.has_failed() {
@@ -113,22 +118,19 @@ impl World {
         }
     }
 
-    /// P3: replicas and the log hold the same changes and show the same value and conflicts.
+    /// P3: replicas and the log hold the same changes and show the same value.
     fn check_replicas(&mut self) {
         if let Err(e) = self.compare_replicas() {
             self.fail(e);
         }
     }
 
-    fn compare_replicas(&mut self) -> Result<(), String> {
+    fn compare_replicas(&self) -> Result<(), String> {
         for (name, mirror) in &self.ledger.logs {
             let want = mirror.materialise()?;
             let (heads, value) = (want.get_heads(), value_of(&want));
-            let (conflicts, listed) = conflicts::of_log(name, &mirror.changes)?;
-            let states = answers::states(listed);
-            answers::check(name, &want, &states)?;
-            for (index, client) in self.clients.iter_mut().enumerate() {
-                let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };
+            for (index, client) in self.clients.iter().enumerate() {
+                let (Some(opened), Some(replica)) = (client.documents.get(name), &client.replica) else { continue };
                 let same = replica.read(opened.id, |document| {
                     let mut held = document.get_heads();
                     held.sort();
@@ -146,7 +148,34 @@ impl World {
                     }
                     None => return Err(format!("P3: client {index} can't read {name}")),
                 }
-                if replica.conflicts(opened.id).map(conflicts::shared).as_ref() != Some(&conflicts) {
+            }
+        }
+        Ok(())
+    }
+
+    /// P3: replicas list the conflicts that the log has, with the same answers, and none is missing.
+    fn check_conflicts(&mut self) {
+        match self.compare_conflicts() {
+            Ok(seen) => seen.into_iter().for_each(|what| self.count(what)),
+            Err(e) => self.fail(e),
+        }
+    }
+
+    fn compare_conflicts(&mut self) -> Result<Vec<&'static str>, String> {
+        let mut seen = Vec::new();
+        for (name, mirror) in &self.ledger.logs {
+            let want = mirror.materialise()?;
+            let (conflicts, listed) = conflicts::of_log(name, &mirror.changes)?;
+            let states = answers::states(listed);
+            answers::check(name, &want, &states)?;
+            oracle::check(&mirror.changes, &want, &conflicts)
+                .map_err(|missed| format!("P3: what merges hid in {name} is not listed: {missed}"))?;
+            seen.extend(conflicts.iter().flat_map(disagree::counted));
+            for (index, client) in self.clients.iter_mut().enumerate() {
+                let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };
+                let listed = replica.conflicts(opened.id).unwrap_or_default();
+                seen.extend(conflicts::refused(replica, opened.id, &listed)?);
+                if conflicts::shared(listed) != conflicts {
                     return Err(format!("P3: client {index} lists other conflicts of {name} than the log has"));
                 }
                 if replica.conflicts_and_answers(opened.id).map(answers::states).as_ref() != Some(&states) {
@@ -156,7 +185,7 @@ impl World {
                 }
             }
         }
-        Ok(())
+        Ok(seen)
     }
 
     fn forget_heard(&mut self) {
@@ -204,6 +233,13 @@ impl World {
         } else if heard.bytes > bound {
             self.fail(format!("P5: {} bytes for {missing} missing changes, bound {bound}", heard.bytes));
         }
+    }
+
+    /// What is checked after this is also checked of a client that has read everything from its disk.
+    fn restart_one(&mut self) {
+        self.crash_client(1);
+        self.run_until(self.now + RESTART_WITHIN);
+        self.settle();
     }
 
     fn settle_but(&mut self, away: usize) {

@@ -11,6 +11,7 @@ use sync_core::storage::{LocalDone, LocalStore, LocalTask};
 use sync_core::time::{Instant, WallTime};
 
 use crate::sim::conflicts;
+use crate::sim::disagree::Disagree;
 use crate::sim::disk::{ClientDisk, encode_writes};
 use crate::sim::ledger::{Token, tokens_in, tokens_of};
 use crate::sim::net::Travelling;
@@ -365,9 +366,11 @@ impl World {
         let token = self.next_token;
         let refuse = std::mem::take(&mut self.clients[index].refuse_next);
         let mut rng = self.rng.fork();
+        let disagree = self.disagree.as_mut().map(Disagree::next);
         let Some(replica) = self.clients[index].replica.as_mut() else { return };
         self.inputs += 1;
-        let edited = replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse));
+        let edited =
+            replica.change(self.now, wall, id, |tx| crate::sim::edits::edit(tx, &mut rng, token, refuse, disagree));
         let change = match edited {
             Ok(((), change)) => change,
             // The replica loads the document again.
@@ -387,6 +390,7 @@ impl World {
             }
         }
         self.answer(index, id, wall);
+        self.write_in_deleted(&name);
         self.drain_client(index);
     }
 }

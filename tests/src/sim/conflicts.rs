@@ -2,13 +2,15 @@
 //!
 //! Owns the comparison. Some replicas list early and keep their index up from then on, the others make it when they are judged.
 
+use std::collections::BTreeSet;
+
 use sync_core::change::Change;
 use sync_core::conflict::{Conflict, ConflictIndex, ConflictKind};
 use sync_core::document::Document;
 use sync_core::id::DocumentName;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
-use sync_core::replica::{DocumentId, Replica};
+use sync_core::replica::{DocumentId, OutboxState, Replica};
 use sync_core::settlement::{self, Listed};
 use sync_core::table::ChangeTable;
 use sync_core::validator;
@@ -46,4 +48,22 @@ pub(crate) fn shared(conflicts: Vec<Conflict>) -> Vec<Conflict> {
             conflict
         })
         .collect()
+}
+
+/// Everything that a client shows as rejected is listed as a conflict, and nothing else is; gives one name for each, to be counted.
+pub(crate) fn refused(
+    replica: &Replica,
+    document: DocumentId,
+    listed: &[Conflict],
+) -> Result<Vec<&'static str>, String> {
+    let outbox = replica.outbox(document);
+    let rejected = outbox.iter().filter(|entry| matches!(entry.state, OutboxState::Rejected { .. }));
+    let rejected: BTreeSet<_> = rejected.map(|entry| entry.change).collect();
+    let of = listed.iter().filter(|conflict| conflict.kind == ConflictKind::Rejected);
+    let told: BTreeSet<_> = of.flat_map(|conflict| &conflict.candidates).map(|side| side.change).collect();
+    if rejected == told {
+        Ok(vec!["conflict: rejected"; rejected.len()])
+    } else {
+        Err(format!("P3: rejected are {rejected:?}, and listed as such {told:?}"))
+    }
 }

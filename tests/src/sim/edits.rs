@@ -5,16 +5,27 @@ use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue, Value};
 use sync_core::rng::Rng;
 
+use crate::sim::disagree;
 use crate::sim::ledger::{Token, token_key};
 
 /// Length of a text that the server refuses.
 const REFUSED_BYTES: usize = 1_000;
 
-/// Makes one random edit and writes its token. With `refuse` the edit holds a value larger than the server takes.
-pub(crate) fn edit(tx: &mut Transaction<'_>, rng: &mut Rng, token: Token, refuse: bool) -> Result<(), AutomergeError> {
+/// Makes one random edit and writes its token. With `refuse` the edit holds a value larger than the server takes; with other chance to
+/// `disagree`, what others may be writing at the same time.
+pub(crate) fn edit(
+    tx: &mut Transaction<'_>,
+    rng: &mut Rng,
+    token: Token,
+    refuse: bool,
+    disagree: Option<Rng>,
+) -> Result<(), AutomergeError> {
     tx.put(ROOT, token_key(token), token as i64)?;
     if refuse {
         return tx.put(ROOT, "large", "x".repeat(REFUSED_BYTES));
+    }
+    if let Some(mut rng) = disagree {
+        disagree::edit(tx, &mut rng, token)?;
     }
     for _ in 0..1 + rng.below(3) {
         match rng.below(8) {

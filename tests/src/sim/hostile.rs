@@ -129,6 +129,11 @@ impl World {
         self.push_hostile(name, attacks);
     }
 
+    /// Somebody who is not hostile pushes one change and falls silent.
+    pub(crate) fn push_foreign(&mut self, name: &DocumentName, change: Change) {
+        self.push_hostile(name, vec![Attack { kind: "foreign", changes: vec![change], poison: false }]);
+    }
+
     fn push_hostile(&mut self, name: &DocumentName, attacks: Vec<Attack>) {
         self.next_connection += 1;
         let connection = self.next_connection;

@@ -14,6 +14,7 @@ use sync_core::time::Instant;
 use crate::sim::answers::Answers;
 use crate::sim::client::Client;
 use crate::sim::compaction::Compaction;
+use crate::sim::disagree::Disagree;
 use crate::sim::disk::{CHECKSUM_START, ClientDisk, ServerDisk, checksum};
 use crate::sim::hostile::Refused;
 use crate::sim::ledger::Ledger;
@@ -85,6 +86,7 @@ pub struct World {
     /// Pushes that must be refused.
     pub(crate) hostile: Refused,
     pub(crate) answers: Option<Answers>,
+    pub(crate) disagree: Option<Disagree>,
     pub(crate) inputs: u64,
     /// The server's disk holds another image since it went down.
     pub(crate) restored: bool,
@@ -107,6 +109,7 @@ impl World {
         let mut world = Self::with(rng, options);
         world.server.compaction = Compaction::draw(seed, Planting::new(planted));
         world.answers = Answers::draw(seed);
+        world.disagree = Disagree::draw(seed);
         world
     }
 
@@ -140,6 +143,7 @@ impl World {
             snoop: Snoop::default(),
             hostile: Refused::new(),
             answers: None,
+            disagree: None,
             inputs: 0,
             restored: false,
             verbose: false,

@@ -47,8 +47,8 @@ export class SyncServer {
   async start(): Promise<void> {
     const program = process.env.REJOIN_SERVER;
     if (!program) throw new Error("REJOIN_SERVER names the server program");
-    // Silence is noticed after two heartbeats.
-    const env = { ...process.env, REJOIN_HEARTBEAT_S: "1", REJOIN_LOG: "warn" };
+    // Silence is noticed after two heartbeats; whoever counts bytes wants fewer.
+    const env = { REJOIN_HEARTBEAT_S: "1", REJOIN_LOG: "warn", ...process.env };
     const args = ["serve", "--data", this.#folder, "--listen", this.#listen, "--allow-origin", this.#origin, ...this.#settings];
     const child = spawn(program, args, { env, stdio: ["ignore", "pipe", "inherit"] });
     this.#child = child;

@@ -13,6 +13,7 @@ use hyper::client::conn::http1::handshake;
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
+use sync_core::conflict::ConflictId;
 use sync_core::id::DocumentName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -73,9 +74,18 @@ impl Remote {
     }
 
     pub(super) fn conflicts(&self, document: &DocumentName) -> Result<Vec<Value>, Failure> {
-        let mut told = self.ask(Method::GET, &format!("{}/conflicts", path(document)), None);
-        told = told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e });
-        Ok(told?["conflicts"].as_array().cloned().unwrap_or_default())
+        let told = self.ask(Method::GET, &format!("{}/conflicts", path(document)), None);
+        let told = told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e });
+        let told = told?;
+        if let Some(more) = told["more"].as_u64() {
+            eprintln!("{document}: {more} more are not told");
+        }
+        Ok(told["conflicts"].as_array().cloned().unwrap_or_default())
+    }
+
+    pub(super) fn conflict(&self, document: &DocumentName, id: ConflictId) -> Result<Value, Failure> {
+        let told = self.ask(Method::GET, &format!("{}/conflicts/{id}", path(document)), None);
+        told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e })
     }
 
     /// Sends an answer, or what takes one back. Gives the change that was written.
