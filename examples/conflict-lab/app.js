@@ -21,7 +21,7 @@ async function start() {
   document.querySelector("#panes").append(...people.map(({ element }) => element));
   // One after the other: the first fills the shop.
   for (const person of people) await person.open(sync, room());
-  showRules(document.querySelector("#rules"), (policies) => people.forEach((person) => person.setPolicies(policies)));
+  showRules(document.querySelector("#rules"), (policies, arePicked) => people.forEach((person) => person.setPolicies(policies, arePicked)));
   showScenes(document.querySelector("#scenes"), document.querySelector("#story"), people);
 }
 

@@ -37,8 +37,10 @@ export class Person {
     this.#showInbox();
   }
 
-  setPolicies(policies) {
+  /** Rules that somebody picked are declared: whoever has the shop open elsewhere, with other ones, sees that. */
+  setPolicies(policies, arePicked) {
     this.#shop.conflicts.setPolicies(policies);
+    if (arePicked) void this.#shop.conflicts.declare();
     this.#showShop();
   }
 

@@ -24,7 +24,7 @@ const FIELDS = [
   { pattern: "orders/*/pieces", name: "Pieces", rules: { "People decide": human, "The larger number": max, "The later change": latest } },
 ];
 
-/** Shows a choice for each field; calls `changed` with the policies now, and whenever another is picked. */
+/** Shows a choice for each field; calls `changed` with the policies now, and whenever another is picked, which it says. */
 export function showRules(place, changed) {
   const policies = () =>
     [...place.querySelectorAll("select")].map((select, index) => {
@@ -35,9 +35,9 @@ export function showRules(place, changed) {
     const label = document.createElement("label");
     const select = document.createElement("select");
     select.append(...Object.keys(rules).map((words) => new Option(words)));
-    select.addEventListener("change", () => changed(policies()));
+    select.addEventListener("change", () => changed(policies(), true));
     label.append(name, select);
     place.append(label);
   }
-  changed(policies());
+  changed(policies(), false);
 }

@@ -16,6 +16,7 @@ use crate::client::Hold;
 use crate::driver::{Driver, Entry, Progress};
 use crate::error::{ChangeError, Closed, DocumentError, NotReady};
 use crate::event::Subscription;
+use crate::rules;
 use crate::status::Status;
 
 /// An open document. Clones are handles of the same document, which is closed once the last is dropped.
@@ -88,7 +89,12 @@ impl Document {
     ) -> Result<(R, ChangeId), ChangeError> {
         let id = self.inner.id;
         let changed = self.driver().with_closure(|core, now, caught| {
-            core.replica.change(now, Driver::wall(), id, |tx| caught.run(|| f(tx)))
+            let before = core.replica.last_edit(id);
+            let done = core.replica.change(now, Driver::wall(), id, |tx| caught.run(|| f(tx)));
+            if core.replica.last_edit(id) != before {
+                rules::declare_due(core, now, id);
+            }
+            done
         })?;
         Ok(changed?)
     }

@@ -19,7 +19,7 @@ use std::time::SystemTime;
 use automerge::AutomergeError;
 use sync_core::id::TaskId;
 use sync_core::replica::{ChangeId, DocumentId, Event, Input, Output, Replica};
-use sync_core::resolver::Policies;
+use sync_core::resolver::{Declaration, Policies};
 use sync_core::storage::{LocalDone, LocalStore, LocalTask, StoreError};
 use sync_core::time::{Instant, WallTime};
 use sync_core::view::View;
@@ -56,6 +56,8 @@ pub(crate) struct Entry {
     pub(crate) events: broadcast::Sender<DocumentEvent>,
     /// Rules for its conflicts, on this device.
     pub(crate) policies: Policies,
+    /// What declares them, unless there are none or too many.
+    pub(crate) rules: Option<Declaration>,
 }
 
 impl Entry {
@@ -65,6 +67,7 @@ impl Entry {
             progress: watch::channel(Progress::default()).0,
             events: broadcast::channel(EVENTS_MAX).0,
             policies: Policies::default(),
+            rules: None,
         }
     }
 

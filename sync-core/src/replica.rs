@@ -238,10 +238,15 @@ impl Replica {
         };
         let edit = match hash {
             Some(hash) => self.track(id, hash),
-            None => self.documents.get(&id).map_or(ChangeId::default(), |doc| doc.edits.last()),
+            None => self.last_edit(id),
         };
         self.save(now, id, delta, true);
         Ok((result, edit))
+    }
+
+    /// The last edit here that became a change.
+    pub fn last_edit(&self, id: DocumentId) -> ChangeId {
+        self.documents.get(&id).map_or(ChangeId::default(), |doc| doc.edits.last())
     }
 
     /// Creates a root key by its fixed change, unless it is held already.

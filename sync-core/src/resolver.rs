@@ -5,6 +5,7 @@
 
 mod builtin;
 mod check;
+mod declared;
 mod merge;
 mod policy;
 mod project;
@@ -19,6 +20,7 @@ use crate::limits::VIEW_DEPTH_MAX;
 
 pub use builtin::BuiltIn;
 pub use check::{Broken, check_resolver};
+pub use declared::{DECLARATION_BYTES_MAX, Declaration};
 pub use policy::{Policies, Policy, PolicyError};
 pub use project::project;
 
@@ -127,6 +129,11 @@ pub trait Resolver: Send + Sync {
         1
     }
 
+    /// What it was told beside its name, which decides what it answers.
+    fn arguments(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What is to stand there; `None`: nothing.
     ///
     /// # Errors
@@ -177,6 +184,16 @@ impl Rule {
     }
 }
 
+impl Rule {
+    /// Its name, version and arguments: two rules that have the same answer alike.
+    fn signature(&self) -> (String, u32, Vec<String>) {
+        match &self.0 {
+            Kind::Human(_) => ("human".into(), 1, Vec::new()),
+            Kind::Resolver(resolver) => (resolver.name().into(), resolver.version(), resolver.arguments()),
+        }
+    }
+}
+
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Rule({})", self.title())
@@ -191,6 +208,9 @@ impl From<BuiltIn> for Rule {
 
 /// The rule that is none.
 const HUMAN: &str = "human@1";
+
+/// What stands in place of a rule where the document declares another one.
+pub const MISMATCH: &str = "policy-mismatch";
 
 /// Why the rule for a place gives no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -208,6 +228,9 @@ pub enum Fault {
     /// It panicked.
     #[error("panicked")]
     Panicked,
+    /// The document declares this one, which other devices have in force.
+    #[error("is not the rule that the document declares, {0}")]
+    Mismatch(String),
 }
 
 /// What is to stand at a place.
@@ -228,7 +251,8 @@ impl From<Option<Value>> for Stands {
 /// What the rules make of an open conflict.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ruling {
-    /// The rule in force and its version, such as `max@1`; `human@1` where people decide.
+    /// The rule in force and its version, such as `max@1`; `human@1` where people decide, and [`MISMATCH`] where they do since the document
+    /// declares another rule.
     pub policy: String,
     /// Whether a rule answers it.
     pub is_projected: bool,
@@ -254,6 +278,11 @@ impl Rule {
 }
 
 impl Ruling {
+    fn mismatch(own: String, declared: String) -> Self {
+        let fault = Some((own, Fault::Mismatch(declared)));
+        Self { policy: MISMATCH.into(), is_projected: false, answer: None, fault }
+    }
+
     fn people(answer: Option<Stands>, fault: Option<(String, Fault)>) -> Self {
         Self { policy: HUMAN.into(), is_projected: false, answer, fault }
     }

@@ -3,15 +3,19 @@
 //! Owns what an answer writes: its entry in the reserved root map, and in the same change what the answer needs. Two opposite answers meet
 //! in that entry as any two values do. Owns no rule, and does not find conflicts.
 
+mod entry;
 mod error;
 mod listed;
 mod print;
+mod values;
 
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
+use automerge::{Automerge, AutomergeError, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
 use crate::id::ChangeHash;
+use entry::{Entry, read, write};
+use values::{insert, merge, put};
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
@@ -19,10 +23,10 @@ pub use listed::{Listed, ListedState, Telling, listed, telling};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
+/// Whose answer is nobody's rule.
+const HUMAN: &str = "human@1";
 /// What a counter can't be brought to.
 const TOO_FAR: AnswerError = AnswerError::Unfit("the sum is beyond what a counter holds");
-/// Deepest nesting of a value that is put back.
-const DEPTH_MAX: usize = 100;
 
 /// An answer to a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,45 +59,6 @@ impl From<&Conflict> for Seen {
 impl From<&Listed> for Seen {
     fn from(listed: &Listed) -> Self {
         Self::from(&listed.conflict)
-    }
-}
-
-/// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps, the answer and the policy, with a space
-/// between each two, and on the lines after the first the note.
-#[derive(Clone, Debug, PartialEq)]
-struct Entry {
-    /// The conflict's version that was answered.
-    version: u64,
-    /// Whose rule answered: a person is `human@1`.
-    policy: String,
-    note: Option<String>,
-    /// The answer was taken back.
-    is_reopened: bool,
-    /// Steps that answers have added to a counter, so that another answer does not add them again.
-    counted: i64,
-    /// The change picked, `both`, or `value-` with the value's fingerprint: two answers that are not the same are not written alike.
-    answer: String,
-}
-
-impl Entry {
-    fn encode(&self) -> String {
-        let state = if self.is_reopened { "reopened" } else { "settled" };
-        let note = self.note.iter().flat_map(|note| ["\n", note]).collect::<String>();
-        format!("1 {} {state} {} {} {}{note}", self.version, self.counted, self.answer, self.policy)
-    }
-
-    fn decode(text: &str) -> Option<Self> {
-        let (line, note) = text.split_once('\n').map_or((text, None), |(line, note)| (line, Some(note)));
-        let mut parts = line.splitn(6, ' ');
-        let mut part = || parts.next();
-        if part() != Some("1") {
-            return None;
-        }
-        let version = part()?.parse().ok()?;
-        let is_reopened = part()? == "reopened";
-        let counted = part()?.parse().ok()?;
-        let answer = part()?.into();
-        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted, answer })
     }
 }
 
@@ -130,6 +95,25 @@ pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
     }
 }
 
+/// Whether a conflict was answered as it is, or an answer to it was taken back: then no rule is to answer it again.
+pub fn was_answered(document: &Automerge, conflict: &Conflict) -> bool {
+    read(document, &conflict.id).is_some_and(|(entry, _)| entry.is_reopened || entry.version == conflict.version)
+}
+
+/// Where the rules that an application declares stand in the reserved map: no conflict has this name.
+const RULES: &str = "rules";
+
+/// The text that declares an application's rules, if there is one.
+pub fn declared(document: &Automerge) -> Option<String> {
+    let (_, entries) = document.get(ROOT, ROOT_KEY).ok()??;
+    Some(document.get(&entries, RULES).ok()??.0.as_str()?.to_owned())
+}
+
+/// Declares an application's rules by their text.
+pub fn declare(tx: &mut Transaction<'_>, text: &str) -> Result<(), AutomergeError> {
+    entry::put_text(tx, RULES, text.into())
+}
+
 /// Whether a conflict is one of answers, and so about another one.
 pub fn is_of_answers(conflict: &Conflict) -> bool {
     matches!(conflict.path.first(), Some(PathPart::Key(root)) if root == ROOT_KEY)
@@ -145,22 +129,6 @@ pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
     about.collect()
 }
 
-fn read<D: ReadDoc>(document: &D, id: &ConflictId) -> Option<(Entry, ObjId)> {
-    let (_, entries) = document.get(ROOT, ROOT_KEY).ok()??;
-    let (value, written) = document.get(&entries, id.to_string()).ok()??;
-    Some((Entry::decode(value.as_str()?)?, written))
-}
-
-fn write(tx: &mut Transaction<'_>, id: &ConflictId, entry: &Entry) -> Result<(), AutomergeError> {
-    let entries = match tx.get(ROOT, ROOT_KEY)? {
-        Some((automerge::Value::Object(ObjType::Map), entries)) => entries,
-        _ => tx.put_object(ROOT, ROOT_KEY, ObjType::Map)?,
-    };
-    // An equal value would write nothing, and so answer nobody who answers otherwise at the same time.
-    tx.put(&entries, id.to_string(), ScalarValue::Null)?;
-    tx.put(&entries, id.to_string(), entry.encode())
-}
-
 /// What is to be written for an answer, checked against what the conflict is now.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -170,6 +138,7 @@ pub struct Plan {
     path: Vec<PathPart>,
     effect: Effect,
     answer: String,
+    policy: String,
     /// Conflicts at the same place with two answers, of which this makes one.
     also: Vec<ConflictId>,
 }
@@ -232,7 +201,7 @@ pub fn plan(
         Answer::Both => "both".into(),
         Answer::Value(value) => format!("value-{}", print::fingerprint(value.as_ref())),
     };
-    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, also })
+    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, policy: HUMAN.into(), also })
 }
 
 /// What makes a value stand at the place.
@@ -281,6 +250,11 @@ fn both(conflict: &Conflict) -> Result<Effect, AnswerError> {
 }
 
 impl Plan {
+    /// The answer is a rule's, of this name and version.
+    pub fn by(self, policy: String) -> Self {
+        Self { policy, ..self }
+    }
+
     /// Writes the answer.
     pub fn write(self, tx: &mut Transaction<'_>) -> Result<(), AutomergeError> {
         let counted = read(tx, &self.id).map_or(0, |(entry, _)| entry.counted);
@@ -315,7 +289,7 @@ impl Plan {
         }
         let entry = Entry {
             version: self.version,
-            policy: "human@1".into(),
+            policy: self.policy,
             note: self.note,
             is_reopened: false,
             counted: steps,
@@ -368,123 +342,6 @@ fn place<D: ReadDoc>(document: &D, path: &[PathPart]) -> Option<(ObjId, Prop)> {
             _ => None,
         })?;
     Some((object, prop(last)))
-}
-
-/// Puts a value where several may stand. Of one that is equal to what shows a new operation must come to be, or somebody who puts
-/// another one at the same time would win unseen.
-fn put(tx: &mut Transaction<'_>, object: &ObjId, prop: Prop, value: Option<&Value>) -> Result<(), AutomergeError> {
-    let held = tx.get(object, prop.clone())?;
-    match (value, held, &prop) {
-        (None, None, _) => Ok(()),
-        (None, Some(_), _) => tx.delete(object, prop),
-        (Some(value), None, Prop::Seq(index)) => insert(tx, object, (*index).min(tx.length(object)), value),
-        (Some(Value::Scalar(scalar)), Some(_), _) => {
-            let other = if *scalar == ScalarValue::Null { ScalarValue::Boolean(false) } else { ScalarValue::Null };
-            tx.put(object, prop.clone(), other)?;
-            tx.put(object, prop, scalar.clone())
-        }
-        (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
-            become_value(tx, &held, value, 0)
-        }
-        (Some(value), _, _) => make(tx, object, prop, value),
-    }
-}
-
-fn kind_of(value: &Value) -> ObjType {
-    match value {
-        Value::List(_) => ObjType::List,
-        Value::Text(_) => ObjType::Text,
-        Value::Map(_) | Value::Scalar(_) => ObjType::Map,
-    }
-}
-
-/// Makes an object hold what `value` says, key by key, so that what others write in it meanwhile is kept.
-fn become_value(tx: &mut Transaction<'_>, object: &ObjId, value: &Value, depth: usize) -> Result<(), AutomergeError> {
-    if depth > DEPTH_MAX {
-        return Err(AutomergeError::Fail);
-    }
-    match value {
-        Value::Map(entries) => {
-            let gone: Vec<String> = tx.keys(object).filter(|key| !entries.contains_key(key)).collect();
-            gone.into_iter().try_for_each(|key| tx.delete(object, key))?;
-            for (key, entry) in entries {
-                match (tx.get(object, key.as_str())?, entry) {
-                    (Some((automerge::Value::Scalar(held), _)), Value::Scalar(scalar)) if *held == *scalar => {}
-                    (Some((automerge::Value::Object(kind), held)), Value::Map(_) | Value::List(_) | Value::Text(_))
-                        if kind == kind_of(entry) =>
-                    {
-                        become_value(tx, &held, entry, depth + 1)?
-                    }
-                    _ => make(tx, object, key.as_str().into(), entry)?,
-                }
-            }
-            Ok(())
-        }
-        Value::List(items) => {
-            (0..tx.length(object)).rev().try_for_each(|index| tx.delete(object, index))?;
-            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, object, index, item))
-        }
-        Value::Text(text) => tx.update_text(object, text),
-        Value::Scalar(_) => Ok(()),
-    }
-}
-
-/// Adds to what shows what another side has and it has not: keys of maps, at any depth, elements of lists, the text behind a text.
-fn merge(
-    tx: &mut Transaction<'_>,
-    object: &ObjId,
-    prop: Prop,
-    side: &Value,
-    depth: usize,
-) -> Result<(), AutomergeError> {
-    if depth > DEPTH_MAX {
-        return Err(AutomergeError::Fail);
-    }
-    match (tx.get(object, prop.clone())?, side) {
-        (None, side) => make(tx, object, prop, side),
-        (Some((automerge::Value::Object(ObjType::Map), held)), Value::Map(entries)) => {
-            entries.iter().try_for_each(|(key, entry)| merge(tx, &held, key.as_str().into(), entry, depth + 1))
-        }
-        (Some((automerge::Value::Object(ObjType::List), held)), Value::List(items)) => {
-            let length = tx.length(&held);
-            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, &held, length + index, item))
-        }
-        (Some((automerge::Value::Object(ObjType::Text), held)), Value::Text(text)) => {
-            let length = tx.length(&held);
-            tx.splice_text(&held, length, 0, text)
-        }
-        // Of two values for one key the one that shows stays.
-        _ => Ok(()),
-    }
-}
-
-fn make(tx: &mut Transaction<'_>, object: &ObjId, prop: Prop, value: &Value) -> Result<(), AutomergeError> {
-    match value {
-        Value::Scalar(scalar) => tx.put(object, prop, scalar.clone()),
-        _ => {
-            let made = tx.put_object(object, prop, kind_of(value))?;
-            fill(tx, &made, value)
-        }
-    }
-}
-
-fn insert(tx: &mut Transaction<'_>, list: &ObjId, index: usize, value: &Value) -> Result<(), AutomergeError> {
-    match value {
-        Value::Scalar(scalar) => tx.insert(list, index, scalar.clone()),
-        _ => {
-            let made = tx.insert_object(list, index, kind_of(value))?;
-            fill(tx, &made, value)
-        }
-    }
-}
-
-fn fill(tx: &mut Transaction<'_>, object: &ObjId, value: &Value) -> Result<(), AutomergeError> {
-    match value {
-        Value::Map(entries) => entries.iter().try_for_each(|(key, entry)| make(tx, object, key.as_str().into(), entry)),
-        Value::List(items) => items.iter().enumerate().try_for_each(|(index, item)| insert(tx, object, index, item)),
-        Value::Text(text) => tx.splice_text(object, 0, 0, text),
-        Value::Scalar(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

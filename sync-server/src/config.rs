@@ -1,5 +1,7 @@
 //! What a server is told: defaults, then a file, then `REJOIN_*` in the environment, then the command line.
 
+pub mod settle;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub struct Config {
     pub allow_origin: Vec<String>,
     /// Documents that nobody may change, as patterns of their names: `archive/**`. Reading them goes on.
     pub read_only: Vec<String>,
+    /// Rules by which the server settles conflicts, in the document and so for everybody.
+    pub settle: Vec<settle::Settle>,
     /// Worker tasks that host rooms; one a core if 0.
     pub workers: usize,
     /// Seconds after which a document that nobody has open leaves memory.
@@ -83,6 +87,7 @@ impl Default for Config {
             durability: DurabilityMode::Durable,
             allow_origin: Vec::new(),
             read_only: Vec::new(),
+            settle: Vec::new(),
             workers: 0,
             room_idle_s: 60,
             connections_max: 20_000,
@@ -139,6 +144,11 @@ impl Config {
     /// The documents that nobody may change.
     pub(crate) fn read_only(&self) -> Result<Vec<NamePattern>, PatternError> {
         self.read_only.iter().map(|pattern| NamePattern::parse(pattern)).collect()
+    }
+
+    /// The rules by which the server settles conflicts.
+    pub(crate) fn settling(&self) -> Result<settle::Settling, String> {
+        settle::Settling::new(&self.settle)
     }
 
     pub(crate) fn store(&self) -> store::Options {

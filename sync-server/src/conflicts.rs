@@ -1,50 +1,18 @@
-//! The conflicts of a stored document: found in its changes, and told as JSON in the shape that browsers have them in.
+//! Conflicts told as JSON, in the shape that browsers have them in.
 //!
-//! Owns that shape, and that a document which makes automerge panic is an error. Writes nothing.
-
-use std::panic::{AssertUnwindSafe, catch_unwind};
+//! Owns that shape, and how a value is said in JSON and read from it.
 
 use automerge::{ObjId, ScalarValue};
 use bytes::Bytes;
 use serde_json::{Map, json};
-use sync_core::change::Change;
-use sync_core::conflict::{Candidate, Conflict, ConflictIndex, PathPart, Value};
-use sync_core::document::Document;
+use sync_core::conflict::{Candidate, Conflict, PathPart, Value};
 use sync_core::id::DocumentName;
 use sync_core::limits::{CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX};
 use sync_core::settlement::{self, Listed, Telling};
 
-use crate::walk::Walk;
-
-/// A document with what was found in it.
-pub(crate) struct Found {
-    pub(crate) document: Document,
-    /// All of them, those about answers too.
-    pub(crate) conflicts: Vec<Conflict>,
-    /// As people see them.
-    pub(crate) listed: Vec<Listed>,
-}
-
-/// Finds the conflicts of the document whose changes are these, all of a walk that validated them.
-pub(crate) fn find(name: &DocumentName, changes: Vec<Change>, walk: &Walk) -> Result<Found, String> {
-    catch_unwind(AssertUnwindSafe(|| find_unguarded(name, changes, walk)))
-        .unwrap_or_else(|_| Err("applying its changes panics".into()))
-}
-
-fn find_unguarded(name: &DocumentName, changes: Vec<Change>, walk: &Walk) -> Result<Found, String> {
-    let (table, ops) = (walk.log().table(), walk.index().ok_or("its changes were not validated")?);
-    let mut index = ConflictIndex::new();
-    changes.iter().for_each(|change| index.admit(change, table, ops));
-    let document = Document::from_changes(changes).map_err(|e| e.to_string())?;
-    let conflicts = index.list(name, document.automerge(), table, ops);
-    let listed = settlement::listed(conflicts.clone(), document.automerge(), table, ops);
-    Ok(Found { document, conflicts, listed })
-}
-
 /// All conflicts of a document as JSON.
-pub(crate) fn json(name: &DocumentName, changes: Vec<Change>, walk: &Walk) -> Result<Bytes, String> {
-    let found = find(name, changes, walk)?;
-    let body = body(name, &found.listed, CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX);
+pub(crate) fn json(name: &DocumentName, listed: &[Listed]) -> Result<Bytes, String> {
+    let body = body(name, listed, CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX);
     serde_json::to_vec(&body).map(Bytes::from).map_err(|e| e.to_string())
 }
 

@@ -1,7 +1,8 @@
-//! HTTP: the way into the WebSocket, documents for reading, health and metrics.
+//! HTTP: the way into the WebSocket, documents for reading, their conflicts, health and metrics.
 //!
 //! Owns paths, status codes and JSON shapes. Errors are `{"error": {"code", "message"}}`.
 
+mod conflicts;
 mod documents;
 mod health;
 mod upgrade;
@@ -12,13 +13,13 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::sync::mpsc;
 
 use crate::health::Health;
-use crate::materialise::Materialiser;
+use crate::own::Own;
 use crate::rooms::Rooms;
 use crate::socket::Surroundings;
 use crate::writer::StoreThreads;
@@ -28,13 +29,13 @@ pub(crate) struct App {
     pub(crate) surroundings: Arc<Surroundings>,
     pub(crate) rooms: Rooms,
     pub(crate) store: StoreThreads,
-    pub(crate) materialiser: Materialiser,
+    pub(crate) own: Arc<Own>,
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) allow_origin: Vec<String>,
     pub(crate) connections_max: usize,
     pub(crate) connections: Arc<AtomicUsize>,
-    pub(crate) sessions: AtomicU64,
+    pub(crate) sessions: Arc<AtomicU64>,
     /// Held by each connection while it lives.
     pub(crate) alive: mpsc::Sender<()>,
 }
@@ -45,7 +46,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/sync", get(upgrade::upgrade))
         .route("/v1/documents", get(documents::list))
         .route("/v1/documents/{name}", get(documents::read).delete(documents::delete))
-        .route("/v1/documents/{name}/conflicts", get(documents::conflicts))
+        .route("/v1/documents/{name}/conflicts", get(conflicts::list))
+        .route("/v1/documents/{name}/conflicts/{id}", get(conflicts::show).post(conflicts::answer))
+        .route("/v1/documents/{name}/conflicts/{id}/reopen", post(conflicts::reopen))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))

@@ -16,13 +16,16 @@ mod budget;
 mod clock;
 mod compactor;
 mod conflicts;
+mod desk;
 mod handout;
 mod health;
 mod http;
 mod mailbox;
 mod materialise;
 mod meter;
+mod own;
 mod rooms;
+mod settler;
 mod socket;
 mod writer;
 

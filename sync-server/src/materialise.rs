@@ -20,9 +20,10 @@ use tokio::sync::oneshot;
 
 use crate::backplane::{Announcement, Backplane};
 use crate::conflicts;
+use crate::desk::Desk;
 use crate::meter;
 use crate::store::ReadStore;
-use crate::walk::{self, WalkError};
+use crate::walk::{self, Walk, WalkError};
 
 /// Stack of a materialising thread. Values nest at most as deep as `ChangeLimits::depth_max`; this is ample.
 const STACK_BYTES: usize = 16 << 20;
@@ -80,6 +81,7 @@ pub(crate) type Listing = Vec<(DocumentName, DocumentRecord)>;
 
 enum Job {
     Read(DocumentName, Form, oneshot::Sender<Result<Materialised, ReadError>>),
+    Desk(DocumentName, Box<dyn FnOnce(Result<Desk, ReadError>) + Send>),
     List(Option<DocumentName>, usize, oneshot::Sender<Result<Listing, StoreError>>),
 }
 
@@ -126,6 +128,18 @@ impl Materialiser {
         answer.await.unwrap_or(Err(ReadError::Overloaded))
     }
 
+    /// Does something with a document read whole. What `work` gives is lost where nobody waits for it.
+    pub(crate) async fn at_desk<T: Send + 'static>(
+        &self,
+        document: DocumentName,
+        work: impl FnOnce(&mut Desk) -> T + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let (reply, answer) = oneshot::channel();
+        let job = move |desk: Result<Desk, ReadError>| drop(reply.send(desk.map(|mut desk| work(&mut desk))));
+        self.jobs.try_send(Job::Desk(document, Box::new(job))).map_err(|_| ReadError::Overloaded)?;
+        answer.await.unwrap_or(Err(ReadError::Overloaded))
+    }
+
     /// Live documents after a name.
     pub(crate) async fn list(&self, after: Option<DocumentName>, count_max: usize) -> Result<Listing, ReadError> {
         let (reply, answer) = oneshot::channel();
@@ -144,6 +158,7 @@ fn work(mut store: impl ReadStore, queue: &Mutex<Receiver<Job>>, kept: &Mutex<Ke
         match job {
             // A reader that has gone wants no answer.
             Ok(Job::Read(document, form, reply)) => drop(reply.send(read(&mut store, kept, &document, form))),
+            Ok(Job::Desk(document, work)) => work(desk(&mut store, kept, &document)),
             Ok(Job::List(after, count, reply)) => drop(reply.send(store.documents(after.as_ref(), count))),
             Err(_) => return,
         }
@@ -156,12 +171,7 @@ fn read(
     document: &DocumentName,
     form: Form,
 ) -> Result<Materialised, ReadError> {
-    // No packs reach beyond the end of all positions, so this reads the record alone.
-    let record = match store.load(document, LogSeq(i64::MAX as u64 - 1), 0) {
-        Ok(loaded) => loaded.record.filter(|r| r.incarnation.is_some()).ok_or(ReadError::None)?,
-        Err(StoreError::Corrupt(reason)) => return Err(ReadError::Quarantined(reason)),
-        Err(e) => return Err(ReadError::Store(e)),
-    };
+    let record = record(store, document)?;
     if let Some(known) = lock(kept).find(document, form, &record) {
         return known;
     }
@@ -170,18 +180,49 @@ fn read(
     meter::materialised(start.elapsed());
     match &result {
         Ok(value) => lock(kept).keep(document, form, value.clone()),
-        Err(ReadError::Quarantined(reason)) => {
-            tracing::warn!(%document, reason, "the document can't be materialised");
-            lock(kept).quarantine(document, &record, reason);
-        }
-        Err(_) => {}
+        Err(error) => failed(kept, document, &record, error),
     }
     result
 }
 
-fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) -> Result<Materialised, ReadError> {
+/// A document read whole, to be written on.
+fn desk(store: &mut impl ReadStore, kept: &Mutex<Kept>, document: &DocumentName) -> Result<Desk, ReadError> {
+    let record = record(store, document)?;
+    if let Some(reason) = lock(kept).reason(document, &record) {
+        return Err(ReadError::Quarantined(reason));
+    }
+    let store_id = store.store_id();
+    let read = gather(store, document, true).and_then(|(_, walk, changes)| {
+        Desk::new(document, store_id, changes, walk).map_err(|e| ReadError::Quarantined(e.to_string()))
+    });
+    read.inspect_err(|error| failed(kept, document, &record, error))
+}
+
+/// The record of a live document.
+fn record(store: &mut impl ReadStore, document: &DocumentName) -> Result<DocumentRecord, ReadError> {
+    // No packs reach beyond the end of all positions, so this reads the record alone.
+    match store.load(document, LogSeq(i64::MAX as u64 - 1), 0) {
+        Ok(loaded) => loaded.record.filter(|r| r.incarnation.is_some()).ok_or(ReadError::None),
+        Err(StoreError::Corrupt(reason)) => Err(ReadError::Quarantined(reason)),
+        Err(e) => Err(ReadError::Store(e)),
+    }
+}
+
+fn failed(kept: &Mutex<Kept>, document: &DocumentName, record: &DocumentRecord, error: &ReadError) {
+    if let ReadError::Quarantined(reason) = error {
+        tracing::warn!(%document, reason, "the document can't be materialised");
+        lock(kept).quarantine(document, record, reason);
+    }
+}
+
+/// All changes of a document, and its log.
+fn gather(
+    store: &mut impl ReadStore,
+    document: &DocumentName,
+    validate: bool,
+) -> Result<(DocumentRecord, Walk, Vec<Change>), ReadError> {
     let (mut changes, mut bytes) = (Vec::new(), 0);
-    let read = walk::read(store, document, form == Form::Conflicts, |_, pack| {
+    let read = walk::read(store, document, validate, |_, pack| {
         bytes += pack.iter().map(|c| c.bytes().len()).sum::<usize>();
         if bytes <= CHANGES_BYTES_MAX {
             changes.extend(pack);
@@ -196,12 +237,21 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
     if bytes > CHANGES_BYTES_MAX {
         return Err(ReadError::Quarantined(format!("its changes hold more than {CHANGES_BYTES_MAX} bytes")));
     }
+    Ok((record, walk, changes))
+}
+
+fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) -> Result<Materialised, ReadError> {
+    let (record, walk, changes) = gather(store, document, form == Form::Conflicts)?;
     let applied =
         |changes: Vec<Change>, give: Give| apply(changes.into_iter().map(Change::into_automerge).collect(), give);
     let made = match form {
         Form::Json => applied(changes, as_json),
         Form::Automerge => applied(changes, as_automerge),
-        Form::Conflicts => conflicts::json(document, changes, &walk),
+        Form::Conflicts => {
+            let desk = Desk::new(document, store.store_id(), changes, walk);
+            let listed = desk.and_then(|desk| desk.listed()).map_err(|e| e.to_string());
+            listed.and_then(|listed| conflicts::json(document, &listed))
+        }
     };
     let bytes = made.map_err(ReadError::Quarantined)?;
     let incarnation = record.incarnation.expect("a live document was read");
@@ -256,14 +306,18 @@ impl Kept {
         form: Form,
         record: &DocumentRecord,
     ) -> Option<Result<Materialised, ReadError>> {
-        if let Some((incarnation, head, reason)) = self.quarantined.get(document)
-            && (*incarnation, *head) == (record.incarnation, record.head)
-        {
-            return Some(Err(ReadError::Quarantined(reason.clone())));
+        if let Some(reason) = self.reason(document, record) {
+            return Some(Err(ReadError::Quarantined(reason)));
         }
         let value = self.values.get(&(document.clone(), form))?;
         let fits = (Some(value.incarnation), value.head) == (record.incarnation, record.head);
         fits.then(|| Ok(value.clone()))
+    }
+
+    /// Why a document is quarantined, if it is.
+    fn reason(&self, document: &DocumentName, record: &DocumentRecord) -> Option<String> {
+        let (incarnation, head, reason) = self.quarantined.get(document)?;
+        ((*incarnation, *head) == (record.incarnation, record.head)).then(|| reason.clone())
     }
 
     fn keep(&mut self, document: &DocumentName, form: Form, value: Materialised) {

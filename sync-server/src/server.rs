@@ -26,7 +26,9 @@ use crate::health::Health;
 use crate::http::{App, router};
 use crate::materialise::Materialiser;
 use crate::meter;
+use crate::own::Own;
 use crate::rooms::{Rooms, Shared};
+use crate::settler::Settler;
 use crate::socket::Surroundings;
 use crate::store::SqliteStore;
 use crate::writer::StoreThreads;
@@ -57,6 +59,9 @@ pub enum StartError {
     /// What nobody may change is named in a way that can't match.
     #[error("read_only: {0}")]
     ReadOnly(#[from] PatternError),
+    /// A rule that is to settle conflicts is none, or can't hold anywhere.
+    #[error("settle: {0}")]
+    Settle(String),
     /// It can't listen there.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
@@ -72,7 +77,7 @@ impl StartError {
     /// 2 where whoever started it can put it right by starting it differently, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Exposed(_) | Self::ReadOnly(_) | Self::Listen(..) => 2,
+            Self::Exposed(_) | Self::ReadOnly(_) | Self::Settle(_) | Self::Listen(..) => 2,
             Self::Store(_, StoreError::Locked | StoreError::Newer { .. }) => 2,
             Self::Store(..) | Self::Threads(_) => 1,
         }
@@ -100,6 +105,7 @@ impl Server {
             return Err(StartError::Exposed(config.listen));
         }
         let read_only = config.read_only()?;
+        let settling = config.settling().map_err(StartError::Settle)?;
         // Before the store, so that a taken port leaves nothing behind.
         let listener = TcpListener::bind(config.listen).await.map_err(|e| StartError::Listen(config.listen, e))?;
         let address = listener.local_addr().map_err(|e| StartError::Listen(config.listen, e))?;
@@ -109,7 +115,6 @@ impl Server {
         let reader = store.reader().map_err(failed)?;
         let compaction_reader = store.reader().map_err(failed)?;
         let readers = (0..MATERIALISERS).map(|_| store.reader()).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-
         let metrics = meter::install();
         let health = Arc::new(Health::default());
         let clock = Clock::start();
@@ -126,7 +131,9 @@ impl Server {
             let (store, rooms, stop, maker) = (store.clone(), rooms.clone(), workers_stop, Maker::of(config));
             Compactor { reader: compaction_reader, store, rooms, options, maker, stop }.start(&*bus)
         });
-        let surroundings = surroundings(config, read_only, store_id, rooms.clone(), clock, stop.clone());
+        let (sessions, budget) = (Arc::new(AtomicU64::new(1)), Budget::new(config.buffers_bytes_max));
+        let own = Own::new(rooms.clone(), materialiser, sessions.clone(), budget.clone(), read_only.clone());
+        let surroundings = surroundings(config, (read_only, budget), store_id, rooms.clone(), clock, stop.clone());
         let (alive_held, alive) = mpsc::channel(1);
         let mut background = background(store.clone(), health.clone(), metrics.clone());
         if let Some(started) = compacting {
@@ -134,17 +141,18 @@ impl Server {
             background.push(counting);
             threads.push(thread);
         }
+        background.extend(Settler::start(&own, settling, &*bus));
         let app = App {
             surroundings: Arc::new(surroundings),
             rooms,
             store: store.clone(),
-            materialiser,
+            own,
             health: health.clone(),
             metrics,
             allow_origin: config.allow_origin.clone(),
             connections_max: config.connections_max,
             connections: Arc::new(AtomicUsize::new(0)),
-            sessions: AtomicU64::new(1),
+            sessions,
             alive: alive_held,
         };
         let serving = tokio::spawn(accept::serve(listener, router(Arc::new(app)), stop));
@@ -197,7 +205,7 @@ pub(crate) async fn stopped(stop: &mut watch::Receiver<bool>) {
 
 fn surroundings(
     config: &Config,
-    read_only: Vec<NamePattern>,
+    (read_only, budget): (Vec<NamePattern>, Budget),
     store_id: StoreId,
     rooms: Rooms,
     clock: Clock,
@@ -207,7 +215,6 @@ fn surroundings(
     let opens = session::Rate { burst: config.opens_burst, per_s: config.opens_per_s };
     let pushes = session::Rate { burst: config.pushes_burst, per_s: config.pushes_per_s };
     let session = session::Config { heartbeat, opens, pushes, read_only, ..session::Config::new(store_id) };
-    let budget = Budget::new(config.buffers_bytes_max);
     let reconnect_within = Duration::from_secs(config.reconnect_within_s);
     Surroundings { rooms, session, clock, budget, reconnect_within, stop }
 }

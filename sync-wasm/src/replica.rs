@@ -375,6 +375,16 @@ impl Replica {
         Ok(js::number(self.0.reopen(at(now_ms), wall, DocumentId(document), conflicts::id(conflict)?)?.0))
     }
 
+    /// The text that declares rules in the document.
+    pub fn declared(&self, document: u32) -> Option<String> {
+        self.0.declared(DocumentId(document))
+    }
+
+    /// Declares rules by their text, in place of what is declared. False if that is this text already.
+    pub fn declare(&mut self, now_ms: f64, wall_ms: f64, document: u32, text: &str) -> Result<bool, EngineError> {
+        Ok(self.0.declare(at(now_ms), WallTime(wall_ms as i64), DocumentId(document), text)?)
+    }
+
     /// Where the changes of the outbox write that were not rejected, as the document is now.
     #[wasm_bindgen(js_name = pendingPaths, unchecked_return_type = "Path[]")]
     pub fn pending_paths(&self, document: u32) -> Array {

@@ -83,6 +83,9 @@ class Host {
       case "conflicts":
         this.#documents.get(request.document)?.watchConflicts();
         return;
+      case "rules":
+        this.#documents.get(request.document)?.setRules(request.text);
+        return;
       case "presence":
         this.#later(() => this.#say(request.document, request.value, request.ttl));
         return;
@@ -154,6 +157,8 @@ class Host {
         return document.resolve(ask.conflict, ask.version, ask.answer, ask.note);
       case "reopen":
         return document.reopen(ask.conflict);
+      case "declare":
+        return document.declare();
       case "pending":
         return document.pending();
       case "close-document":

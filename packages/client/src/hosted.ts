@@ -7,6 +7,7 @@
 
 import type { Driver } from "./driver.js";
 import { RejoinError } from "./errors.js";
+import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict } from "./conflicts/types.js";
 import { type Kind, type Kinds, same, type Shown } from "./diff.js";
@@ -66,6 +67,9 @@ export class Hosted {
   /** The conflicts that the page knows, if it wants to know. */
   #conflicts: readonly Conflict[] | undefined;
   #conflictsTold = false;
+  /** The rules that the document declares, as the page knows, and those that the page has in force. */
+  #declared: string | undefined;
+  #rules: string | undefined;
   #outboxDue = 0;
   #outboxTimer: ReturnType<typeof setTimeout> | undefined;
   #keeping: ReturnType<typeof setTimeout> | undefined;
@@ -182,6 +186,11 @@ export class Hosted {
     undo.changed(before, driver.now());
     this.#done.page = change;
     this.#changes.push({ engine: this.#done.engine, page: change });
+    try {
+      this.declare(true);
+    } catch {
+      // The edit is made; the next one tries again.
+    }
     this.#settle();
     this.#keep();
     this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
@@ -365,6 +374,21 @@ export class Hosted {
     this.#otherwise();
   }
 
+  /** The page has these rules in force; they are declared with its next edit, if they are due. */
+  setRules(text: string | undefined): void {
+    this.#rules = text;
+  }
+
+  /** Declares the page's rules: whatever is declared, or after an edit, if they are due. */
+  declare(onlyDue = false): boolean {
+    const rules = this.#rules;
+    if (rules === undefined || (onlyDue && !isDue(rules, this.#ask((engine, id) => engine.declared(id))))) return false;
+    const { driver, id } = this.#held;
+    const isWritten = driver.turn((engine, now) => engine.declare(now, Date.now(), id, rules));
+    this.announce();
+    return isWritten;
+  }
+
   /** What was written is not the page's typing, and comes to it as what others write does. */
   #otherwise(): void {
     this.#held.undo.otherChanged();
@@ -422,10 +446,12 @@ export class Hosted {
     const engine = this.#engine;
     if (!this.#conflicts || !engine || engine.driver.ended) return;
     const conflicts = engine.driver.peek((replica) => replica.conflicts(engine.id));
-    if (this.#conflictsTold && same(conflicts, this.#conflicts, new WeakMap(), new WeakMap())) return;
+    const declared = engine.driver.peek((replica) => replica.declared(engine.id));
+    if (this.#conflictsTold && declared === this.#declared && same(conflicts, this.#conflicts, new WeakMap(), new WeakMap())) return;
     this.#conflicts = conflicts;
+    this.#declared = declared;
     this.#conflictsTold = true;
-    this.#post({ kind: "conflicts", document: this.id, conflicts });
+    this.#post({ kind: "conflicts", document: this.id, conflicts, declared });
   }
 
   #keep(): void {

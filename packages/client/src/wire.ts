@@ -26,6 +26,8 @@ export type Ask =
   | { do: "at" | "retry" | "discard"; document: number; change: string }
   | { do: "resolve"; document: number; conflict: string; version: number; answer: EngineAnswer; note: string | undefined }
   | { do: "reopen"; document: number; conflict: string }
+  /** Whether anything was written. */
+  | { do: "declare"; document: number }
   /** Where changes write that the server is not known to have. */
   | { do: "pending"; document: number }
   | { do: "close" }
@@ -38,6 +40,8 @@ export type Request =
   | { kind: "seen"; document: number; base: number }
   /** From now on conflicts are told. */
   | { kind: "conflicts"; document: number }
+  /** The rules in force, as the text that declares them. */
+  | { kind: "rules"; document: number; text: string | undefined }
   | { kind: "presence"; document: number; value: unknown; ttl: number }
   | { kind: "token"; call: number; token: string | undefined }
   | { kind: "online"; online: boolean }
@@ -80,7 +84,7 @@ export type Answer =
   | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined; state: DocumentState; client?: ClientStatus }
   | { kind: "state"; document: number; state: DocumentState }
   | { kind: "peers"; document: number; peers: readonly Peer[] }
-  | { kind: "conflicts"; document: number; conflicts: readonly Conflict[] }
+  | { kind: "conflicts"; document: number; conflicts: readonly Conflict[]; declared: string | undefined }
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
   | { kind: "frame"; frame: Frame }

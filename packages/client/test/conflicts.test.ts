@@ -6,9 +6,10 @@ import { mock, test } from "node:test";
 
 import { decide } from "#modules/conflicts/builtin.js";
 import { checkRule } from "#modules/conflicts/check.js";
+import { declarationOf, differs, isDue, parseDeclaration } from "#modules/conflicts/declared.js";
 import { Conflicts } from "#modules/conflicts/list.js";
 import {
-  customRule, holdsAt, human, max, order, policy, type Rule, type RuleOptions, sumDeltas,
+  customRule, holdsAt, human, max, order, type Policy, policy, type Rule, type RuleOptions, sumDeltas,
 } from "#modules/conflicts/policy.js";
 import { project } from "#modules/conflicts/project.js";
 import type { RuleInput, RuleReply, RuleRequest, RuleWorker } from "#modules/conflicts/rules.js";
@@ -25,6 +26,15 @@ const TABLE = JSON.parse(readFileSync(new URL("../../../sync-core/tests/rules.js
   patterns: [string, (string | number)[], boolean][];
   refused: [string, string][];
 };
+
+type Declared = {
+  texts: { rules: Partial<Policy>[]; text?: string }[];
+  places: { rules: Partial<Policy>[]; text: string; path: (string | number)[]; own?: string; declared?: string }[];
+  due: [string, string, boolean][];
+};
+
+/** How both halves declare rules. */
+const DECLARED = JSON.parse(readFileSync(new URL("../../../sync-core/tests/declared.json", import.meta.url), "utf8")) as Declared;
 
 const RULE = customRule({ name: "closest", version: 2, module: "https://example.org/closest.js" });
 
@@ -63,7 +73,7 @@ function worker(replies: (request: RuleRequest) => RuleReply | undefined): { spa
 /** The conflicts of a document, once they are found. */
 async function held(ground: Ground, spawn?: () => RuleWorker): Promise<Conflicts> {
   const conflicts = new Conflicts(ground, spawn);
-  ground.heard = (listed) => conflicts.heard(listed);
+  ground.heard = (listed, declared) => conflicts.heard(listed, declared);
   await conflicts.listed;
   return conflicts;
 }
@@ -192,6 +202,37 @@ test("every built-in rule is a function of the set of candidates, and one that i
     [() => assert.fail(), /answered nothing/],
   ];
   for (const [rule, why] of bad) assert.throws(() => checkRule(rule, numbers), why);
+});
+
+test("rules are declared by the text that sync-core has, and another one is told where it holds", () => {
+  const policies = (rules: Partial<Policy>[]) => rules.map((rule) => ({ version: 1, options: {}, ...rule }) as Policy);
+  for (const { rules, text } of DECLARED.texts) {
+    assert.equal(declarationOf(policies(rules)), text);
+    if (text !== undefined) assert.ok(parseDeclaration(text), text);
+  }
+  for (const { rules, text, path, own, declared } of DECLARED.places) {
+    const told = differs(parseDeclaration(text), policies(rules), path);
+    assert.deepEqual(told, own === undefined ? undefined : { own, declared }, JSON.stringify({ text, path }));
+  }
+  for (const [own, declared, due] of DECLARED.due) assert.equal(isDue(own, declared), due, JSON.stringify([own, declared]));
+  assert.ok(isDue("1", undefined));
+});
+
+test("where the document declares another rule people decide, until the rules in force are declared", async () => {
+  const ground = new Ground([conflict("1", ["stock", "a", "quantity"])]);
+  ground.declared = declarationOf([policy("stock/*/quantity", max())]);
+  const conflicts = await held(ground);
+  assert.equal(conflicts.list()[0]?.policy, "policy-mismatch", "the document has a rule, and this device has none");
+  conflicts.setPolicies([policy("stock/*/quantity", sumDeltas())]);
+  const [other] = conflicts.list();
+  assert.deepEqual([other?.policy, other?.state, conflicts.open], ["policy-mismatch", "open", 1]);
+  assert.match(other?.fault ?? "", /sumDeltas@1 is not .* max@1/);
+  assert.deepEqual(conflicts.project({ stock: { a: { quantity: 12 } } }), { stock: { a: { quantity: 12 } } });
+  assert.equal(await conflicts.declare(), true);
+  const [own] = conflicts.list();
+  assert.deepEqual([own?.policy, own?.state, own?.answer], ["sumDeltas@1", "projected", 9]);
+  conflicts.setPolicies([]);
+  assert.equal(await conflicts.declare(), false);
 });
 
 test("until people decide, the value shows what was there before or what this device wrote, if it is told to", async () => {

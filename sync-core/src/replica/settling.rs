@@ -1,6 +1,6 @@
-//! Answering the conflicts of a client's documents, and listing them with the answers that stand.
+//! Answering the conflicts of a client's documents, listing them with the answers that stand, and declaring the rules in force.
 //!
-//! Owns how an answer becomes a change here. What it writes is `settlement`'s.
+//! Owns how an answer, or a declaration, becomes a change here. What it writes is `settlement`'s.
 
 use super::allowed::Writer;
 use super::{ChangeId, DocumentId, EditError, Replica};
@@ -65,5 +65,20 @@ impl Replica {
         let (is_reopened, change) =
             self.change_as(Writer::Engine, now, wall, id, |tx| settlement::reopen(tx, &conflict))?;
         if is_reopened { Ok(change) } else { Err(AnswerError::Gone(conflict).into()) }
+    }
+
+    /// The text that declares an application's rules in a document, if there is one.
+    pub fn declared(&self, id: DocumentId) -> Option<String> {
+        settlement::declared(self.local(id)?.document.automerge())
+    }
+
+    /// Declares rules by their text, in place of what is declared. False if that is this text already.
+    pub fn declare(&mut self, now: Instant, wall: WallTime, id: DocumentId, text: &str) -> Result<bool, EditError> {
+        if self.declared(id).as_deref() == Some(text) {
+            return Ok(false);
+        }
+        self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
+        self.change_as(Writer::Engine, now, wall, id, |tx| settlement::declare(tx, text))?;
+        Ok(true)
     }
 }

@@ -79,6 +79,15 @@ impl Resolver for BuiltIn {
         }
     }
 
+    fn arguments(&self) -> Vec<String> {
+        match self {
+            Self::Concat(separator) => vec![separator.clone()],
+            Self::Order(values) => values.clone(),
+            Self::Prefer(author) => vec![author.clone()],
+            _ => Vec::new(),
+        }
+    }
+
     fn resolve(&self, question: &Question) -> Answer {
         let sides = &question.set()[..];
         let (first, last) = sides.first().zip(sides.last()).ok_or(NoAnswer::NoSides)?;

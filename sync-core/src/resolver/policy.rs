@@ -2,7 +2,7 @@
 //!
 //! Owns how a pattern is read and where it holds, in step with `packages/client/src/conflicts/policy.ts`. What a rule answers is not decided here.
 
-use super::{Rule, Ruling};
+use super::{Declaration, Rule, Ruling};
 use crate::conflict::{Conflict, PathPart};
 
 /// Most parts of a pattern, and UTF-16 units of it.
@@ -80,24 +80,29 @@ impl Policy {
 
     /// Whether it holds at a path.
     pub fn holds_at(&self, path: &[PathPart]) -> bool {
-        let parts: Vec<&str> = self.pattern.split('/').collect();
-        // How far the pattern is used up, in all ways at once: a pattern with many `**` must not take for ever.
-        let mut reached = vec![false; parts.len() + 1];
-        reached[0] = true;
-        close(&parts, &mut reached);
-        for step in path {
-            let mut next = vec![false; parts.len() + 1];
-            for (at, part) in parts.iter().enumerate().filter(|(at, _)| reached[*at]) {
-                match *part {
-                    "**" => next[at] = true,
-                    part => next[at + 1] |= part == "*" || is_step(part, step),
-                }
-            }
-            close(&parts, &mut next);
-            reached = next;
-        }
-        reached[parts.len()]
+        holds(&self.pattern, path)
     }
+}
+
+/// Whether a pattern holds at a path.
+pub(super) fn holds(pattern: &str, path: &[PathPart]) -> bool {
+    let parts: Vec<&str> = pattern.split('/').collect();
+    // How far the pattern is used up, in all ways at once: a pattern with many `**` must not take for ever.
+    let mut reached = vec![false; parts.len() + 1];
+    reached[0] = true;
+    close(&parts, &mut reached);
+    for step in path {
+        let mut next = vec![false; parts.len() + 1];
+        for (at, part) in parts.iter().enumerate().filter(|(at, _)| reached[*at]) {
+            match *part {
+                "**" => next[at] = true,
+                part => next[at + 1] |= part == "*" || is_step(part, step),
+            }
+        }
+        close(&parts, &mut next);
+        reached = next;
+    }
+    reached[parts.len()]
 }
 
 fn is_step(part: &str, step: &PathPart) -> bool {
@@ -150,5 +155,11 @@ impl Policies {
     pub fn rule(&self, conflict: &Conflict) -> Ruling {
         let rule = self.at(&conflict.path).map_or_else(Rule::people, |policy| policy.rule.clone());
         rule.ask(conflict)
+    }
+
+    /// What the rules make of an open conflict in a document that declares rules: where those are other ones than these, people decide.
+    pub fn rule_beside(&self, declared: Option<&Declaration>, conflict: &Conflict) -> Ruling {
+        let differs = declared.and_then(|declared| declared.differs(self, &conflict.path));
+        differs.map_or_else(|| self.rule(conflict), |(own, declared)| Ruling::mismatch(own, declared))
     }
 }

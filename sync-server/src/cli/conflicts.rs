@@ -1,27 +1,23 @@
-//! `conflicts ls | show | resolve`.
+//! `conflicts ls | show | resolve | reopen`, of a data folder or of a server that runs.
 //!
-//! Listing reads beside a running server. An answer is written with the folder locked, as one more change at the end of the log, through the
-//! checks that everything imported passes.
+//! Owns what is asked on the command line and how conflicts are printed. Where they come from, and where answers go, is for `folder` and `remote`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod folder;
+mod remote;
+
 use std::path::PathBuf;
 
-use automerge::Author;
-use automerge::transaction::CommitOptions;
 use clap::{Args, Subcommand};
-use sha2::{Digest as _, Sha256};
-use sync_core::change::Change;
-use sync_core::conflict::{ConflictId, PathPart, Value};
-use sync_core::document::{InitValue, init_change};
-use sync_core::id::{ActorId, DocumentName, StoreId};
-use sync_core::limits::ChangeLimits;
-use sync_core::settlement::{self, Answer, Listed, Plan, Seen};
+use serde_json::{Value, json};
+use sync_core::conflict::ConflictId;
+use sync_core::id::DocumentName;
+use sync_core::settlement::Answer;
 
-use super::{Failure, transfer};
-use crate::clock::Clock;
-use crate::conflicts::{self, Found};
-use crate::store::{Options, ReadStore, SqliteReader, SqliteStore};
-use crate::walk::{self, Walk};
+use super::Failure;
+use crate::conflicts;
+use crate::desk::{AUTHOR, Chosen, Wish};
+use folder::Folder;
+use remote::Remote;
 
 /// Longest value that is shown on one line, in characters.
 const VALUE_CHARS_MAX: usize = 120;
@@ -31,6 +27,12 @@ pub(super) struct Conflicts {
     /// The data folder
     #[arg(long, default_value = "./rejoin-data", env = "REJOIN_DATA", global = true)]
     data: PathBuf,
+    /// A server that runs, such as http://127.0.0.1:8787, in place of a data folder
+    #[arg(long, global = true, value_name = "URL")]
+    server: Option<String>,
+    /// What the server, or a proxy before it, is to know the caller by: sent as `Authorization: Bearer`
+    #[arg(long, env = "REJOIN_TOKEN", hide_env_values = true, global = true)]
+    token: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -41,8 +43,10 @@ enum Command {
     Ls(Ls),
     /// One conflict with all its sides; also while a server runs on the folder
     Show(Show),
-    /// Answer a conflict for everybody; no server may be running
+    /// Answer a conflict for everybody; of a folder while no server runs on it
     Resolve(Resolve),
+    /// Take an answer back, for everybody; of a folder while no server runs on it
+    Reopen(Reopen),
 }
 
 #[derive(Debug, Args)]
@@ -77,7 +81,7 @@ struct Resolve {
     #[arg(value_parser = parse_id)]
     id: ConflictId,
     #[command(flatten)]
-    answer: Chosen,
+    answer: Choice,
     /// The version that was looked at, as `show` says it: an answer to another one is refused
     #[arg(long)]
     version: Option<u64>,
@@ -85,19 +89,31 @@ struct Resolve {
     #[arg(long)]
     note: Option<String>,
     /// Who says so
-    #[arg(long, default_value = "sync-server")]
+    #[arg(long, default_value = AUTHOR)]
+    author: String,
+}
+
+#[derive(Debug, Args)]
+struct Reopen {
+    /// The document
+    document: DocumentName,
+    /// The conflict, as `ls` names it
+    #[arg(value_parser = parse_id)]
+    id: ConflictId,
+    /// Who says so
+    #[arg(long, default_value = AUTHOR)]
     author: String,
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
-struct Chosen {
+struct Choice {
     /// The side of this number, as `show` counts them
     #[arg(long)]
     pick: Option<usize>,
     /// This value
     #[arg(long, value_name = "JSON", value_parser = parse_value)]
-    value: Option<serde_json::Value>,
+    value: Option<Value>,
     /// Nothing is to stand there
     #[arg(long)]
     remove: bool,
@@ -110,35 +126,62 @@ fn parse_id(text: &str) -> Result<ConflictId, String> {
     text.parse().map_err(|()| "a conflict is named by 32 hexadecimal digits".into())
 }
 
-fn parse_value(text: &str) -> Result<serde_json::Value, String> {
+fn parse_value(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|e| format!("this is no JSON: {e}"))
 }
 
-pub(super) fn run(args: &Conflicts) -> Result<(), Failure> {
-    let reader = || SqliteReader::open(&args.data).map_err(|e| Failure::store(&args.data, e));
-    match &args.command {
-        Command::Ls(ls) => list(&mut reader()?, ls),
-        Command::Show(args) => show(&mut reader()?, args),
-        Command::Resolve(resolve) => {
-            // Before a folder that holds no store could be made into one.
-            drop(reader()?);
-            answer(args, resolve)
+/// Where conflicts are.
+enum Source {
+    Folder(Folder),
+    Server(Remote),
+}
+
+impl Source {
+    fn names(&mut self) -> Result<Vec<DocumentName>, Failure> {
+        match self {
+            Self::Folder(folder) => folder.names(),
+            Self::Server(server) => server.names(),
         }
+    }
+
+    fn conflicts(&mut self, document: &DocumentName) -> Result<Vec<Value>, Failure> {
+        match self {
+            Self::Folder(folder) => folder.conflicts(document),
+            Self::Server(server) => server.conflicts(document),
+        }
+    }
+
+    fn conflict(&mut self, document: &DocumentName, id: ConflictId) -> Result<Value, Failure> {
+        if let Self::Server(server) = self {
+            return server.conflict(document, id);
+        }
+        let found = self.conflicts(document)?.into_iter().find(|conflict| conflict["id"] == id.to_string());
+        found.ok_or_else(|| Failure::data(format!("{document}: the document has no conflict {id}")))
     }
 }
 
-fn list(reader: &mut SqliteReader, args: &Ls) -> Result<(), Failure> {
+pub(super) fn run(args: &Conflicts) -> Result<(), Failure> {
+    let mut source = match &args.server {
+        Some(url) => Source::Server(Remote::new(url, args.token.clone())?),
+        None => Source::Folder(Folder::open(&args.data)?),
+    };
+    match &args.command {
+        Command::Ls(ls) => list(&mut source, ls),
+        Command::Show(args) => show(&mut source, args),
+        Command::Resolve(args) => resolve(source, args),
+        Command::Reopen(args) => reopen(source, args),
+    }
+}
+
+fn list(source: &mut Source, args: &Ls) -> Result<(), Failure> {
     let names = match &args.document {
         Some(document) => vec![document.clone()],
-        None => {
-            let names = reader.names().map_err(Failure::data)?;
-            names.iter().filter_map(|name| DocumentName::parse(name).ok()).collect()
-        }
+        None => source.names()?,
     };
     let mut unread = 0;
     for document in names {
-        let found = match read(reader, &document) {
-            Ok((found, _)) => found,
+        let found = match source.conflicts(&document) {
+            Ok(found) => found,
             Err(failure) if args.document.is_some() => return Err(failure),
             Err(failure) => {
                 unread += 1;
@@ -146,152 +189,124 @@ fn list(reader: &mut SqliteReader, args: &Ls) -> Result<(), Failure> {
                 continue;
             }
         };
-        for listed in
-            found.listed.iter().filter(|listed| args.state.as_deref().is_none_or(|s| s == listed.state().name()))
-        {
+        for conflict in found.iter().filter(|one| args.state.as_deref().is_none_or(|state| one["state"] == state)) {
             if args.json {
-                println!("{}", conflicts::to_json(&document, listed));
+                println!("{conflict}");
             } else {
-                println!("{}", line(&document, listed));
+                println!("{}", line(&document, conflict));
             }
         }
     }
     if unread == 0 { Ok(()) } else { Err(Failure::data(format!("{unread} documents can't be read"))) }
 }
 
-fn line(document: &DocumentName, listed: &Listed) -> String {
-    let conflict = &listed.conflict;
-    let sides: Vec<_> = conflict.candidates.iter().map(|side| said(side.value.as_ref())).collect();
-    let path = path(&conflict.path);
+fn line(document: &DocumentName, conflict: &Value) -> String {
+    let sides: Vec<_> = sides(conflict).map(|side| said(side.get("value"))).collect();
+    let (path, sides) = (path(conflict), sides.join(" | "));
     format!(
-        "{document}  {}  {}  {}  {path}  {}",
-        conflict.id,
-        listed.state().name(),
-        conflict.kind.name(),
-        sides.join(" | ")
+        "{document}  {}  {}  {}  {path}  {sides}",
+        word(&conflict["id"]),
+        word(&conflict["state"]),
+        word(&conflict["kind"])
     )
 }
 
-fn path(path: &[PathPart]) -> String {
-    let step = |step: &PathPart| match step {
-        PathPart::Key(key) => key.clone(),
-        PathPart::Index(index) => index.to_string(),
-    };
-    path.iter().map(step).collect::<Vec<_>>().join("/")
+fn sides(conflict: &Value) -> impl Iterator<Item = &Value> {
+    conflict["candidates"].as_array().into_iter().flatten()
+}
+
+fn word(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn path(conflict: &Value) -> String {
+    let step = |step: &Value| step.as_str().map_or_else(|| step.to_string(), ToOwned::to_owned);
+    conflict["path"].as_array().into_iter().flatten().map(step).collect::<Vec<_>>().join("/")
 }
 
 /// A value on one line, which nothing in it can break.
 fn said(value: Option<&Value>) -> String {
-    let text = value.map_or("nothing".into(), |value| conflicts::value(value).to_string());
+    let text = value.map_or("nothing".into(), Value::to_string);
     match text.char_indices().nth(VALUE_CHARS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
 }
 
-fn show(reader: &mut SqliteReader, args: &Show) -> Result<(), Failure> {
-    let (found, _) = read(reader, &args.document)?;
-    let listed = pick(&found, &args.document, args.id)?;
+fn show(source: &mut Source, args: &Show) -> Result<(), Failure> {
+    let conflict = source.conflict(&args.document, args.id)?;
     if args.json {
-        println!("{:#}", conflicts::to_json(&args.document, listed));
+        println!("{conflict:#}");
         return Ok(());
     }
-    let conflict = &listed.conflict;
-    println!("conflict {}", conflict.id);
-    println!("version  {}", conflict.version);
-    println!("where    {} in {}", path(&conflict.path), args.document);
-    println!("kind     {}", conflict.kind.name());
-    println!("state    {}", listed.state().name());
-    println!("before   {}", said(conflict.base.as_ref()));
-    for (number, side) in conflict.candidates.iter().enumerate() {
-        let shown = if side.shown { ", shown" } else { "" };
-        let author = side.author.as_ref().map(|author| format!("{:?}, ", String::from_utf8_lossy(author)));
-        println!("side {number}   {}", said(side.value.as_ref()));
-        let (author, actor) = (author.unwrap_or_default(), &side.actor);
-        println!("         {author}actor {actor}, at {} ms since 1970, change {}{shown}", side.time, side.change);
+    println!("conflict {}", args.id);
+    println!("version  {}", conflict["version"]);
+    println!("where    {} in {}", path(&conflict), args.document);
+    println!("kind     {}", word(&conflict["kind"]));
+    println!("state    {}", word(&conflict["state"]));
+    println!("before   {}", said(conflict.get("base")));
+    for (number, side) in sides(&conflict).enumerate() {
+        let shown = if side["shown"] == true { ", shown" } else { "" };
+        let author = side.get("author").map(|author| format!("{author}, ")).unwrap_or_default();
+        let (actor, change) = (word(&side["actor"]), word(&side["change"]));
+        println!("side {number}   {}", said(side.get("value")));
+        println!("         {author}actor {actor}, at {} ms since 1970, change {change}{shown}", side["at"]);
     }
-    if let Some(settled) = &listed.settled {
-        println!("answer   {}, by {}", said(listed.answer.as_ref()), settled.policy);
-        settled.note.iter().for_each(|note| println!("note     {note:?}"));
+    if let Some(by) = conflict.get("settledBy") {
+        println!("answer   {}, by {}", said(conflict.get("answer")), word(&by["policy"]));
+        by.get("note").iter().for_each(|note| println!("note     {note}"));
     }
     Ok(())
 }
 
-fn answer(args: &Conflicts, resolve: &Resolve) -> Result<(), Failure> {
-    let document = &resolve.document;
-    let at = |e: String| Failure::data(format!("{document}: {e}"));
-    let limits = ChangeLimits::default();
-    if resolve.author.len() > limits.author_bytes_max {
-        return Err(Failure::usage(format!("an author has at most {} bytes", limits.author_bytes_max)));
-    }
-    let mut store = SqliteStore::open(&args.data, Options::default()).map_err(|e| Failure::store(&args.data, e))?;
-    let mut reader = store.reader().map_err(Failure::data)?;
-    let (found, mut walk) = read(&mut reader, document)?;
-    let conflict = &pick(&found, document, resolve.id)?.conflict;
-    let chosen = match &resolve.answer {
-        Chosen { pick: Some(number), .. } => {
-            let side = conflict.candidates.get(*number);
-            let side = side.ok_or_else(|| Failure::usage(format!("the conflict has no side {number}")))?;
-            Answer::Pick(side.change)
+fn resolve(mut source: Source, args: &Resolve) -> Result<(), Failure> {
+    let Resolve { document, id, answer, version, note, author } = args;
+    let conflict = source.conflict(document, *id)?;
+    // What is answered is what was just read, where nobody says which version was looked at.
+    let version = version.or_else(|| conflict["version"].as_u64());
+    let picked = match answer.pick {
+        None => None,
+        Some(number) => {
+            let side = conflict["candidates"].get(number);
+            Some(side.ok_or_else(|| Failure::usage(format!("the conflict has no side {number}")))?)
         }
-        Chosen { value: Some(value), .. } => Answer::Value(Some(conflicts::from_json(value))),
-        Chosen { keep_both: true, .. } => Answer::Both,
-        _ => Answer::Value(None),
     };
-    let mut seen = Seen::from(conflict);
-    if let Some(version) = resolve.version.filter(|version| *version != seen.version) {
-        seen = Seen { version, candidates: Vec::new(), ..seen };
-    }
-    let plan = settlement::plan(conflict, &seen, &chosen, resolve.note.clone(), &found.conflicts);
-    let plan = plan.map_err(|e| at(e.to_string()))?;
-    let actor = actor(reader.store_id(), &resolve.author);
-    let changes = write(&found, &walk, plan, &actor, &resolve.author).map_err(at)?;
-    for change in &changes {
-        Change::parse(change.bytes(), &limits).map_err(|e| at(e.to_string()))?;
-    }
-    let append = transfer::pack_up(document, &mut walk, &changes).map_err(at)?;
-    transfer::commit(&mut store, append)?;
-    println!("{document}: settled {} by change {}", resolve.id, changes[changes.len() - 1].hash());
+    let change = match source {
+        Source::Server(server) => {
+            let mut body = match (picked, &answer.value) {
+                (Some(side), _) => json!({"pick": side["change"]}),
+                (None, Some(value)) => json!({"value": value}),
+                (None, None) if answer.keep_both => json!({"keep": "both"}),
+                (None, None) => json!({"remove": true}),
+            };
+            body["version"] = version.into();
+            body["author"] = author.as_str().into();
+            if let Some(note) = note {
+                body["note"] = note.as_str().into();
+            }
+            server.send(document, &id.to_string(), &body)?
+        }
+        Source::Folder(folder) => {
+            let chosen = match (answer.pick, &answer.value) {
+                (Some(number), _) => Chosen::Side(number),
+                (None, Some(value)) => Chosen::Answer(Answer::Value(Some(conflicts::from_json(value)))),
+                (None, None) if answer.keep_both => Chosen::Answer(Answer::Both),
+                (None, None) => Chosen::Answer(Answer::Value(None)),
+            };
+            let (note, author) = (note.clone(), author.clone());
+            folder.answer(document, &Wish { id: *id, version, chosen, note, author })?
+        }
+    };
+    println!("{document}: settled {id} by change {change}");
     Ok(())
 }
 
-fn read(reader: &mut SqliteReader, document: &DocumentName) -> Result<(Found, Walk), Failure> {
-    let at = |e: String| Failure::data(format!("{document}: {e}"));
-    let mut changes = Vec::new();
-    let walked = walk::read(reader, document, true, |_, pack| changes.extend(pack)).map_err(|e| at(e.to_string()))?;
-    let (_, walk) = walked.ok_or_else(|| at("no such document".into()))?;
-    let found = conflicts::find(document, changes, &walk).map_err(at)?;
-    Ok((found, walk))
-}
-
-fn pick<'a>(found: &'a Found, document: &DocumentName, id: ConflictId) -> Result<&'a Listed, Failure> {
-    let listed = found.listed.iter().find(|listed| listed.conflict.id == id);
-    listed.ok_or_else(|| Failure::data(format!("{document}: the document has no conflict {id}")))
-}
-
-/// Who answers on this server for an author: the same each time, so that actors don't grow with answers, and another in another store.
-fn actor(store: StoreId, author: &str) -> ActorId {
-    let digest = Sha256::new().chain_update("rejoin answers").chain_update(store.0).chain_update(author).finalize();
-    ActorId::from(&digest[..16])
-}
-
-/// The changes that answer: the fixed one that makes the map of answers, if there is none, and the answer.
-fn write(found: &Found, walk: &Walk, plan: Plan, actor: &ActorId, author: &str) -> Result<Vec<Change>, String> {
-    let write = || {
-        let init = init_change(settlement::ROOT_KEY, InitValue::Map).map_err(|e| e.to_string())?;
-        let mut changes = Vec::new();
-        let author = Author::from(author.as_bytes().to_vec());
-        let mut document = found.document.automerge().clone().with_author(Some(author));
-        if !walk.log().table().contains(&init.hash()) {
-            document.apply_changes([init.clone().into_automerge()]).map_err(|e| e.to_string())?;
-            changes.push(init);
-        }
-        document.set_actor(actor.clone());
-        let time = |_: &()| CommitOptions::default().with_time(Clock::wall().0);
-        document.transact_with(time, |tx| plan.write(tx)).map_err(|failure| failure.error.to_string())?;
-        let change = document.get_last_local_change().ok_or("nothing was written")?;
-        changes.push(Change::from_automerge(change).map_err(|e| e.to_string())?);
-        Ok(changes)
+fn reopen(source: Source, args: &Reopen) -> Result<(), Failure> {
+    let Reopen { document, id, author } = args;
+    let change = match source {
+        Source::Server(server) => server.send(document, &format!("{id}/reopen"), &json!({"author": author}))?,
+        Source::Folder(folder) => folder.reopen(document, *id, author)?,
     };
-    catch_unwind(AssertUnwindSafe(write)).unwrap_or_else(|_| Err("writing the answer panics".into()))
+    println!("{document}: reopened {id} by change {change}");
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Documents over HTTP: list, read as JSON or automerge bytes, their conflicts, delete.
+//! Documents over HTTP: list, read as JSON or automerge bytes, delete.
 
 use std::sync::Arc;
 
@@ -31,11 +31,11 @@ pub(super) struct Wanted {
     format: Option<String>,
 }
 
-fn bad_name(e: sync_core::id::NameError) -> Response {
+pub(super) fn bad_name(e: sync_core::id::NameError) -> Response {
     error(StatusCode::BAD_REQUEST, "bad-name", e.to_string())
 }
 
-fn read_error(e: &ReadError) -> Response {
+pub(super) fn read_error(e: &ReadError) -> Response {
     let message = e.to_string();
     match e {
         ReadError::None => error(StatusCode::NOT_FOUND, "not-found", message),
@@ -52,7 +52,7 @@ pub(super) async fn list(State(app): State<Arc<App>>, Query(page): Query<Page>) 
         Err(e) => return bad_name(e),
     };
     let limit = page.limit.unwrap_or(LIST_DEFAULT).clamp(1, LIST_MAX);
-    let found = match app.materialiser.list(after, limit).await {
+    let found = match app.own.materialiser.list(after, limit).await {
         Ok(found) => found,
         Err(e) => return read_error(&e),
     };
@@ -86,25 +86,13 @@ pub(super) async fn read(
         None => Form::Json,
         Some(_) => return error(StatusCode::BAD_REQUEST, "bad-format", "format is json or automerge"),
     };
-    match app.materialiser.read(name, form).await {
+    match app.own.materialiser.read(name, form).await {
         Ok(value) => document(value, form),
         Err(e) => read_error(&e),
     }
 }
 
-/// `GET /v1/documents/{name}/conflicts`.
-pub(super) async fn conflicts(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
-    let name = match DocumentName::parse(&name) {
-        Ok(name) => name,
-        Err(e) => return bad_name(e),
-    };
-    match app.materialiser.read(name, Form::Conflicts).await {
-        Ok(value) => document(value, Form::Conflicts),
-        Err(e) => read_error(&e),
-    }
-}
-
-fn document(value: Materialised, form: Form) -> Response {
+pub(super) fn document(value: Materialised, form: Form) -> Response {
     let kind = match form {
         Form::Json | Form::Conflicts => "application/json",
         Form::Automerge => "application/octet-stream",

@@ -77,16 +77,27 @@ impl Process {
 
     /// Status and body.
     pub fn http(&self, method: &str, path: &str, headers: &str) -> (u16, Vec<u8>) {
+        self.request(method, path, headers, "")
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("takes a timeout");
         let host = self.address;
-        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n")
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}")
             .expect("sends");
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).expect("answers");
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").expect("has headers");
         let status = text(&answer[9..12]).parse().expect("has a status");
         (status, answer[end + 4..].to_vec())
+    }
+
+    /// Posts JSON; status and answer.
+    pub fn post(&self, path: &str, body: &str) -> (u16, serde_json::Value) {
+        let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
+        let (status, answer) = self.request("POST", path, &headers, body);
+        (status, serde_json::from_slice(&answer).unwrap_or_default())
     }
 
     pub fn get(&self, path: &str) -> (u16, String) {

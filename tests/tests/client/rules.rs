@@ -167,3 +167,122 @@ async fn what_the_rules_answered_is_open_no_more_once_somebody_writes_there() {
     })
     .await;
 }
+
+/// [`Careful`] as it was in another version.
+struct Version(u32);
+
+impl Resolver for Version {
+    fn name(&self) -> &str {
+        "careful"
+    }
+
+    fn version(&self) -> u32 {
+        self.0
+    }
+
+    fn resolve(&self, question: &Question) -> Result<Option<Value>, NoAnswer> {
+        BuiltIn::Min.resolve(question)
+    }
+}
+
+fn stock_by(rule: impl Into<Rule>) -> Policy {
+    Policy::new("stock/*", rule).expect("it can match")
+}
+
+/// The rule for the stock as this client sees it, and whether it answers.
+fn stock(document: &Document) -> (String, bool) {
+    let ruled = document.ruled_conflicts().expect("loaded");
+    let ruling = at(&ruled, "stock").ruling.clone().expect("it is open");
+    (ruling.policy, ruling.is_projected)
+}
+
+fn answers(rule: &str) -> (String, bool) {
+    (rule.into(), true)
+}
+
+fn mismatch() -> (String, bool) {
+    ("policy-mismatch".into(), false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_travel_with_an_edit_and_where_another_one_is_declared_people_decide() {
+    crate::in_time(async {
+        let server = Server::start().await;
+        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
+        let (left, right) = apart(&ann, &bob).await;
+        let meanwhile = shown(&right, "stock", "apples");
+        left.set_policies([stock_by(BuiltIn::SumDeltas)]).expect("it is open");
+        right.set_policies([stock_by(BuiltIn::Max)]).expect("it is open");
+        // Nobody has declared anything, and nothing is written by reading.
+        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), answers("max@1")));
+        put(&left, "orders", "8", "draft");
+        agree(&left, &right).await;
+        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), mismatch()));
+        let ruled = right.ruled_conflicts().expect("loaded");
+        let fault = at(&ruled, "stock").ruling.as_ref().and_then(|ruling| ruling.fault.clone());
+        assert_eq!(fault, Some(("max@1".into(), Fault::Mismatch("sumDeltas@1".into()))));
+        assert!(at(&ruled, "stock").is_open());
+        assert_eq!(shown(&right, "stock", "apples"), meanwhile, "what is shown where people decide");
+        // Another rule does not push the declared one aside by itself; the same ones and more do.
+        put(&right, "orders", "9", "draft");
+        agree(&left, &right).await;
+        assert_eq!(stock(&left), answers("sumDeltas@1"));
+        let more = Policy::new("orders/*", BuiltIn::Latest).expect("it can match");
+        right.set_policies([stock_by(BuiltIn::SumDeltas), more]).expect("it is open");
+        put(&right, "orders", "9", "paid");
+        agree(&left, &right).await;
+        let order = left.ruled_conflicts().expect("loaded");
+        assert_eq!(
+            at(&order, "orders").ruling.as_ref().expect("open").policy,
+            "policy-mismatch",
+            "left has none there"
+        );
+        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), answers("sumDeltas@1")));
+        // A later version follows an older one, not the other way round.
+        left.set_policies([stock_by(Rule::custom(Version(2)))]).expect("it is open");
+        assert_eq!(stock(&left), mismatch());
+        assert!(left.declare_policies().expect("written") && !left.declare_policies().expect("it is there"));
+        right.set_policies([stock_by(Rule::custom(Version(3)))]).expect("it is open");
+        agree(&left, &right).await;
+        assert_eq!((stock(&left), stock(&right)), (answers("careful@2"), mismatch()));
+        put(&right, "orders", "9", "shipped");
+        put(&left, "orders", "8", "paid");
+        agree(&left, &right).await;
+        put(&left, "orders", "8", "shipped");
+        agree(&left, &right).await;
+        assert_eq!((stock(&left), stock(&right)), (mismatch(), answers("careful@3")));
+        ann.close().await.expect("closes");
+        bob.close().await.expect("closes");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_sets_declared_apart_one_holds_on_both_and_no_conflict_is_listed_of_it() {
+    crate::in_time(async {
+        let server = Server::start().await;
+        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
+        let (left, right) = apart(&ann, &bob).await;
+        left.set_policies([stock_by(BuiltIn::SumDeltas)]).expect("it is open");
+        right.set_policies([stock_by(BuiltIn::Max)]).expect("it is open");
+        for client in [&ann, &bob] {
+            client.go_offline().expect("it is open");
+        }
+        for document in [&left, &right] {
+            assert!(document.declare_policies().expect("written"));
+        }
+        for client in [&ann, &bob] {
+            client.go_online().expect("it is open");
+        }
+        agree(&left, &right).await;
+        let (ours, theirs) = (stock(&left), stock(&right));
+        let one_holds = [ours.clone(), theirs.clone()].iter().filter(|ruling| **ruling == mismatch()).count();
+        assert_eq!(one_holds, 1, "{ours:?} {theirs:?}");
+        assert_eq!(left.ruled_conflicts().expect("loaded").len(), 2, "the stock and the order");
+        ann.close().await.expect("closes");
+        bob.close().await.expect("closes");
+    })
+    .await;
+}

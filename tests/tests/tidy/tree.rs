@@ -32,7 +32,8 @@ pub(crate) fn read(path: &str) -> String {
 }
 
 /// Folders that the build of the npm package makes.
-const MADE: [&str; 3] = ["packages/client/dist", "packages/client/build", "packages/client/src/wasm"];
+const MADE: [&str; 4] =
+    ["packages/client/dist", "packages/client/modules", "packages/client/build", "packages/client/src/wasm"];
 
 /// All files with an extension, sorted; not those that a build or a package manager made.
 pub(crate) fn sources(extension: &str) -> Vec<Source> {

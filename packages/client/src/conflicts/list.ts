@@ -11,6 +11,7 @@ import { callAll } from "../listeners.js";
 import { encode } from "../values.js";
 import type { NewValue } from "../wasm/rejoin.js";
 import { decide } from "./builtin.js";
+import { type Declaration, declarationOf, differs, parseDeclaration } from "./declared.js";
 import { type Policy, policyAt } from "./policy.js";
 import { project } from "./project.js";
 import { type RuleFault, RuleRunner, type Spawn, type Verdict } from "./rules.js";
@@ -26,6 +27,10 @@ export type ConflictGround = {
   /** Writes an answer. Throws if the conflict is gone, or has another version. */
   resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): Promise<void>;
   reopen(id: string): Promise<void>;
+  /** These rules are in force: the document is to declare them with the next edit, if it declares none, or an older version of them. */
+  rules(text: string | undefined): void;
+  /** Declares them at once. Whether anything was written. */
+  declare(): Promise<boolean>;
 };
 
 /** Most sides, and most of each value, that an error tells. */
@@ -38,6 +43,8 @@ export class Conflicts {
   readonly #subscribers = new Set<(conflicts: readonly Conflict[]) => void>();
   readonly #runners = new Map<string, RuleRunner>();
   #policies: readonly Policy[] = [];
+  /** The rules that the document declares. */
+  #declaration: Declaration | undefined;
   #faults: RuleFault[] = [];
   /** What the document has; nothing until it was asked for. */
   #heard: readonly Conflict[] | undefined;
@@ -116,17 +123,31 @@ export class Conflicts {
     await this.#ground.reopen(this.#find(id).id);
   }
 
-  /** Puts other rules in force. They answer at once, on this device; nothing is written. */
+  /**
+   * Puts other rules in force. They answer at once, on this device; nothing is written. With the next edit the document declares them, if it
+   * declares none, or an older version of them. Where it declares another rule than is in force here, people decide (`policy-mismatch`).
+   */
   setPolicies(policies: readonly Policy[]): void {
     for (const runner of this.#runners.values()) runner.stop();
     this.#runners.clear();
     this.#faults = [];
     this.#policies = [...policies];
+    this.#ground.rules(declarationOf(this.#policies));
     this.#changed();
   }
 
+  /** Declares the rules in force in the document, in place of those that it declares. Whether anything was written. */
+  async declare(): Promise<boolean> {
+    const text = declarationOf(this.#policies);
+    if (text === undefined) return false;
+    this.#declaration = parseDeclaration(text);
+    this.#changed();
+    return this.#ground.declare();
+  }
+
   /** @internal The document's conflicts are these now. */
-  heard(conflicts: readonly Conflict[]): void {
+  heard(conflicts: readonly Conflict[], declared?: string): void {
+    this.#declaration = parseDeclaration(declared);
     // What somebody looks at may be what was listed a moment ago.
     this.#before = new Map((this.#heard ?? []).map((conflict) => [`${conflict.id} ${conflict.version}`, conflict]));
     this.#heard = conflicts;
@@ -166,6 +187,11 @@ export class Conflicts {
   /** With the answer of a rule of the application's own, where one holds. */
   #ruled(conflict: Conflict): Conflict {
     if (conflict.state !== "open" || conflict.kind === "rejected") return conflict;
+    const other = differs(this.#declaration, this.#policies, conflict.path);
+    if (other) {
+      const fault = `${other.own} is not the rule that the document declares, ${other.declared}`;
+      return Object.freeze({ ...conflict, policy: "policy-mismatch", fault });
+    }
     const rule = policyAt(this.#policies, conflict.path);
     if (!rule || rule.rule === "human") return Object.freeze(meanwhile(conflict, rule));
     const named = { ...conflict, policy: `${rule.rule}@${rule.version}` };

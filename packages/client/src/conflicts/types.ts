@@ -48,7 +48,7 @@ export type Conflict = {
   /** What stood there before the sides parted; `undefined` if nothing did. */
   readonly base?: unknown;
   readonly candidates: readonly Candidate[];
-  /** The rule for this place and its version, such as `max@1`. */
+  /** The rule for this place and its version, such as `max@1`; `policy-mismatch` where the document declares another one than is in force here, and people decide. */
   readonly policy: string;
   readonly state: ConflictState;
   /**

@@ -23,21 +23,34 @@ export function conflict(id: string, path: Conflict["path"], more: Partial<Confl
 export class Ground implements ConflictGround {
   listed: Conflict[];
   answers: [string, EngineAnswer, string | undefined][] = [];
+  /** The rules in force, and those that the document declares. */
+  rule: string | undefined;
+  declared: string | undefined;
   /** Whom to tell of another list. */
-  heard: (conflicts: readonly Conflict[]) => void = () => {};
+  heard: (conflicts: readonly Conflict[], declared?: string) => void = () => {};
 
   constructor(listed: Conflict[]) {
     this.listed = listed;
   }
 
   watch(): void {
-    queueMicrotask(() => this.heard(this.listed));
+    queueMicrotask(() => this.heard(this.listed, this.declared));
   }
 
   /** The document has other conflicts. */
   tell(listed: Conflict[]): void {
     this.listed = listed;
-    this.heard(listed);
+    this.heard(listed, this.declared);
+  }
+
+  rules(text: string | undefined): void {
+    this.rule = text;
+  }
+
+  async declare(): Promise<boolean> {
+    this.declared = this.rule;
+    this.tell(this.listed);
+    return true;
   }
 
   async resolve(id: string, _version: number, answer: EngineAnswer, note: string | undefined): Promise<void> {
