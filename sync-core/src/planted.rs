@@ -144,15 +144,13 @@ pub enum Planted {
     FenceIgnored,
     /// A tab that follows says that its edits are saved before its store has committed them.
     FollowerSavedEarly,
-    /// All tabs write under the actor of the first.
-    TabsShareActor,
     /// A tab tells others of changes that are not in the store.
     UnstoredToldToTabs,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 58] = [
+    pub const ALL: [(Planted, &'static str); 57] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -209,7 +207,6 @@ impl Planted {
         (Planted::RejectedUnlisted, "rejected-unlisted"),
         (Planted::FenceIgnored, "fence-ignored"),
         (Planted::FollowerSavedEarly, "follower-saved-early"),
-        (Planted::TabsShareActor, "tabs-share-actor"),
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
     ];
 }

@@ -392,8 +392,7 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
-        let shared = self.config.planted.has(Planted::TabsShareActor);
-        let key = rows::identity_key(if shared { TabId::FIRST } else { self.tab() });
+        let key = rows::identity_key(self.tab());
         let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
         let identity = match of(&key) {
             Some(Ok(identity)) => identity,
