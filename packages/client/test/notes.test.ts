@@ -186,6 +186,15 @@ test("versions are listed with what was different then, and one is brought back"
   for (const pane of [ann, bo]) await pane.locator(".note").first().waitFor({ state: "detached" });
 });
 
+/** Waits until the value that Ann's device keeps for the next time has a note of this title. */
+async function keptView(title: string): Promise<void> {
+  const done = <T>(request: IDBRequest<T>) => new Promise<T>((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(request.error) }));
+  const database = await done(indexedDB.open("rejoin:ann:views"));
+  const views = () => done(database.transaction("view").objectStore("view").getAll());
+  while (!JSON.stringify(await views()).includes(title)) await new Promise((resolve) => setTimeout(resolve, 50));
+  database.close();
+}
+
 test("notes seen before are there before the engine is, and what is written meanwhile is kept", async () => {
   // A page without the service worker, so that the engine can be held up on its way.
   const page = await demo.page("/notes/", { first: () => Object.defineProperty(Navigator.prototype, "serviceWorker", { value: undefined }) });
@@ -193,6 +202,7 @@ test("notes seen before are there before the engine is, and what is written mean
   await says(ann, "Saved on the server");
   await add(ann, "Seen before");
   await says(ann, "Saved on the server");
+  await page.evaluate(keptView, "Seen before");
   let go!: () => void;
   const gate = new Promise<void>((resolve) => (go = resolve));
   await page.context().route("**/rejoin_bg.wasm", async (route) => {

@@ -77,6 +77,8 @@ test("typing is a splice at the caret, and what others write leaves the selectio
   assert.deepEqual(await selection(ann), [7, 11], "what comes at the edge of a selection is not selected");
   await select(ann, 3);
   await splice(bob, 3, 4, "");
+  // What comes together is told by its result alone, in which blanks look alike.
+  await shows(ann, "bb  end");
   await splice(bob, 0, 0, ">> ");
   await shows(ann, ">> bb  end");
   assert.deepEqual(await selection(ann), [6, 6]);
