@@ -7,6 +7,7 @@ use automerge::transaction::Transactable as _;
 use automerge::{ObjId, ObjType, ROOT, ReadDoc as _};
 use sync_client::{Client, ClientConfig, ClientEvent, Closed, Document, DocumentEvent, InitValue, State};
 
+use crate::pair::Pair;
 use crate::server::Server;
 
 /// A client of `server` with its store in `dir`.
@@ -44,28 +45,22 @@ async fn until(document: &Document, mut reached: impl FnMut(&Document) -> bool) 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clients_that_edited_apart_agree() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-        let (left, right) =
-            (ann.document("shared").await.expect("opens"), bob.document("shared").await.expect("opens"));
-        ann.go_offline().expect("it is open");
-        bob.go_offline().expect("it is open");
-        let mut edits = Vec::new();
-        for document in [&left, &right] {
+        let pair = Pair::open("shared").await;
+        let [left, right] = &pair.documents;
+        let written = |document: &Document, what| {
             document.init("text", InitValue::Text).expect("made");
-            edits.push(write(document, if std::ptr::eq(document, &left) { "left " } else { "right " }));
-        }
-        assert_eq!(left.status().state, State::Offline);
-        ann.go_online().expect("it is open");
-        bob.go_online().expect("it is open");
-        left.acknowledged(edits[0]).await.expect("answered");
-        right.acknowledged(edits[1]).await.expect("answered");
+            let edit = write(document, what);
+            assert_eq!(document.status().state, State::Offline);
+            edit
+        };
+        let edits = pair.apart(|left| written(left, "left "), |right| written(right, "right "));
+        left.acknowledged(edits.0).await.expect("answered");
+        right.acknowledged(edits.1).await.expect("answered");
         let all = "left right ".len();
-        until(&left, |d| text_of(d).len() == all).await;
-        until(&right, |d| text_of(d).len() == all).await;
-        assert_eq!(text_of(&left), text_of(&right));
-        until(&left, |d| d.status().state == State::Synced).await;
+        until(left, |d| text_of(d).len() == all).await;
+        until(right, |d| text_of(d).len() == all).await;
+        assert_eq!(text_of(left), text_of(right));
+        until(left, |d| d.status().state == State::Synced).await;
         assert_eq!((left.status().pending, left.status().unsaved, left.outbox().len()), (0, 0, 0));
         assert!(left.status().since_sync.is_some());
     })

@@ -6,7 +6,7 @@ use sync_client::conflict::{ConflictKind, ConflictState, PathPart, Value};
 use sync_client::{Document, InitValue};
 
 use crate::api::client;
-use crate::server::Server;
+use crate::pair::Pair;
 
 /// Waits until both hold everything.
 async fn synced(documents: &[&Document]) {
@@ -23,27 +23,27 @@ fn text(value: &str) -> Option<Value> {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_clients_that_disagreed_list_the_same_conflicts_also_after_a_restart() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
         let name = "orders/7";
-        let (left, right) = (ann.document(name).await.expect("opens"), bob.document(name).await.expect("opens"));
+        let pair = Pair::open(name).await;
+        let [left, right] = &pair.documents;
         left.init("items", InitValue::Map).expect("made");
         left.change(|tx| tx.put(ROOT, "status", "draft")).expect("edited");
         // Listed before anything is there, so that the index is kept up from here on.
         assert_eq!(left.conflicts().expect("loaded"), []);
-        synced(&[&left]).await;
+        synced(&[left]).await;
         let mut events = right.subscribe();
         while right.read(|d| d.get_heads()).expect("loaded") != left.read(|d| d.get_heads()).expect("loaded") {
             events.next().await.expect("it is open");
         }
-        ann.go_offline().expect("it is open");
-        bob.go_offline().expect("it is open");
-        left.change(|tx| tx.put(ROOT, "status", "paid")).expect("edited");
-        right.change(|tx| tx.put(ROOT, "status", "shipped")).expect("edited");
-        left.change(|tx| tx.put(ROOT, "note", "call first")).expect("edited");
-        ann.go_online().expect("it is open");
-        bob.go_online().expect("it is open");
+        pair.apart(
+            |left| {
+                left.change(|tx| tx.put(ROOT, "status", "paid")).expect("edited");
+                left.change(|tx| tx.put(ROOT, "note", "call first")).expect("edited");
+            },
+            |right| {
+                right.change(|tx| tx.put(ROOT, "status", "shipped")).expect("edited");
+            },
+        );
         let (mut ours, mut theirs) = (left.subscribe(), right.subscribe());
         while left.conflicts().expect("loaded").is_empty() {
             ours.next().await.expect("it is open");
@@ -67,9 +67,11 @@ async fn two_clients_that_disagreed_list_the_same_conflicts_also_after_a_restart
                 .collect::<Vec<_>>()
         );
         assert_eq!((other.len(), other[0].id, other[0].version), (1, conflict.id, conflict.version));
+        let Pair { server, folders, clients: [ann, bob], documents: [left, _right] } = pair;
         drop(left);
         ann.close().await.expect("closes");
-        let again = client(server.address(), a.path()).await;
+        drop(ann);
+        let again = client(server.address(), folders[0].path()).await;
         let reopened = again.document(name).await.expect("opens");
         assert_eq!(reopened.conflicts().expect("loaded"), one);
         again.close().await.expect("closes");

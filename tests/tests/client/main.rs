@@ -4,6 +4,7 @@ mod api;
 mod closures;
 mod conflicts;
 mod killed;
+mod pair;
 mod process;
 mod rules;
 mod server;

@@ -6,10 +6,9 @@ use sync_client::conflict::{Conflict, Value};
 use sync_client::resolver::{
     BuiltIn, Fault, NoAnswer, Policy, PolicyError, Question, Resolver, Rule, Show, Stands, check_resolver,
 };
-use sync_client::{Client, Document, InitValue, Ruled};
+use sync_client::{Document, InitValue, Ruled};
 
-use crate::api::client;
-use crate::server::Server;
+use crate::pair::Pair;
 
 /// Waits until both hold the same, and say so.
 async fn agree(left: &Document, right: &Document) {
@@ -35,25 +34,28 @@ fn put(document: &Document, map: &str, key: &str, value: impl Into<automerge::Sc
     edit.expect("the edit is made");
 }
 
-/// Disagree about two things.
-async fn apart(ann: &Client, bob: &Client) -> (Document, Document) {
-    let (left, right) = (ann.document("shop").await.expect("opens"), bob.document("shop").await.expect("opens"));
+/// Two who disagree about two things in a shop.
+async fn apart() -> Pair {
+    let pair = Pair::open("shop").await;
+    let [left, right] = &pair.documents;
     for root in ["stock", "orders"] {
         left.init(root, InitValue::Map).expect("made");
     }
-    put(&left, "stock", "apples", 10);
-    put(&left, "orders", "7", "draft");
-    agree(&left, &right).await;
-    ann.go_offline().expect("it is open");
-    bob.go_offline().expect("it is open");
-    put(&left, "stock", "apples", 7);
-    put(&left, "orders", "7", "paid");
-    put(&right, "orders", "7", "lost");
-    put(&right, "stock", "apples", 12);
-    ann.go_online().expect("it is open");
-    bob.go_online().expect("it is open");
-    agree(&left, &right).await;
-    (left, right)
+    put(left, "stock", "apples", 10);
+    put(left, "orders", "7", "draft");
+    agree(left, right).await;
+    pair.apart(
+        |left| {
+            put(left, "stock", "apples", 7);
+            put(left, "orders", "7", "paid");
+        },
+        |right| {
+            put(right, "orders", "7", "lost");
+            put(right, "stock", "apples", 12);
+        },
+    );
+    agree(left, right).await;
+    pair
 }
 
 fn at<'a>(ruled: &'a [Ruled], root: &str) -> &'a Ruled {
@@ -91,10 +93,8 @@ impl Resolver for Careful {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_answer_on_each_client_alike_and_write_nothing() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-        let (left, right) = apart(&ann, &bob).await;
+        let pair = apart().await;
+        let [left, right] = &pair.documents;
         let refused = Policy::new("stock/app*", BuiltIn::Max).expect_err("it can't match");
         assert!(matches!(refused, PolicyError::Star { .. }), "{refused}");
         let heads = left.read(|d| d.get_heads()).expect("loaded");
@@ -106,7 +106,7 @@ async fn rules_answer_on_each_client_alike_and_write_nothing() {
                 Policy::new("**", BuiltIn::Max).expect("it can match"),
             ]
         };
-        for document in [&left, &right] {
+        for document in [left, right] {
             document.set_policies(rules()).expect("it is open");
             let ruled = document.ruled_conflicts().expect("loaded");
             assert_eq!(ruled.len(), 2);
@@ -121,9 +121,9 @@ async fn rules_answer_on_each_client_alike_and_write_nothing() {
         }
         let held = |d: &automerge::Automerge| d.get(ROOT, "orders").expect("a map").expect("made").0.is_object();
         assert!(left.read(held).expect("loaded"));
-        assert_eq!(shown(&left, "orders", "7"), shown(&right, "orders", "7"));
+        assert_eq!(shown(left, "orders", "7"), shown(right, "orders", "7"));
         // Another handle of the document has the same rules; other rules answer otherwise at once.
-        let again = ann.document("shop").await.expect("opens");
+        let again = pair.clients[0].document("shop").await.expect("opens");
         assert_eq!(again.policies().all().len(), 3);
         check_resolver(&Careful, 1, 100, |rng| Some(scalar(rng.below(9) as i64))).expect("it is one");
         again
@@ -133,15 +133,15 @@ async fn rules_answer_on_each_client_alike_and_write_nothing() {
             at(&left.ruled_conflicts().expect("loaded"), "stock").ruling.as_ref().expect("open").policy,
             "careful@2"
         );
-        assert_eq!(shown(&left, "stock", "apples"), Some(scalar(7)));
+        assert_eq!(shown(left, "stock", "apples"), Some(scalar(7)));
         left.set_policies([Policy::new("**", Rule::human(Show::Base)).expect("it can match")]).expect("it is open");
         assert!(left.ruled_conflicts().expect("loaded").iter().all(Ruled::is_open));
-        assert_eq!(shown(&left, "stock", "apples"), Some(scalar(10)));
-        assert_eq!(shown(&left, "orders", "7"), Some(scalar("draft")));
+        assert_eq!(shown(left, "stock", "apples"), Some(scalar(10)));
+        assert_eq!(shown(left, "orders", "7"), Some(scalar("draft")));
         assert_eq!(left.read(|d| d.get_heads()).expect("loaded"), heads, "nothing was written");
-        ann.close().await.expect("closes");
+        pair.clients[0].close().await.expect("closes");
         assert!(left.set_policies([]).is_err());
-        bob.close().await.expect("closes");
+        pair.close().await;
     })
     .await;
 }
@@ -149,21 +149,18 @@ async fn rules_answer_on_each_client_alike_and_write_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_rules_answered_is_open_no_more_once_somebody_writes_there() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-        let (left, right) = apart(&ann, &bob).await;
+        let pair = apart().await;
+        let [left, right] = &pair.documents;
         left.set_policies([Policy::new("stock/*", BuiltIn::SumDeltas).expect("it can match")]).expect("it is open");
-        put(&right, "stock", "apples", 8);
-        agree(&left, &right).await;
+        put(right, "stock", "apples", 8);
+        agree(left, right).await;
         let ruled = left.ruled_conflicts().expect("loaded");
         assert_eq!(at(&ruled, "stock").ruling, None);
-        assert_eq!(shown(&left, "stock", "apples"), Some(scalar(8)));
+        assert_eq!(shown(left, "stock", "apples"), Some(scalar(8)));
         left.change(|tx| tx.put_object(ROOT, "more", ObjType::List).map(|_| ())).expect("edited");
         let Value::Map(roots) = left.projected().expect("loaded") else { panic!("a document is a map") };
         assert_eq!(roots.get("more"), Some(&Value::List(Vec::new())));
-        ann.close().await.expect("closes");
-        bob.close().await.expect("closes");
+        pair.close().await;
     })
     .await;
 }
@@ -207,53 +204,50 @@ fn mismatch() -> (String, bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn rules_travel_with_an_edit_and_where_another_one_is_declared_people_decide() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-        let (left, right) = apart(&ann, &bob).await;
-        let meanwhile = shown(&right, "stock", "apples");
+        let pair = apart().await;
+        let [left, right] = &pair.documents;
+        let meanwhile = shown(right, "stock", "apples");
         left.set_policies([stock_by(BuiltIn::SumDeltas)]).expect("it is open");
         right.set_policies([stock_by(BuiltIn::Max)]).expect("it is open");
         // Nobody has declared anything, and nothing is written by reading.
-        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), answers("max@1")));
-        put(&left, "orders", "8", "draft");
-        agree(&left, &right).await;
-        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), mismatch()));
+        assert_eq!((stock(left), stock(right)), (answers("sumDeltas@1"), answers("max@1")));
+        put(left, "orders", "8", "draft");
+        agree(left, right).await;
+        assert_eq!((stock(left), stock(right)), (answers("sumDeltas@1"), mismatch()));
         let ruled = right.ruled_conflicts().expect("loaded");
         let fault = at(&ruled, "stock").ruling.as_ref().and_then(|ruling| ruling.fault.clone());
         assert_eq!(fault, Some(("max@1".into(), Fault::Mismatch("sumDeltas@1".into()))));
         assert!(at(&ruled, "stock").is_open());
-        assert_eq!(shown(&right, "stock", "apples"), meanwhile, "what is shown where people decide");
+        assert_eq!(shown(right, "stock", "apples"), meanwhile, "what is shown where people decide");
         // Another rule does not push the declared one aside by itself; the same ones and more do.
-        put(&right, "orders", "9", "draft");
-        agree(&left, &right).await;
-        assert_eq!(stock(&left), answers("sumDeltas@1"));
+        put(right, "orders", "9", "draft");
+        agree(left, right).await;
+        assert_eq!(stock(left), answers("sumDeltas@1"));
         let more = Policy::new("orders/*", BuiltIn::Latest).expect("it can match");
         right.set_policies([stock_by(BuiltIn::SumDeltas), more]).expect("it is open");
-        put(&right, "orders", "9", "paid");
-        agree(&left, &right).await;
+        put(right, "orders", "9", "paid");
+        agree(left, right).await;
         let order = left.ruled_conflicts().expect("loaded");
         assert_eq!(
             at(&order, "orders").ruling.as_ref().expect("open").policy,
             "policy-mismatch",
             "left has none there"
         );
-        assert_eq!((stock(&left), stock(&right)), (answers("sumDeltas@1"), answers("sumDeltas@1")));
+        assert_eq!((stock(left), stock(right)), (answers("sumDeltas@1"), answers("sumDeltas@1")));
         // A later version follows an older one, not the other way round.
         left.set_policies([stock_by(Rule::custom(Version(2)))]).expect("it is open");
-        assert_eq!(stock(&left), mismatch());
+        assert_eq!(stock(left), mismatch());
         assert!(left.declare_policies().expect("written") && !left.declare_policies().expect("it is there"));
         right.set_policies([stock_by(Rule::custom(Version(3)))]).expect("it is open");
-        agree(&left, &right).await;
-        assert_eq!((stock(&left), stock(&right)), (answers("careful@2"), mismatch()));
-        put(&right, "orders", "9", "shipped");
-        put(&left, "orders", "8", "paid");
-        agree(&left, &right).await;
-        put(&left, "orders", "8", "shipped");
-        agree(&left, &right).await;
-        assert_eq!((stock(&left), stock(&right)), (mismatch(), answers("careful@3")));
-        ann.close().await.expect("closes");
-        bob.close().await.expect("closes");
+        agree(left, right).await;
+        assert_eq!((stock(left), stock(right)), (answers("careful@2"), mismatch()));
+        put(right, "orders", "9", "shipped");
+        put(left, "orders", "8", "paid");
+        agree(left, right).await;
+        put(left, "orders", "8", "shipped");
+        agree(left, right).await;
+        assert_eq!((stock(left), stock(right)), (mismatch(), answers("careful@3")));
+        pair.close().await;
     })
     .await;
 }
@@ -261,28 +255,18 @@ async fn rules_travel_with_an_edit_and_where_another_one_is_declared_people_deci
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_sets_declared_apart_one_holds_on_both_and_no_conflict_is_listed_of_it() {
     crate::in_time(async {
-        let server = Server::start().await;
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let (ann, bob) = (client(server.address(), a.path()).await, client(server.address(), b.path()).await);
-        let (left, right) = apart(&ann, &bob).await;
+        let pair = apart().await;
+        let [left, right] = &pair.documents;
         left.set_policies([stock_by(BuiltIn::SumDeltas)]).expect("it is open");
         right.set_policies([stock_by(BuiltIn::Max)]).expect("it is open");
-        for client in [&ann, &bob] {
-            client.go_offline().expect("it is open");
-        }
-        for document in [&left, &right] {
-            assert!(document.declare_policies().expect("written"));
-        }
-        for client in [&ann, &bob] {
-            client.go_online().expect("it is open");
-        }
-        agree(&left, &right).await;
-        let (ours, theirs) = (stock(&left), stock(&right));
+        let declare = |document: &Document| document.declare_policies().expect("written");
+        assert_eq!(pair.apart(declare, declare), (true, true));
+        agree(left, right).await;
+        let (ours, theirs) = (stock(left), stock(right));
         let one_holds = [ours.clone(), theirs.clone()].iter().filter(|ruling| **ruling == mismatch()).count();
         assert_eq!(one_holds, 1, "{ours:?} {theirs:?}");
         assert_eq!(left.ruled_conflicts().expect("loaded").len(), 2, "the stock and the order");
-        ann.close().await.expect("closes");
-        bob.close().await.expect("closes");
+        pair.close().await;
     })
     .await;
 }

@@ -1,17 +1,14 @@
 //! Conflicts settled by a program: on one device for all, taken back, and disputed.
 
-use std::path::Path;
-
 use automerge::transaction::Transactable as _;
 use automerge::{ObjType, ROOT};
 use sync_client::conflict::{ConflictId, ConflictKind, PathPart, Value};
 use sync_client::{
-    Answer, AnswerError, AnswerFailure, ChangeError, Client, ConflictFilter, Document, EditError, InitValue, Listed,
+    Answer, AnswerError, AnswerFailure, ChangeError, ConflictFilter, Document, EditError, InitValue, Listed,
     ListedState,
 };
 
-use crate::api::client;
-use crate::server::Server;
+use crate::pair::Pair;
 
 fn text(value: &str) -> Option<Value> {
     Some(Value::Scalar(value.into()))
@@ -43,53 +40,23 @@ fn pick(listed: &Listed, value: &str) -> Answer {
     Answer::Pick(side.change)
 }
 
-struct Pair {
-    _server: Server,
-    clients: [Client; 2],
-    documents: [Document; 2],
-}
-
-impl Pair {
-    /// Two clients that hold the same order.
-    async fn new(folders: [&Path; 2]) -> Self {
-        let server = Server::start().await;
-        let clients = [client(server.address(), folders[0]).await, client(server.address(), folders[1]).await];
-        let mut documents = Vec::new();
-        for client in &clients {
-            documents.push(client.document("orders/7").await.expect("opens"));
-        }
-        let documents: [Document; 2] = documents.try_into().expect("two");
-        documents[0].init("items", InitValue::Map).expect("made");
-        documents[0].change(|tx| tx.put(ROOT, "status", "draft")).expect("edited");
-        let mut events = documents[1].subscribe();
-        while documents[1].value().expect("loaded") != documents[0].value().expect("loaded") {
-            events.next().await.expect("it is open");
-        }
-        Self { _server: server, clients, documents }
+/// Two clients that hold the same order.
+async fn orders() -> Pair {
+    let pair = Pair::open("orders/7").await;
+    let [ann, bob] = &pair.documents;
+    ann.init("items", InitValue::Map).expect("made");
+    ann.change(|tx| tx.put(ROOT, "status", "draft")).expect("edited");
+    let mut events = bob.subscribe();
+    while bob.value().expect("loaded") != ann.value().expect("loaded") {
+        events.next().await.expect("it is open");
     }
-
-    /// Both do something without a network, and come back.
-    fn apart<R>(&self, first: impl FnOnce(&Document) -> R, second: impl FnOnce(&Document) -> R) {
-        self.clients.iter().for_each(|client| client.go_offline().expect("it is open"));
-        first(&self.documents[0]);
-        second(&self.documents[1]);
-        self.clients.iter().for_each(|client| client.go_online().expect("it is open"));
-    }
-
-    async fn close(self) {
-        let Self { clients, documents, _server } = self;
-        drop(documents);
-        for client in clients {
-            client.close().await.expect("closes");
-        }
-    }
+    pair
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_on_one_device_settles_both_is_taken_back_and_opposite_ones_are_a_conflict() {
     crate::in_time(async {
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let pair = Pair::new([a.path(), b.path()]).await;
+        let pair = orders().await;
         let [ann, bob] = &pair.documents;
         let put = |document: &Document, value: &str| {
             document.change(|tx| tx.put(ROOT, "status", value)).expect("edited");
@@ -134,8 +101,7 @@ async fn an_answer_on_one_device_settles_both_is_taken_back_and_opposite_ones_ar
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_to_what_has_changed_is_refused_and_filters_and_places_tell_what_they_say() {
     crate::in_time(async {
-        let (a, b) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
-        let pair = Pair::new([a.path(), b.path()]).await;
+        let pair = orders().await;
         let [ann, bob] = &pair.documents;
         let (note, _) = ann.change(|tx| tx.put_object(ROOT, "note", ObjType::Map)).expect("edited");
         let mut events = bob.subscribe();
