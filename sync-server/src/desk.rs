@@ -17,7 +17,7 @@ use sync_core::id::{ActorId, ChangeHash, Cursor, Digest, DocumentName, LogSeq, S
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
 use sync_core::pack;
-use sync_core::resolver::{Declaration, Policies, Stands};
+use sync_core::resolver::{Declaration, Policies, Ruling, Stands};
 use sync_core::settlement::{self, Answer, AnswerError, Listed, Seen};
 use sync_core::storage::{Append, StoredPack};
 
@@ -184,12 +184,14 @@ impl Desk {
         let disputes = settlement::disputes(&conflicts);
         let disputed = conflicts.iter().filter(|other| disputes.contains(&other.id)).map(|other| &other.path);
         let disputed: BTreeSet<&Vec<PathPart>> = disputed.collect();
+        let declared = settlement::declared(&self.document).and_then(|text| Declaration::parse(&text));
         for one in listed.iter().filter(|one| one.is_open() && !disputed.contains(&one.conflict.path)) {
             let (id, version) = (one.conflict.id, one.conflict.version);
             if settlement::was_answered(&self.document, &one.conflict) || !looked_at.insert((id, version)) {
                 continue;
             }
-            match self.settle_by_rule(policies, &one.conflict, &conflicts) {
+            let ruling = policies.rule_beside(declared.as_ref(), &one.conflict);
+            match self.settle_by_rule(ruling, &one.conflict, &conflicts) {
                 Ok(false) => {}
                 Ok(true) => return Ok(true),
                 Err(e @ DeskError::Answer(..)) => {
@@ -201,15 +203,13 @@ impl Desk {
         Ok(false)
     }
 
-    /// Settles a conflict if a rule answers it.
+    /// Settles a conflict if its rule answers it.
     fn settle_by_rule(
         &mut self,
-        policies: &Policies,
+        ruling: Ruling,
         conflict: &Conflict,
         conflicts: &[Conflict],
     ) -> Result<bool, DeskError> {
-        let declared = settlement::declared(&self.document).and_then(|text| Declaration::parse(&text));
-        let ruling = policies.rule_beside(declared.as_ref(), conflict);
         let Some(stands) = ruling.answer.filter(|_| ruling.is_projected) else { return Ok(false) };
         let answer = Answer::Value(match stands {
             Stands::Nothing => None,

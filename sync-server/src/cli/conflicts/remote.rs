@@ -74,9 +74,7 @@ impl Remote {
     }
 
     pub(super) fn conflicts(&self, document: &DocumentName) -> Result<Vec<Value>, Failure> {
-        let told = self.ask(Method::GET, &format!("{}/conflicts", path(document)), None);
-        let told = told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e });
-        let told = told?;
+        let told = self.ask_of(document, Method::GET, "", None)?;
         if let Some(more) = told["more"].as_u64() {
             eprintln!("{document}: {more} more are not told");
         }
@@ -84,15 +82,25 @@ impl Remote {
     }
 
     pub(super) fn conflict(&self, document: &DocumentName, id: ConflictId) -> Result<Value, Failure> {
-        let told = self.ask(Method::GET, &format!("{}/conflicts/{id}", path(document)), None);
-        told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e })
+        self.ask_of(document, Method::GET, &format!("/{id}"), None)
     }
 
     /// Sends an answer, or what takes one back. Gives the change that was written.
     pub(super) fn send(&self, document: &DocumentName, below: &str, body: &Value) -> Result<String, Failure> {
-        let told = self.ask(Method::POST, &format!("{}/conflicts/{below}", path(document)), Some(body));
-        let told = told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e })?;
+        let told = self.ask_of(document, Method::POST, &format!("/{below}"), Some(body))?;
         Ok(told["change"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Asks for a document's conflicts, or what is below them.
+    fn ask_of(
+        &self,
+        document: &DocumentName,
+        method: Method,
+        below: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let told = self.ask(method, &format!("/v1/documents/{}/conflicts{below}", segment(document.as_str())), body);
+        told.map_err(|e| Failure { message: format!("{document}: {}", e.message), ..e })
     }
 
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
@@ -138,10 +146,6 @@ async fn converse(
     let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await.map_err(|e| e.to_string())?;
     driving.abort();
     Ok((status, body.to_bytes()))
-}
-
-fn path(document: &DocumentName) -> String {
-    format!("/v1/documents/{}", segment(document.as_str()))
 }
 
 fn segment(text: &str) -> impl std::fmt::Display + '_ {
