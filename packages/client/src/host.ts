@@ -117,17 +117,14 @@ class Host {
   }
 
   #answer(call: number, ask: Ask): void {
-    const failed = (error: unknown) => this.#post({ kind: "failure", call, failure: failureOf(error) });
-    try {
-      const answered = (value: unknown) => this.#post({ kind: "answer", call, value });
-      if (ask.do === "open") this.#open(ask, () => answered(undefined), failed);
-      else this.#do(ask).then(answered, failed);
-    } catch (error) {
-      failed(error);
-    }
+    this.#do(ask).then(
+      (value) => this.#post({ kind: "answer", call, value }),
+      (error: unknown) => this.#post({ kind: "failure", call, failure: failureOf(error) }),
+    );
   }
 
-  async #do(ask: Exclude<Ask, { do: "open" }>): Promise<unknown> {
+  async #do(ask: Ask): Promise<unknown> {
+    if (ask.do === "open") return this.#open(ask);
     if (ask.do === "start") return this.#start(ask.settings);
     if (ask.do === "close") return this.#close();
     if (ask.do === "inspect") return this.#inspect();
@@ -213,26 +210,23 @@ class Host {
   }
 
   /** Opens a document. It is there at once, for what the page says next. */
-  #open({ document: id, name, init, view }: Extract<Ask, { do: "open" }>, done: () => void, failed: (error: unknown) => void): void {
+  async #open({ document: id, name, init, view }: Extract<Ask, { do: "open" }>): Promise<void> {
     const document = new Hosted(id, name, init, view, {
       driver: this.#driver as Promise<Driver>,
       post: this.#post,
       opened: (engineId, hosted) => void this.#byEngine.set(engineId, hosted),
-      keep: async (value) => this.#views?.write(name, value),
+      keep: async (value) => this.#views?.write(name, value()),
     });
     this.#documents.set(id, document);
-    document.loaded.then(
-      () => {
-        const peers = this.#hub?.peers(name) ?? [];
-        if (view) this.#post({ kind: "peers", document: id, peers });
-        else this.#post({ kind: "opened", name, ...document.opening(peers) });
-        done();
-      },
-      (error: unknown) => {
-        if (!view) this.#documents.delete(id);
-        failed(error);
-      },
-    );
+    try {
+      await document.loaded;
+    } catch (error) {
+      if (!view) this.#documents.delete(id);
+      throw error;
+    }
+    const peers = this.#hub?.peers(name) ?? [];
+    if (view) this.#post({ kind: "peers", document: id, peers });
+    else this.#post({ kind: "opened", name, ...document.opening(peers) });
   }
 
   /** What needs the engine, once it is there. */

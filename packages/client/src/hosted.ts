@@ -32,12 +32,12 @@ type Engine = { driver: Driver; id: number; undo: Undo };
 /** Longest rest after a batch. */
 const REST_MS_MAX = 1_000;
 
-/** Where it is: `opened` says which number the engine gave it, `keep` keeps its value for the next time. */
+/** Where it is: `opened` says which number the engine gave it, `keep` keeps its value for the next time where values are kept. */
 type Context = {
   driver: Promise<Driver>;
   post: (answer: Answer) => void;
   opened: (engineId: number, document: Hosted) => void;
-  keep: (view: NewValue) => Promise<void>;
+  keep: (view: () => NewValue) => Promise<void>;
 };
 
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
@@ -49,7 +49,7 @@ export class Hosted {
   /** Ends once the engine has it. */
   readonly loaded: Promise<void>;
   readonly #driver: Promise<Driver>;
-  readonly #keepView: (view: NewValue) => Promise<void>;
+  readonly #keepView: Context["keep"];
   readonly #post: (answer: Answer) => void;
   #engine: Engine | undefined;
   #shown: Shown;
@@ -139,8 +139,12 @@ export class Hosted {
 
   /** As it is now; all that has come is in it. */
   opening(peers: readonly Peer[]): { opening: Opening; value: NewValue } {
-    const opening = { document: this.id, base: this.#version, state: this.state, peers };
-    return { opening, value: crossing(this.#shown.value, undefined, this.#shown.kinds) };
+    return { opening: { document: this.id, base: this.#version, state: this.state, peers }, value: this.#crossing };
+  }
+
+  /** What it shows, as it crosses to the page or is kept. */
+  get #crossing(): NewValue {
+    return crossing(this.#shown.value, undefined, this.#shown.kinds);
   }
 
   /** All but the value. */
@@ -463,7 +467,7 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#keepView(crossing(this.#shown.value, undefined, this.#shown.kinds));
+    await this.#keepView(() => this.#crossing);
   }
 
   /** The page has closed it. What is not saved yet still will be. */

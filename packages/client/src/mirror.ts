@@ -6,6 +6,7 @@
  */
 
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
+import { isCounter } from "./rebase.js";
 import { codePoints, unitsAfter } from "./values.js";
 import type { InitKey } from "./wire.js";
 import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
@@ -48,8 +49,7 @@ export function differences(old: Shown, now: Shown): Edit[] {
       const counted = was.had && kindOf({ value: was.container, kinds: old.kinds }, was.at) === "counter" && isCounter(value);
       // What others count at the same time stays.
       edits.push(counted ? ["increment", holder, at, value.counter - (was.value as number)] : ["put", holder, at, value]);
-    }
-    else if (patch.kind === "delete") edits.push(["delete", holder, at as string]);
+    } else if (patch.kind === "delete") edits.push(["delete", holder, at as string]);
     else if (patch.kind === "text") edits.push(["text", patch.path, patch.index, patch.deleted, patch.inserted]);
     else {
       const insert = patch.inserted.map((item, offset) => crossed(patch.path, patch.index + offset, item));
@@ -57,10 +57,6 @@ export function differences(old: Shown, now: Shown): Edit[] {
     }
   });
   return edits;
-}
-
-function isCounter(value: NewValue): value is { counter: number } {
-  return typeof value === "object" && value !== null && "counter" in value;
 }
 
 /** A value with the root keys that a page's program relies on, as they are when they are new. */

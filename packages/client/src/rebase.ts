@@ -75,7 +75,8 @@ function beside(edit: Edit, other: Edit, first: boolean): Edit[] {
   return first || (edit[0] === "delete" && other[0] === "delete") ? [] : [edit];
 }
 
-function isCounter(value: NewValue): value is { counter: number } {
+/** Whether a value is a new counter. */
+export function isCounter(value: NewValue): value is { counter: number } {
   return typeof value === "object" && value !== null && "counter" in value;
 }
 
