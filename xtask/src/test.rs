@@ -35,7 +35,7 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
     match set_up() {
         Err(failure) => {
             eprintln!("setup failed, so no test was run:\n{failure}");
-            total.failed += 1;
+            total += Tally::failure("setup");
         }
         Ok(()) => {
             let server = server::build();
@@ -50,6 +50,8 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
             }
         }
     }
+    // Named again here: what the runners said of them stands far above, and a log may be cut.
+    total.names.iter().for_each(|name| println!("failed: {name}"));
     println!("\n{} passed, {} failed", total.passed, total.failed);
     if total.failed == 0 && total.passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -61,20 +63,20 @@ fn lints() -> Result<(), Failure> {
 /// Each target counts as one.
 fn fuzzing() -> Tally {
     match fuzz::gate() {
-        Ok((passed, failed)) => Tally { passed, failed },
+        Ok((passed, failed)) => Tally::counts(passed, failed),
         Err(failure) => {
             eprintln!("fuzzing failed: {failure}");
-            Tally { passed: 0, failed: 1 }
+            Tally::failure("fuzzing")
         }
     }
 }
 
 fn check(what: &str, body: impl FnOnce() -> Result<(), Failure>) -> Tally {
     step(what, || match body() {
-        Ok(()) => Tally { passed: 1, failed: 0 },
+        Ok(()) => Tally::counts(1, 0),
         Err(failure) => {
             eprintln!("{what} failed: {failure}");
-            Tally { passed: 0, failed: 1 }
+            Tally::failure(what)
         }
     })
 }
@@ -106,7 +108,7 @@ fn counted(command: &mut Command, read: fn(&str) -> Tally) -> Tally {
         Ok(child) => child,
         Err(error) => {
             eprintln!("{command:?} can't be run: {error}");
-            return Tally { passed: 0, failed: 1 };
+            return Tally::failure("a runner that can't be run");
         }
     };
     let stdout = child.stdout.take().expect("stdout is piped");
@@ -119,7 +121,7 @@ fn counted(command: &mut Command, read: fn(&str) -> Tally) -> Tally {
     let succeeded = child.wait().is_ok_and(|status| status.success());
     // A run that did not compile or was killed prints no closing line of its own. One that found no test has not tested.
     if tally.failed == 0 && (!succeeded || tally.passed == 0) {
-        tally.failed = 1;
+        tally += Tally::failure("a runner that did not end as it should");
     }
     tally
 }

@@ -167,19 +167,19 @@ fn a_server_restored_from_a_backup_gets_back_what_followers_wrote_meanwhile() {
 }
 
 /// Two tabs and a client of another device. The tab that leads has received a change and written another on top, and could store neither.
-fn leader_on_a_full_disk() -> (Net, Vec<usize>, Vec<DocumentId>, DocumentId) {
+fn leader_on_a_full_disk() -> (Net, Vec<usize>, Vec<DocumentId>) {
     let (mut net, tabs, documents) = tabs(2);
     let other = net.open(0, "doc");
     net.fill_client(tabs[0], true);
     net.change(0, other, |tx| tx.put(ROOT, "received", 1));
     net.settle_for(0);
     net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "written", 1));
-    (net, tabs, documents, other)
+    (net, tabs, documents)
 }
 
 #[test]
 fn a_leader_that_was_deposed_follows_and_loses_no_edit() {
-    let (mut net, tabs, documents, other) = leader_on_a_full_disk();
+    let (mut net, tabs, documents) = leader_on_a_full_disk();
     net.lead(tabs[1], 2);
     net.fill_client(tabs[0], false);
     net.feed(tabs[0], Input::Deposed);
@@ -335,7 +335,7 @@ fn no_tab_brings_back_a_discarded_change_though_its_leader_had_no_time_to_tell()
 /// that the document was deleted: nothing of it may come back, and the edit is to be seen.
 #[test]
 fn what_a_deposed_leader_had_received_of_a_deleted_document_does_not_come_back() {
-    let (mut net, tabs, documents, _) = leader_on_a_full_disk();
+    let (mut net, tabs, documents) = leader_on_a_full_disk();
     net.freeze(tabs[0]);
     net.lead(tabs[1], 2);
     net.settle();
