@@ -1,11 +1,11 @@
 /** A server that has forgotten, clocks that are wrong, and a bad line. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import { inWorkers, joinDocument, open, synced, titles, value, write } from "./support/browser.js";
 import { Line } from "./support/line.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 
