@@ -12,7 +12,7 @@ const stage = new Stage();
 
 /** One character each; so many of them are one change. */
 const EDITS = 100_000;
-const EDITS_A_CHANGE = 100;
+const EDITS_A_CHANGE = 1_000;
 /** What two type at once in the end, and the pause after each key. */
 const TYPED = 60;
 const PAUSE_MS = 20;
@@ -35,7 +35,7 @@ test("a document of 100,000 edits is opened and typed in by two at once, and bot
           }
         });
         doc.commit();
-        if (made % (each * 50) === 0) await doc.saved(change);
+        if (made % (each * 10) === 0) await doc.saved(change);
       }
     },
     { edits: EDITS, each: EDITS_A_CHANGE },
