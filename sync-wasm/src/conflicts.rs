@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use automerge::ObjId;
 use js_sys::{Array, Object};
-use sync_core::conflict::{Candidate, ConflictId, ConflictKind, PathPart, Value};
+use sync_core::conflict::{Candidate, ConflictId, ConflictKind, PathPart, Steps, Value};
 use sync_core::id::ChangeHash;
 use sync_core::replica::{Listed, OutboxEntry, OutboxState, ResolveError};
 use sync_core::settlement::{Answer, AnswerError};
@@ -30,6 +30,9 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
         set(&object, "base", show(base));
     }
     set(&object, "candidates", conflict.candidates.iter().map(candidate).collect::<Array>());
+    if let Some(steps) = steps(&conflict.steps) {
+        set(&object, "steps", steps);
+    }
     set(&object, "policy", "human@1");
     set(&object, "state", state);
     if let Some(settled) = settled {
@@ -52,6 +55,21 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
         }
     }
     object
+}
+
+/// What counts in a sum of steps; nothing if there are too many.
+fn steps(steps: &Steps) -> Option<Array> {
+    let counted = |(value, times): &(Value, i64)| {
+        let object = Object::new();
+        set(&object, "value", show(value));
+        set(&object, "times", *times as f64);
+        JsValue::from(object)
+    };
+    match steps {
+        Steps::Shared(all) => Some(all.iter().map(counted).collect()),
+        Steps::TooMany => Some(Array::new()),
+        _ => None,
+    }
 }
 
 fn path(path: &[PathPart]) -> Array {

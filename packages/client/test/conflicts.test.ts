@@ -18,7 +18,7 @@ import { RejoinError } from "#modules/errors.js";
 
 import { candidate, conflict, Ground } from "./support/ground.js";
 
-type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; answer?: unknown; fault?: string };
+type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; steps?: Conflict["steps"]; answer?: unknown; fault?: string };
 
 /** What the rules of both halves are held to. */
 const TABLE = JSON.parse(readFileSync(new URL("../../../sync-core/tests/rules.json", import.meta.url), "utf8")) as {
@@ -174,7 +174,8 @@ test("built-in rules answer as sync-core's do, for candidates in any order, or l
   for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {
     const candidates = rest.sides.map(sideOf);
     const ask = async (sides: Conflict["candidates"]) => {
-      const conflicts = await held(new Ground([conflict("1", ["a"], { base: rest.base, candidates: sides })]));
+      const common = rest.steps && { steps: rest.steps };
+      const conflicts = await held(new Ground([conflict("1", ["a"], { base: rest.base, candidates: sides, ...common })]));
       conflicts.setPolicies([policy("a", { rule, options, version: 1 })]);
       const [asked] = conflicts.list();
       return asked?.fault ?? { [String(asked?.state)]: asked?.answer };
@@ -187,7 +188,9 @@ test("built-in rules answer as sync-core's do, for candidates in any order, or l
 });
 
 test("every built-in rule is a function of the set of candidates, and one that is not is found out", () => {
-  const input = ({ base, sides }: Pick<Case, "base" | "sides">): RuleInput => ({ path: ["a"], kind: "register", base, candidates: sides.map(sideOf) });
+  const input = ({ base, sides, steps }: Pick<Case, "base" | "sides" | "steps">): RuleInput => {
+    return { path: ["a"], kind: "register", base, candidates: sides.map(sideOf), ...(steps && { steps }) };
+  };
   const rules = new Set(TABLE.cases.map(({ rule }) => rule));
   assert.equal(rules.size, 12);
   for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {

@@ -5,7 +5,7 @@
 use automerge::{Automerge, ObjId};
 
 use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
-use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Value};
+use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -83,6 +83,7 @@ impl Listed {
             kind: *kind,
             base: None,
             candidates: candidates.iter().map(side).collect(),
+            steps: Steps::FromBase,
             hidden: hidden.clone(),
             state: *state,
         };

@@ -18,7 +18,17 @@ fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
 
 fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates: Vec<Candidate>) -> Conflict {
     let (hidden, state) = (Default::default(), ConflictState::Open);
-    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, hidden, state }
+    Conflict {
+        id: ConflictId([0; 16]),
+        version: 2,
+        path,
+        kind,
+        base,
+        candidates,
+        steps: Default::default(),
+        hidden,
+        state,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ import { hunks, same } from "../diff.js";
 import type { Rule } from "./policy.js";
 import type { Candidate, Conflict } from "./types.js";
 
-type Answers = (sides: readonly Candidate[], base: unknown, options: Rule["options"]) => unknown;
+type Answers = (sides: readonly Candidate[], base: unknown, options: Rule["options"], steps: Conflict["steps"]) => unknown;
 type Map = Readonly<Record<string, unknown>>;
 
 /** Given the sides in order, each once. */
@@ -29,12 +29,12 @@ const RULES: Record<string, Answers> = {
 };
 
 /** The answer of a built-in rule. */
-export function decide(rule: Rule, { candidates, base }: Conflict): unknown {
+export function decide(rule: Rule, { candidates, base, steps }: Conflict): unknown {
   const answers = RULES[rule.rule];
   if (!answers || rule.version !== 1) throw new Error("is none that this version knows");
   const sides = inOrder(candidates);
   one(sides, "there are no sides");
-  return answers(sides, base, rule.options);
+  return answers(sides, base, rule.options, steps);
 }
 
 /** The set of sides, of which two with one change are one: by the authors' clocks; of one time, by the changes' names, which are the same everywhere. */
@@ -64,12 +64,14 @@ function extreme(sides: readonly Candidate[], beyond: (a: number | string, b: nu
   return values.reduce((best: number | string, value: number | string) => (beyond(value, best) ? value : best));
 }
 
-function sumDeltas(sides: readonly Candidate[], base: unknown): number {
+function sumDeltas(sides: readonly Candidate[], base: unknown, _: Rule["options"], steps: Conflict["steps"]): number {
   const before = base === undefined ? 0 : number({ value: base });
+  const numbers = sides.map(number);
   // Of a fraction, what one side added need not give that side again.
-  const [only, ...others] = sides;
-  if (only && others.length === 0) return number(only);
-  return sides.reduce((sum, side) => exact(sum + (number(side) - before)), before);
+  if (numbers.length === 1) return numbers[0] as number;
+  if (!steps) return numbers.reduce((sum, side) => exact(sum + (side - before)), before);
+  one(steps, "too much was put there to tell which steps the sides have in common");
+  return steps.reduce((sum, { value, times }) => exact(sum + number({ value }) * times), 0);
 }
 
 function exact(sum: number): number {

@@ -103,7 +103,7 @@ export function concat(options: { separator?: string } = {}): Rule {
   return builtIn("concat", options.separator === undefined ? {} : { separator: options.separator });
 }
 
-/** What was there before, and everybody's step from it: of 10, written as 7 here and 12 there, 9. */
+/** What was there before, and everybody's steps from it, each once: of 10, written as 7 here and 12 there, 9. */
 export function sumDeltas(): Rule {
   return builtIn("sumDeltas");
 }
