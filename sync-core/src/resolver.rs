@@ -116,6 +116,9 @@ pub enum NoAnswer {
     /// The author that is preferred wrote none of the sides.
     #[error("can't answer: none of the sides is by that author")]
     NotByThem,
+    /// Nobody of the role that is preferred wrote any of the sides.
+    #[error("can't answer: none of the sides is by anybody of the role {0}")]
+    NotInRole(String),
     /// There are no sides.
     #[error("can't answer: there are no sides")]
     NoSides,

@@ -77,6 +77,10 @@ fn steps(case: &Json) -> Steps {
     }
 }
 
+fn texts(options: &Json) -> impl Iterator<Item = &str> {
+    options["authors"].as_array().expect("authors").iter().filter_map(Json::as_str)
+}
+
 fn rule(name: &str, options: &Json) -> BuiltIn {
     let text = |key: &str| options[key].as_str().unwrap_or_default().to_owned();
     match name {
@@ -90,6 +94,7 @@ fn rule(name: &str, options: &Json) -> BuiltIn {
         "order" => BuiltIn::order(options["values"].as_array().expect("values").iter().filter_map(Json::as_str)),
         "text3way" => BuiltIn::Text3way,
         "mergeMaps" => BuiltIn::MergeMaps,
+        "prefer" if options.get("role").is_some() => BuiltIn::prefer_role(text("role"), texts(options)),
         "prefer" => BuiltIn::Prefer(text("author")),
         "reject" => BuiltIn::Reject,
         other => panic!("no rule {other}"),
@@ -199,7 +204,7 @@ type Values = fn(&mut Rng) -> Option<Value>;
 #[test]
 fn every_built_in_rule_is_a_function_of_the_set_of_sides() {
     let states: Values = |rng| Some(Value::Scalar(word(rng).into()));
-    let all: [(BuiltIn, Values); 13] = [
+    let all: [(BuiltIn, Values); 14] = [
         (BuiltIn::Latest, any),
         (BuiltIn::First, any),
         (BuiltIn::Max, number),
@@ -212,6 +217,7 @@ fn every_built_in_rule_is_a_function_of_the_set_of_sides() {
         (BuiltIn::Text3way, text),
         (BuiltIn::MergeMaps, map),
         (BuiltIn::Prefer("author 1".into()), any),
+        (BuiltIn::prefer_role("lead", ["author 0", "author 2"]), any),
         (BuiltIn::Reject, any),
     ];
     for (rule, values) in all {

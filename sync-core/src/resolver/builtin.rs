@@ -41,6 +41,14 @@ pub enum BuiltIn {
     MergeMaps,
     /// What this author wrote, as changes name their authors; of several the last.
     Prefer(String),
+    /// What anybody of a role wrote; of several the last. Who has the role is said here, and so part of what a document declares: a change
+    /// names its author, and no token goes with it.
+    PreferRole {
+        /// What the role is called.
+        role: String,
+        /// Who has it, as changes name their authors.
+        authors: Vec<String>,
+    },
     /// What was there before, whoever wrote anything.
     Reject,
 }
@@ -49,6 +57,11 @@ impl BuiltIn {
     /// [`BuiltIn::Order`] of these values.
     pub fn order<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Self {
         Self::Order(values.into_iter().map(Into::into).collect())
+    }
+
+    /// [`BuiltIn::PreferRole`] of these authors.
+    pub fn prefer_role<S: Into<String>>(role: impl Into<String>, authors: impl IntoIterator<Item = S>) -> Self {
+        Self::PreferRole { role: role.into(), authors: authors.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -74,7 +87,7 @@ impl Resolver for BuiltIn {
             Self::Order(_) => "order",
             Self::Text3way => "text3way",
             Self::MergeMaps => "mergeMaps",
-            Self::Prefer(_) => "prefer",
+            Self::Prefer(_) | Self::PreferRole { .. } => "prefer",
             Self::Reject => "reject",
         }
     }
@@ -84,6 +97,7 @@ impl Resolver for BuiltIn {
             Self::Concat(separator) => vec![separator.clone()],
             Self::Order(values) => values.clone(),
             Self::Prefer(author) => vec![author.clone()],
+            Self::PreferRole { role, authors } => [&["role".into(), role.clone()], &authors[..]].concat(),
             _ => Vec::new(),
         }
     }
@@ -102,13 +116,19 @@ impl Resolver for BuiltIn {
             Self::Order(values) => furthest(sides, values),
             Self::Text3way => text3way(sides, question.base.as_ref()),
             Self::MergeMaps => merge_maps(sides, question.base.as_ref()),
-            Self::Prefer(author) => {
-                let theirs = sides.iter().rfind(|side| side.author.as_ref() == Some(author));
-                Ok(theirs.ok_or(NoAnswer::NotByThem)?.value.clone())
+            Self::Prefer(author) => last_by(sides, std::slice::from_ref(author)).ok_or(NoAnswer::NotByThem),
+            Self::PreferRole { role, authors } => {
+                last_by(sides, authors).ok_or_else(|| NoAnswer::NotInRole(role.clone()))
             }
             Self::Reject => Ok(question.base.clone()),
         }
     }
+}
+
+/// What any of these authors said last.
+fn last_by(sides: &[&Side], authors: &[String]) -> Option<Option<Value>> {
+    let theirs = sides.iter().rfind(|side| side.author.as_ref().is_some_and(|author| authors.contains(author)));
+    theirs.map(|side| side.value.clone())
 }
 
 /// A number as JavaScript holds it.

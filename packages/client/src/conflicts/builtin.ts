@@ -24,7 +24,7 @@ const RULES: Record<string, Answers> = {
   order: (sides, _, { values }) => furthest(sides, Array.isArray(values) ? values : []),
   text3way: (sides, base) => sides.map(string).reduce((merged, text) => merge3(typeof base === "string" ? base : "", merged, text)),
   mergeMaps,
-  prefer: (sides, _, { author }) => one(sides.filter((side) => side.author === author).toReversed(), "none of the sides is by that author").value,
+  prefer,
   reject: (_, base) => base,
 };
 
@@ -77,6 +77,12 @@ function sumDeltas(sides: readonly Candidate[], base: unknown, _: Rule["options"
 function exact(sum: number): number {
   if (Math.abs(sum) > Number.MAX_SAFE_INTEGER) throw new Error("can't answer: the sum is too large to be exact");
   return sum;
+}
+
+function prefer(sides: readonly Candidate[], _: unknown, { author, role, authors }: Rule["options"]): unknown {
+  const isTheirs = (side: Candidate) => (role === undefined ? side.author === author : Array.isArray(authors) && authors.includes(side.author));
+  const by = role === undefined ? "by that author" : `by anybody of the role ${String(role)}`;
+  return one(sides.filter(isTheirs).toReversed(), `none of the sides is ${by}`).value;
 }
 
 function furthest(sides: readonly Candidate[], values: readonly unknown[]): unknown {

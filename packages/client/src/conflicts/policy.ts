@@ -123,8 +123,11 @@ export function mergeMaps(): Rule {
   return builtIn("mergeMaps");
 }
 
-/** What this author wrote, as changes name their authors. */
-export function prefer(whom: { author: string }): Rule {
+/**
+ * What an author wrote, as changes name their authors, or anybody of a role; of several the last, by the clocks of those who wrote. Who has a
+ * role is said here, and declared in the document with the rule: a change says who made it, and not what they may do.
+ */
+export function prefer(whom: { author: string } | { role: string; authors: readonly [string, ...string[]] }): Rule {
   return builtIn("prefer", { ...whom });
 }
 
