@@ -81,6 +81,14 @@ impl History<'_> {
         ids.into_iter().copied().max_by(|a, b| self.key(*a).cmp(&self.key(*b)))
     }
 
+    /// Puts an operation where it belongs among others in automerge's order, unless it is there. (A sort would be one more kind of sort to load.)
+    pub(super) fn place_in(&self, ids: &mut Vec<OpId>, id: OpId) {
+        let at = ids.partition_point(|held| self.key(*held) < self.key(id));
+        if ids.get(at) != Some(&id) {
+            ids.insert(at, id);
+        }
+    }
+
     pub(super) fn kind(&self, id: OpId) -> Option<Kind> {
         self.ops.run(id).map(|run| run.operation(id).kind)
     }
@@ -285,11 +293,7 @@ impl Slot {
     }
 
     fn bury(&mut self, history: History<'_>, id: OpId) {
-        let at = self.gone.partition_point(|held| history.key(*held) < history.key(id));
-        if self.gone.get(at) == Some(&id) {
-            return;
-        }
-        self.gone.insert(at, id);
+        history.place_in(&mut self.gone, id);
         if self.gone.len() > GONE_MAX {
             let place = history.place(self.gone.remove(0));
             let last = self.earlier.entry(place.actor).or_default();

@@ -144,9 +144,15 @@ impl Reader<'_> {
 
     /// The operations whose values stood at a place when all of these changes were still to be made.
     pub(super) fn ids_before(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Vec<ObjId> {
-        let prop = self.prop_at(object, at, key, heads);
-        let all = prop.and_then(|prop| self.document.get_all_at(object, prop, heads).ok());
-        all.into_iter().flatten().map(|(_, id)| id).collect()
+        let mut ids = Vec::new();
+        if let Some(prop) = self.prop_at(object, at, key, heads)
+            && let Ok(all) = self.document.get_all_at(object, prop, heads)
+        {
+            for (_, id) in all {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     fn prop_at(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Prop> {

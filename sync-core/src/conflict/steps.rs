@@ -47,9 +47,13 @@ impl Lister<'_> {
 
     fn counted_once(&self, id: SlotId, slot: &Slot) -> Steps {
         let saw = |by: OpId, op: OpId| self.history.saw(self.history.place(by), op);
-        let sides = |op: OpId| slot.visible.iter().filter(move |side| saw(**side, op)).count();
-        let mut ops: Vec<OpId> = slot.gone.iter().chain(&slot.visible).copied().filter(|op| sides(*op) > 0).collect();
-        ops.sort_by(|a, b| self.history.key(*a).cmp(&self.history.key(*b)));
+        let sides = |op: OpId| slot.visible.iter().filter(|side| saw(**side, op)).count();
+        let mut ops: Vec<OpId> = Vec::new();
+        for op in slot.gone.iter().chain(&slot.visible) {
+            if sides(*op) > 0 {
+                self.history.place_in(&mut ops, *op);
+            }
+        }
         // Whatever came before one that all others knew, or that knew them, is in it.
         let past = self.history.ops.past();
         let first = (0..ops.len()).rev().find(|at| {
@@ -82,26 +86,33 @@ impl Lister<'_> {
                 put.value = value;
                 continue;
             }
-            let knows = |other: &Place| self.history.ops.past().seen(place, other.actor) >= other.seq;
-            let seen = mask((0..puts.len()).filter(|at| puts[*at].place.as_ref().is_some_and(knows)));
+            let knows = |other: Place| self.history.ops.past().seen(place, other.actor) >= other.seq;
+            let seen = known(&puts, knows);
             let below = over(&mut puts, seen);
             puts.push(Put { place: Some(place), value, seen, below, same: 0 });
             if puts.len() > PUTS_MAX {
                 return None;
             }
         }
-        let all = mask((0..puts.len()).filter(|at| puts[*at].place.is_some()));
+        let all = known(&puts, |_| true);
         let all = over(&mut puts, all);
         if puts.len() > PUTS_MAX {
             return None;
         }
-        let mut times = vec![0; puts.len()];
-        for at in each(all).rev() {
-            let above: i64 = (at + 1..puts.len()).filter(|put| has(puts[*put].below, at)).map(|put| times[put]).sum();
-            times[at] = 1 - above;
+        let mut times = [0; PUTS_MAX];
+        let mut counted = Vec::new();
+        for at in (0..puts.len()).rev().filter(|at| has(all, *at)) {
+            times[at] = 1;
+            for above in at + 1..puts.len() {
+                if has(puts[above].below, at) {
+                    times[at] -= times[above];
+                }
+            }
+            if times[at] != 0 {
+                counted.extend(puts[at].value.take().map(|value| (value, times[at])));
+            }
         }
-        let counted = puts.into_iter().zip(times).filter(|(_, times)| *times != 0);
-        Some(counted.filter_map(|(put, times)| Some((put.value?, times))).collect())
+        Some(counted)
     }
 
     fn put_there(&self, id: SlotId, slot: &Slot, op: OpId) -> Option<Value> {
@@ -121,49 +132,83 @@ impl Lister<'_> {
         let held = |places: &[Place]| self.reader.ids_before(&object, &id.1, self.key(id), &self.meet(places));
         let sides: Vec<Place> = slot.visible.iter().map(|op| self.history.place(*op)).collect();
         let all = held(&sides);
-        let mut pairs =
-            sides.iter().enumerate().flat_map(|(at, side)| sides[..at].iter().map(move |other| [*side, *other]));
-        all.len() <= 1 && sides.len() <= PAIRED_MAX && pairs.all(|pair| held(&pair) == all)
+        if all.len() > 1 || sides.len() > PAIRED_MAX {
+            return false;
+        }
+        for (at, side) in sides.iter().enumerate() {
+            if sides[..at].iter().any(|other| held(&[*side, *other]) != all) {
+                return false;
+            }
+        }
+        true
     }
+}
+
+/// Those of a change that somebody knows.
+fn known(puts: &[Put], knows: impl Fn(Place) -> bool) -> u64 {
+    let mut known = 0;
+    for (at, put) in puts.iter().enumerate() {
+        known |= if put.place.is_some_and(&knows) { bit(at) } else { 0 };
+    }
+    known
 }
 
 /// What was there for somebody who had seen these, with what it was put over.
 fn over(puts: &mut Vec<Put>, seen: u64) -> u64 {
-    let gone = each(seen).fold(0, |gone, at| gone | puts[at].seen);
-    let mut last: Vec<usize> = each(seen & !gone).collect();
-    if last.iter().any(|at| puts[*at].value.is_some()) {
-        last.retain(|at| puts[*at].value.is_some());
+    let with_below = |puts: &[Put], mut to: u64| {
+        for (at, put) in puts.iter().enumerate() {
+            if has(to, at) {
+                to |= put.below;
+            }
+        }
+        to
+    };
+    let (mut gone, mut values) = (0, 0);
+    for (at, put) in puts.iter().enumerate() {
+        gone |= if has(seen, at) { put.seen } else { 0 };
+        values |= if put.value.is_some() { bit(at) } else { 0 };
     }
-    let down = |puts: &[Put], to: u64| each(to).fold(to, |below, at| below | puts[at].below);
-    let mut below = down(puts, mask(last.iter().copied()));
-    for at in &last {
-        let same = mask(last.iter().copied().filter(|other| puts[*other].value == puts[*at].value));
-        if same.count_ones() < 2 {
+    let mut last = seen & !gone;
+    if last & values != 0 {
+        last &= values;
+    }
+    let mut below = with_below(puts, last);
+    for at in 0..puts.len() {
+        let same = alike(puts, at, last);
+        if !has(last, at) || same.count_ones() < 2 {
             continue;
         }
-        let known = puts.iter().position(|put| put.same == same);
-        let joint = known.unwrap_or_else(|| {
-            let fewer = mask((0..puts.len()).filter(|other| puts[*other].same != 0 && puts[*other].same & !same == 0));
-            let value = puts[*at].value.clone();
-            puts.push(Put { place: None, value, seen: 0, below: down(puts, same | fewer), same });
-            puts.len() - 1
-        });
-        below |= mask([joint]) | puts[joint].below;
+        if !puts.iter().any(|put| put.same == same) {
+            let mut from = same;
+            for (other, put) in puts.iter().enumerate() {
+                from |= if put.same != 0 && put.same & !same == 0 { bit(other) } else { 0 };
+            }
+            let (value, below) = (puts[at].value.clone(), with_below(puts, from));
+            puts.push(Put { place: None, value, seen: 0, below, same });
+        }
+        for (joint, put) in puts.iter().enumerate() {
+            below |= if put.same == same { bit(joint) | put.below } else { 0 };
+        }
     }
     below
 }
 
-/// What is beyond the mask is too much already.
-fn mask(bits: impl IntoIterator<Item = usize>) -> u64 {
-    bits.into_iter().filter(|at| *at < PUTS_MAX).fold(0, |mask, at| mask | 1 << at)
+/// Which of those say what one of them says.
+fn alike(puts: &[Put], one: usize, of: u64) -> u64 {
+    let mut same = 0;
+    for (at, put) in puts.iter().enumerate() {
+        same |= if put.value == puts[one].value { of & bit(at) } else { 0 };
+    }
+    same
+}
+
+/// None for what is beyond the mask, which is too much already.
+fn bit(at: usize) -> u64 {
+    if at < PUTS_MAX { 1 << at } else { 0 }
 }
 
 fn has(mask: u64, at: usize) -> bool {
-    mask >> at & 1 == 1
-}
-
-fn each(mask: u64) -> impl DoubleEndedIterator<Item = usize> {
-    (0..PUTS_MAX).filter(move |at| has(mask, *at))
+    mask & bit(at) != 0
 }
 
 fn is_number(value: &Value) -> bool {

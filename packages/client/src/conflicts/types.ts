@@ -69,7 +69,12 @@ export type Conflict = {
   readonly settledBy?: Settlement;
   /** Why the server will not have it, of a `rejected` one. */
   readonly reason?: string;
+  /** The list has no room for what was said: neither `base` nor `answer` nor the candidates' values are told. `conflicts.get(id)` has them. */
+  readonly cut?: true;
 };
+
+/** @internal Conflicts as a list tells them, and how many more there are. */
+export type Told = { readonly conflicts: readonly Conflict[]; readonly more: number };
 
 /** Who settled a conflict, and how. */
 export type Settlement = {
