@@ -146,11 +146,13 @@ pub enum Planted {
     FollowerSavedEarly,
     /// A tab tells others of changes that are not in the store.
     UnstoredToldToTabs,
+    /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
+    WaitingLost,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 57] = [
+    pub const ALL: [(Planted, &'static str); 58] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -208,5 +210,6 @@ impl Planted {
         (Planted::FenceIgnored, "fence-ignored"),
         (Planted::FollowerSavedEarly, "follower-saved-early"),
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
+        (Planted::WaitingLost, "waiting-lost"),
     ];
 }

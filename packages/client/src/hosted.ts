@@ -124,9 +124,7 @@ export class Hosted {
     this.#engine = { driver, id, undo };
     this.init(init);
     this.#refresh();
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const edit of waiting) this.edit(edit);
+    this.#doWaiting();
     this.announce();
   }
 
@@ -283,6 +281,10 @@ export class Hosted {
     this.#ahead = false;
     this.#status = { ...this.#status, progress: undefined };
     this.#refresh();
+    this.#doWaiting();
+  }
+
+  #doWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const edit of waiting) this.edit(edit);
