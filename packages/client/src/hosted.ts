@@ -375,7 +375,7 @@ export class Hosted {
   }
 
   conflict(conflict: string): Conflict | undefined {
-    return this.#held.driver.peek((replica) => replica.conflicts(this.#held.id, conflict).conflicts[0]);
+    return this.#ask((engine, id) => engine.conflicts(id, conflict).conflicts[0]);
   }
 
   reopen(conflict: string): void {
@@ -458,9 +458,7 @@ export class Hosted {
     const told = engine.driver.peek((replica) => replica.conflicts(engine.id));
     const declared = engine.driver.peek((replica) => replica.declared(engine.id));
     if (this.#conflictsTold && declared === this.#declared && same(told, this.#conflicts, new WeakMap(), new WeakMap())) return;
-    this.#conflicts = told;
-    this.#declared = declared;
-    this.#conflictsTold = true;
+    [this.#conflicts, this.#declared, this.#conflictsTold] = [told, declared, true];
     this.#post({ kind: "conflicts", document: this.id, ...told, declared });
   }
 

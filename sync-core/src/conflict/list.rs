@@ -114,9 +114,11 @@ impl Lister<'_> {
 
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
+        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
+        // Who puts what shows over several deletes the others alone, and has not deleted what they kept.
+        others.retain(|op| !deletes(op) || self.left(id, *op).is_none());
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
         let mut hidden = Hidden::default();
-        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let mut sides: Vec<OpId> = Vec::new();
@@ -185,9 +187,16 @@ impl Lister<'_> {
         self.then(id, op).or_else(|| self.reader.said(op))
     }
 
-    pub(super) fn then(&self, slot: SlotId, op: OpId) -> Option<Value> {
+    fn then(&self, slot: SlotId, op: OpId) -> Option<Value> {
         let (object, _) = self.reader.object(self.maker(slot.0))?;
         self.reader.then(&object, &slot.1, self.key(slot), op)
+    }
+
+    /// What the change that holds an operation left at a place.
+    pub(super) fn left(&self, slot: SlotId, op: OpId) -> Option<Value> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        let heads = [self.history.table.hash_at(self.history.place(op))?];
+        self.reader.before(&object, &slot.1, self.key(slot), &heads)
     }
 
     pub(super) fn key(&self, slot: SlotId) -> Option<&str> {

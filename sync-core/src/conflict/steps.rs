@@ -48,12 +48,8 @@ impl Lister<'_> {
     fn counted_once(&self, id: SlotId, slot: &Slot) -> Steps {
         let saw = |by: OpId, op: OpId| self.history.saw(self.history.place(by), op);
         let sides = |op: OpId| slot.visible.iter().filter(|side| saw(**side, op)).count();
-        let mut ops: Vec<OpId> = Vec::new();
-        for op in slot.gone.iter().chain(&slot.visible) {
-            if sides(*op) > 0 {
-                self.history.place_in(&mut ops, *op);
-            }
-        }
+        let mut ops = slot.gone.clone();
+        slot.visible.iter().for_each(|op| self.history.place_in(&mut ops, *op));
         // Whatever came before one that all others knew, or that knew them, is in it.
         let past = self.history.ops.past();
         let first = (0..ops.len()).rev().find(|at| {
@@ -88,14 +84,14 @@ impl Lister<'_> {
             }
             let knows = |other: Place| self.history.ops.past().seen(place, other.actor) >= other.seq;
             let seen = known(&puts, knows);
-            let below = over(&mut puts, seen);
+            let below = over(&mut puts, seen)?;
             puts.push(Put { place: Some(place), value, seen, below, same: 0 });
             if puts.len() > PUTS_MAX {
                 return None;
             }
         }
         let all = known(&puts, |_| true);
-        let all = over(&mut puts, all);
+        let all = over(&mut puts, all)?;
         if puts.len() > PUTS_MAX {
             return None;
         }
@@ -115,15 +111,15 @@ impl Lister<'_> {
         Some(counted)
     }
 
+    /// What a change left at the place: who puts what shows over several deletes the others alone.
     fn put_there(&self, id: SlotId, slot: &Slot, op: OpId) -> Option<Value> {
         let value = match self.history.kind(op) {
-            Some(Kind::Delete) => return None,
             _ if slot.visible.contains(&op) => self.value(id, op),
             // How far it had come depends on who put something over it.
-            Some(Kind::Counter) if self.index.steps.contains_key(&op) => None,
-            _ => self.then(id, op),
+            Some(Kind::Counter) if self.index.steps.contains_key(&op) => Some(NO_NUMBER),
+            _ => self.left(id, op),
         };
-        Some(value.filter(is_number).unwrap_or(NO_NUMBER))
+        value.map(|value| if is_number(&value) { value } else { NO_NUMBER })
     }
 
     /// Whether no two sides have anything in common that not all have, and all have at most one value.
@@ -153,8 +149,9 @@ fn known(puts: &[Put], knows: impl Fn(Place) -> bool) -> u64 {
     known
 }
 
-/// What was there for somebody who had seen these, with what it was put over.
-fn over(puts: &mut Vec<Put>, seen: u64) -> u64 {
+/// What was there for somebody who had seen these, with what it was put over. `None` if some of several that say the same were met after all
+/// of them were: those would have to be in what is there already.
+fn over(puts: &mut Vec<Put>, seen: u64) -> Option<u64> {
     let with_below = |puts: &[Put], mut to: u64| {
         for (at, put) in puts.iter().enumerate() {
             if has(to, at) {
@@ -179,6 +176,9 @@ fn over(puts: &mut Vec<Put>, seen: u64) -> u64 {
             continue;
         }
         if !puts.iter().any(|put| put.same == same) {
+            if puts.iter().any(|put| put.same & same == same) {
+                return None;
+            }
             let mut from = same;
             for (other, put) in puts.iter().enumerate() {
                 from |= if put.same != 0 && put.same & !same == 0 { bit(other) } else { 0 };
@@ -190,7 +190,7 @@ fn over(puts: &mut Vec<Put>, seen: u64) -> u64 {
             below |= if put.same == same { bit(joint) | put.below } else { 0 };
         }
     }
-    below
+    Some(below)
 }
 
 /// Which of those say what one of them says.

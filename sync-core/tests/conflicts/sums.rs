@@ -186,9 +186,19 @@ impl Model {
         steps
     }
 
-    fn sum(&self, known: &BTreeSet<usize>) -> i64 {
+    /// All that anybody has seen say the same.
+    fn joined(&self, known: &BTreeSet<usize>) -> BTreeSet<BTreeSet<usize>> {
         let views = self.writes.iter().map(|write| &write.known).chain([known]);
-        let joined: BTreeSet<_> = views.flat_map(|known| self.alike(known)).collect();
+        views.flat_map(|known| self.alike(known)).collect()
+    }
+
+    fn some_met_fewer(&self, known: &BTreeSet<usize>) -> bool {
+        let joined = self.joined(known);
+        joined.iter().any(|all| joined.iter().any(|fewer| fewer != all && fewer.is_subset(all)))
+    }
+
+    fn sum(&self, known: &BTreeSet<usize>) -> i64 {
+        let joined = self.joined(known);
         let mut ways = BTreeMap::new();
         let steps = self.steps(known, &joined);
         steps.iter().map(|step| self.way(step, &joined, &mut ways)).sum()
@@ -254,7 +264,11 @@ fn check(seed: u64) -> bool {
     let numbers = |conflict: &Conflict| conflict.candidates.iter().all(|side| side.value.is_some());
     let Some(conflict) = conflict.filter(numbers) else { return false };
     let all: BTreeSet<usize> = (0..model.writes.len()).collect();
-    assert_eq!(sum(&conflict), Ok(model.sum(&all)), "seed {seed}: {conflict:#?}");
+    match sum(&conflict) {
+        // Of three that said the same two were met by somebody, and all by somebody else: that may be left to people.
+        Err(NoAnswer::TooManySteps) if model.some_met_fewer(&all) => return false,
+        sum => assert_eq!(sum, Ok(model.sum(&all)), "seed {seed}: {conflict:#?}"),
+    }
     conflict.steps != Steps::FromBase
 }
 
