@@ -33,6 +33,33 @@ pub(crate) fn make(document: &Automerge, path: &[Prop], index: usize, unit: Unit
     Ok(format!("{object}{SEPARATOR}{cursor}"))
 }
 
+/// Cursors for `count` elements or characters from `index` on, in code points: the first of each run that one author wrote in one go, and how
+/// many it has. The others' are those of the operations after its.
+pub(crate) fn runs(
+    document: &Automerge,
+    path: &[Prop],
+    index: usize,
+    count: usize,
+) -> Result<Vec<(String, usize)>, EngineError> {
+    let bad = |error: AutomergeError| EngineError::bad_value(error.to_string());
+    let object = edit::object(document, path).map_err(bad)?;
+    let mut runs: Vec<(String, usize)> = Vec::new();
+    let mut next = String::new();
+    for at in index..index + count {
+        let cursor = document.get_cursor(&object, at, None).map_err(bad)?.to_string();
+        let after = cursor.split_once('@').and_then(|(operation, actor)| {
+            let operation = operation.parse::<u64>().ok()?;
+            Some(format!("{}@{actor}", operation + 1))
+        });
+        match runs.last_mut().filter(|_| cursor == next) {
+            Some((_, length)) => *length += 1,
+            None => runs.push((format!("{object}{SEPARATOR}{cursor}"), 1)),
+        }
+        next = after.unwrap_or_default();
+    }
+    Ok(runs)
+}
+
 /// Where a cursor stands now; `None` if the document does not have its place.
 pub(crate) fn position(document: &Automerge, cursor: &str, unit: Unit) -> Option<usize> {
     let (object, cursor) = parse(document, cursor)?;
@@ -112,6 +139,17 @@ mod tests {
         assert_eq!(exact(&document, &path(), &cursor), Some(4));
         edit(&mut document, &object, 4, 1, "");
         assert_eq!((position(&document, &cursor, Unit::Utf16), exact(&document, &path(), &cursor)), (Some(7), None));
+    }
+
+    #[test]
+    fn runs_are_of_what_one_wrote_in_one_go() {
+        let (mut document, object) = document("abcdef");
+        edit(&mut document, &object, 2, 0, "XY");
+        edit(&mut document, &object, 6, 1, "");
+        let made = |index| make(&document, &path(), index, Unit::CodePoint).expect("a place");
+        let found = runs(&document, &path(), 1, 6).expect("they are there");
+        assert_eq!(found, [(made(1), 1), (made(2), 2), (made(4), 2), (made(6), 1)]);
+        assert!(runs(&document, &path(), 1, 7).is_err());
     }
 
     #[test]

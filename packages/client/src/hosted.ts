@@ -114,6 +114,7 @@ export class Hosted {
     const undo = new Undo({
       shown: () => this.#shown,
       cursor: (path, index) => driver.peek((engine) => engine.cursor(id, path, index, false)),
+      cursors: (path, index, count) => driver.peek((engine) => engine.cursors(id, path, index, count)),
       exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {

@@ -139,6 +139,7 @@ class Model {
     applyWaiting: () => undefined,
     outbox: () => [],
     cursor: () => "cursor",
+    cursors: () => [],
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
     change: (_: number, __: number, ___: number, edits: Edit[]) => {
       if (this.refuse) throw new Error("refused");
