@@ -8,6 +8,7 @@ mod index;
 mod list;
 mod marks;
 mod read;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -157,6 +158,20 @@ pub struct Candidate {
     pub object: Option<ObjId>,
 }
 
+/// From where the numbers of a conflict's sides are to be counted, by a rule that adds up everybody's steps.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Steps {
+    /// From the base: no two sides have a step in common.
+    #[default]
+    FromBase,
+    /// Some have. These numbers, each as often as it says, add up to what all steps make of where they began, with each step counted
+    /// once. What is no number is null.
+    Shared(Vec<(Value, i64)>),
+    /// Some may have, and more was put there than is looked at.
+    TooMany,
+}
+
 /// Somebody's work that a merge hid, with what hid it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
@@ -173,6 +188,8 @@ pub struct Conflict {
     pub base: Option<Value>,
     /// The sides, the one that is shown first.
     pub candidates: Vec<Candidate>,
+    /// If the sides are numbers: which steps they have in common.
+    pub steps: Steps,
     /// Of each actor whose work is hidden the seq of the last change that holds some of it: what an answer's author must have known.
     pub hidden: BTreeMap<ActorId, u32>,
     /// Where it stands.

@@ -39,7 +39,7 @@ pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
 /// values, and say so; open ones come first.
 pub const CONFLICT_VALUES_BYTES_MAX: usize = 4 << 20;
 
-/// Most conflicts that a list over HTTP tells; of those beyond it says how many there are. Open ones come first.
+/// Most conflicts that a list over HTTP, or a page's, tells; of those beyond it says how many there are. Open ones come first.
 pub const CONFLICTS_TOLD_MAX: usize = 10_000;
 
 /// Most messages in one frame, or in what parts are put together to. More are closed with 4429: each is small where it comes from and larger where it is

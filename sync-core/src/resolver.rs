@@ -14,7 +14,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::conflict::{Conflict, ConflictKind, PathPart, Value};
+use crate::conflict::{Conflict, ConflictKind, PathPart, Steps, Value};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::VIEW_DEPTH_MAX;
 
@@ -50,6 +50,8 @@ pub struct Question {
     pub base: Option<Value>,
     /// The sides. Their order says nothing.
     pub sides: Vec<Side>,
+    /// If they are numbers: which steps they have in common.
+    pub steps: Steps,
 }
 
 impl Question {
@@ -67,6 +69,7 @@ impl Question {
             kind: conflict.kind,
             base: conflict.base.clone(),
             sides: conflict.candidates.iter().map(side).collect(),
+            steps: conflict.steps.clone(),
         }
     }
 
@@ -89,6 +92,9 @@ pub enum NoAnswer {
     /// The sum is beyond what JavaScript holds exactly.
     #[error("can't answer: the sum is too large to be exact")]
     TooLarge,
+    /// Sides may have steps in common, and more was put there than is looked at.
+    #[error("can't answer: too much was put there to tell which steps the sides have in common")]
+    TooManySteps,
     /// A side is no text.
     #[error("can't answer: one of the sides is no text")]
     NotAText,
@@ -110,6 +116,9 @@ pub enum NoAnswer {
     /// The author that is preferred wrote none of the sides.
     #[error("can't answer: none of the sides is by that author")]
     NotByThem,
+    /// Nobody of the role that is preferred wrote any of the sides.
+    #[error("can't answer: none of the sides is by anybody of the role {0}")]
+    NotInRole(String),
     /// There are no sides.
     #[error("can't answer: there are no sides")]
     NoSides,

@@ -7,4 +7,5 @@ mod conflicts {
     mod random;
     pub(crate) mod scribble;
     mod stories;
+    mod sums;
 }

@@ -38,6 +38,10 @@ fn rule(json: &Json) -> Rule {
         "max" => BuiltIn::Max.into(),
         "sumDeltas" => BuiltIn::SumDeltas.into(),
         "concat" => BuiltIn::Concat(options["separator"].as_str().unwrap_or_default().into()).into(),
+        "prefer" if options.get("role").is_some() => {
+            let authors = options["authors"].as_array().expect("a list").iter().map(text);
+            BuiltIn::prefer_role(text(&options["role"]), authors).into()
+        }
         "prefer" => BuiltIn::Prefer(text(&options["author"]).into()).into(),
         "order" => BuiltIn::order(options["values"].as_array().expect("a list").iter().map(text)).into(),
         other => Rule::custom(Named(other.into(), json["version"].as_u64().expect("a version") as u32)),

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use automerge::ScalarValue;
 use serde_json::Value as Json;
-use sync_core::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value};
+use sync_core::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Steps, Value};
 use sync_core::id::{ActorId, ChangeHash};
 use sync_core::resolver::{
     Broken, BuiltIn, Fault, NoAnswer, Policies, Policy, Question, Resolver, Rule, Show, Side, Stands, check_resolver,
@@ -63,8 +63,22 @@ fn side(index: usize, json: &Json) -> Side {
     }
 }
 
-fn question(base: Option<Value>, sides: Vec<Side>) -> Question {
-    Question { path: vec![PathPart::Key("a".into())], kind: ConflictKind::Register, base, sides }
+fn question(base: Option<Value>, sides: Vec<Side>, steps: Steps) -> Question {
+    Question { path: vec![PathPart::Key("a".into())], kind: ConflictKind::Register, base, sides, steps }
+}
+
+/// What sides have in common, of a case that says it: none of it means too much.
+fn steps(case: &Json) -> Steps {
+    let counted = |one: &Json| (value(&one["value"]), one["times"].as_i64().expect("a number"));
+    match case.get("steps").and_then(Json::as_array) {
+        None => Steps::FromBase,
+        Some(none) if none.is_empty() => Steps::TooMany,
+        Some(all) => Steps::Shared(all.iter().map(counted).collect()),
+    }
+}
+
+fn texts(options: &Json) -> impl Iterator<Item = &str> {
+    options["authors"].as_array().expect("authors").iter().filter_map(Json::as_str)
 }
 
 fn rule(name: &str, options: &Json) -> BuiltIn {
@@ -80,6 +94,7 @@ fn rule(name: &str, options: &Json) -> BuiltIn {
         "order" => BuiltIn::order(options["values"].as_array().expect("values").iter().filter_map(Json::as_str)),
         "text3way" => BuiltIn::Text3way,
         "mergeMaps" => BuiltIn::MergeMaps,
+        "prefer" if options.get("role").is_some() => BuiltIn::prefer_role(text("role"), texts(options)),
         "prefer" => BuiltIn::Prefer(text("author")),
         "reject" => BuiltIn::Reject,
         other => panic!("no rule {other}"),
@@ -110,7 +125,7 @@ fn built_in_rules_answer_as_the_table_says() {
         let rule = rule(case["rule"].as_str().expect("a rule"), &case["options"]);
         let base = case.get("base").map(value);
         let texts = sides.iter().cloned().map(|side| Side { value: side.value.map(as_text), ..side }).collect();
-        for asked in [question(base.clone(), sides), question(base.map(as_text), texts)] {
+        for asked in [question(base.clone(), sides, steps(case)), question(base.map(as_text), texts, steps(case))] {
             let given = rule.resolve(&asked);
             match case.get("fault").and_then(Json::as_str) {
                 Some(fault) => assert_eq!(given.map_err(|no| no.to_string()), Err(fault.into()), "{case}"),
@@ -189,7 +204,7 @@ type Values = fn(&mut Rng) -> Option<Value>;
 #[test]
 fn every_built_in_rule_is_a_function_of_the_set_of_sides() {
     let states: Values = |rng| Some(Value::Scalar(word(rng).into()));
-    let all: [(BuiltIn, Values); 13] = [
+    let all: [(BuiltIn, Values); 14] = [
         (BuiltIn::Latest, any),
         (BuiltIn::First, any),
         (BuiltIn::Max, number),
@@ -202,6 +217,7 @@ fn every_built_in_rule_is_a_function_of_the_set_of_sides() {
         (BuiltIn::Text3way, text),
         (BuiltIn::MergeMaps, map),
         (BuiltIn::Prefer("author 1".into()), any),
+        (BuiltIn::prefer_role("lead", ["author 0", "author 2"]), any),
         (BuiltIn::Reject, any),
     ];
     for (rule, values) in all {
@@ -270,6 +286,7 @@ fn conflict(base: i64, sides: &[i64]) -> Conflict {
         kind: ConflictKind::Register,
         base: Some(Value::Scalar(base.into())),
         candidates: sides.iter().enumerate().map(candidate).collect(),
+        steps: Steps::FromBase,
         hidden: Default::default(),
         state: ConflictState::Open,
     }

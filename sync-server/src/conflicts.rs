@@ -5,7 +5,7 @@
 use automerge::{ObjId, ScalarValue};
 use bytes::Bytes;
 use serde_json::{Map, json};
-use sync_core::conflict::{Candidate, Conflict, PathPart, Value};
+use sync_core::conflict::{Candidate, Conflict, PathPart, Steps, Value};
 use sync_core::id::DocumentName;
 use sync_core::limits::{CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX};
 use sync_core::settlement::{self, Listed, Telling};
@@ -39,7 +39,7 @@ fn body(name: &DocumentName, listed: &[Listed], bytes_max: usize, count_max: usi
 
 /// One conflict. What says that nothing should be there has no `value`.
 pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value {
-    let Conflict { id, version, path, kind, base, candidates, .. } = &listed.conflict;
+    let Conflict { id, version, path, kind, base, candidates, steps, .. } = &listed.conflict;
     let mut out = Map::new();
     let mut set = |key: &str, value: serde_json::Value| drop(out.insert(key.into(), value));
     set("id", id.to_string().into());
@@ -51,6 +51,12 @@ pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value
         set("base", value(base));
     }
     set("candidates", candidates.iter().map(candidate).collect());
+    let counted = |(said, times): &(Value, i64)| json!({"value": value(said), "times": times});
+    match steps {
+        Steps::Shared(all) => set("steps", all.iter().map(counted).collect()),
+        Steps::TooMany => set("steps", json!([])),
+        _ => {}
+    }
     set("state", listed.state().name().into());
     if let Some(settled) = &listed.settled {
         if let Some(answer) = &listed.answer {
@@ -161,6 +167,7 @@ mod tests {
                 kind: ConflictKind::Register,
                 base: None,
                 candidates: vec![side(true), side(false)],
+                steps: Default::default(),
                 hidden: BTreeMap::new(),
                 state: ConflictState::Open,
             };

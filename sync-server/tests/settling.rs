@@ -292,6 +292,16 @@ async fn a_rule_settles_in_one_place_once_and_leaves_people_their_say() {
     let mut declaring = ann.fork().with_actor(ActorId::from([3; 16]));
     let answers = declaring.put_object(ROOT, "$settled", ObjType::Map).expect("puts");
     declaring.put(&answers, "rules", "1\nstock/*/quantity\tmax@1").expect("puts");
+    // Of three who parted one after another each step counts once: 10, of which one takes 3, then two of what is left 1 and 3, and who
+    // saw nothing of that adds 2.
+    let (mut ann, mut cleo) = shop(10, 10);
+    count(&mut ann, "apples", 7);
+    let mut bob = ann.fork().with_actor(ActorId::from([3; 16]));
+    for (document, quantity) in [(&mut ann, 6), (&mut bob, 4), (&mut cleo, 12)] {
+        count(document, "apples", quantity);
+    }
+    ann.merge(&mut bob).expect("merges");
+    ann.merge(&mut cleo).expect("merges");
     for (name, document) in [("shop/9", &mut declaring), ("shop/8", &mut ann)] {
         let (mut client, _) = Client::open(server.address, name).await;
         client.push(1, &changes(document)).await;
@@ -302,6 +312,8 @@ async fn a_rule_settles_in_one_place_once_and_leaves_people_their_say() {
         assert!(start.elapsed() < PATIENCE, "a document that came later is settled too");
         std::thread::yield_now();
     }
+    let summed: Value = serde_json::from_str(&server.get("/v1/documents/shop%2F8").1).expect("JSON");
+    assert_eq!(summed["stock"]["apples"]["quantity"], 5, "{summed}");
     assert!(!server.get("/v1/documents/shop%2F9/conflicts").1.contains("settledBy"));
     assert_eq!(head(&server).await, before + 2 + 1 + 2 + 1);
     assert!(server.terminate().success());

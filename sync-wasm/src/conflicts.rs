@@ -6,18 +6,38 @@ use std::collections::BTreeMap;
 
 use automerge::ObjId;
 use js_sys::{Array, Object};
-use sync_core::conflict::{Candidate, ConflictId, ConflictKind, PathPart, Value};
+use sync_core::conflict::{Candidate, ConflictId, ConflictKind, PathPart, Steps, Value};
 use sync_core::id::ChangeHash;
+use sync_core::limits::{CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX};
 use sync_core::replica::{Listed, OutboxEntry, OutboxState, ResolveError};
-use sync_core::settlement::{Answer, AnswerError};
+use sync_core::settlement::{self, Answer, AnswerError, Telling};
 use wasm_bindgen::JsValue;
 
 use crate::error::{EngineError, ErrorCode};
 use crate::js::{self, number, set};
 use crate::value::{self, NewValue};
 
-/// A conflict of the document `name`; `outbox` says why the server refused what it did.
-pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Object {
+/// The conflicts of the document `name`, of which those that a list has no room for are counted, and those without values say that they are
+/// cut; or the one that is asked for, whole. `outbox` says why the server refused what it did.
+pub(crate) fn told(name: &str, outbox: &[OutboxEntry], all: Vec<Listed>, only: Option<ConflictId>) -> Object {
+    let telling = settlement::telling(&all, CONFLICT_VALUES_BYTES_MAX, CONFLICTS_TOLD_MAX);
+    let conflicts = Array::new();
+    let mut more = 0;
+    for (listed, telling) in all.into_iter().zip(telling) {
+        let is_it = only == Some(listed.conflict.id);
+        if is_it || (only.is_none() && telling != Telling::Counted) {
+            conflicts.push(&conflict(name, outbox, listed, is_it || telling == Telling::Whole));
+        } else {
+            more += 1;
+        }
+    }
+    let told = Object::new();
+    set(&told, "conflicts", conflicts);
+    set(&told, "more", number(more));
+    told
+}
+
+fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed, is_whole: bool) -> Object {
     let state = listed.state().name();
     let Listed { conflict, settled, settled_by, answer } = listed;
     let object = Object::new();
@@ -26,14 +46,24 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
     set(&object, "document", name);
     set(&object, "path", path(&conflict.path));
     set(&object, "kind", conflict.kind.name());
-    if let Some(base) = &conflict.base {
-        set(&object, "base", show(base));
+    let show = |value: Option<&Value>| value.filter(|_| is_whole).map_or(JsValue::UNDEFINED, show);
+    if conflict.base.is_some() {
+        set(&object, "base", show(conflict.base.as_ref()));
     }
-    set(&object, "candidates", conflict.candidates.iter().map(candidate).collect::<Array>());
+    let candidates = Array::new();
+    for side in &conflict.candidates {
+        candidates.push(&candidate(side, show(side.value.as_ref())));
+    }
+    set(&object, "candidates", candidates);
+    if is_whole {
+        steps(&object, &conflict.steps);
+    } else {
+        set(&object, "cut", true);
+    }
     set(&object, "policy", "human@1");
     set(&object, "state", state);
     if let Some(settled) = settled {
-        set(&object, "answer", answer.as_ref().map_or(JsValue::UNDEFINED, show));
+        set(&object, "answer", show(answer.as_ref()));
         let by = Object::new();
         set(&by, "change", settled_by.map(|change| change.to_string()));
         set(&by, "policy", settled.policy);
@@ -54,6 +84,23 @@ pub(crate) fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed) -> Ob
     object
 }
 
+/// What counts in a sum of steps; nothing if there are too many.
+fn steps(object: &Object, steps: &Steps) {
+    let all: &[(Value, i64)] = match steps {
+        Steps::FromBase => return,
+        Steps::Shared(all) => all,
+        _ => &[],
+    };
+    let counted = Array::new();
+    for (value, times) in all {
+        let one = Object::new();
+        set(&one, "value", show(value));
+        set(&one, "times", *times as f64);
+        counted.push(&one);
+    }
+    set(object, "steps", counted);
+}
+
 fn path(path: &[PathPart]) -> Array {
     let step = |step: &PathPart| match step {
         PathPart::Key(key) => JsValue::from(key.as_str()),
@@ -62,9 +109,9 @@ fn path(path: &[PathPart]) -> Array {
     path.iter().map(step).collect()
 }
 
-fn candidate(candidate: &Candidate) -> JsValue {
+fn candidate(candidate: &Candidate, value: JsValue) -> Object {
     let object = Object::new();
-    set(&object, "value", candidate.value.as_ref().map_or(JsValue::UNDEFINED, show));
+    set(&object, "value", value);
     set(&object, "actor", candidate.actor.to_string());
     if let Some(author) = &candidate.author {
         set(&object, "author", String::from_utf8_lossy(author).into_owned());
@@ -73,7 +120,7 @@ fn candidate(candidate: &Candidate) -> JsValue {
     set(&object, "change", candidate.change.to_string());
     set(&object, "mine", candidate.mine);
     set(&object, "shown", candidate.shown);
-    object.into()
+    object
 }
 
 /// A value as it is read of a document, frozen.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use automerge::{Automerge, ChangeMetadata};
 use bytes::Bytes;
-use js_sys::{Array, Function};
+use js_sys::{Array, Function, Object};
 use sync_core::document::InitValue;
 use sync_core::id::{ChangeHash, DocumentName, TaskId};
 use sync_core::replica::{self, DocumentId, EditError, Input, TabId};
@@ -350,13 +350,14 @@ impl Replica {
         self.0.outbox(DocumentId(document)).into_iter().map(output::outbox_entry).collect()
     }
 
-    /// All conflicts of a document; those of what the server refused last.
-    #[wasm_bindgen(unchecked_return_type = "import(\"../conflicts/types.js\").Conflict[]")]
-    pub fn conflicts(&mut self, document: u32) -> Array {
-        let Some(name) = self.document_name(document) else { return Array::new() };
+    /// The conflicts of a document, as far as a list has room for them, those of what the server refused last; or one of them, whole.
+    #[wasm_bindgen(unchecked_return_type = "import(\"../conflicts/types.js\").Told")]
+    pub fn conflicts(&mut self, document: u32, only: Option<String>) -> Result<Object, EngineError> {
+        let only = only.map(|id| conflicts::id(&id)).transpose()?;
+        let name = self.document_name(document).unwrap_or_default();
         let outbox = self.0.outbox(DocumentId(document));
-        let listed = self.0.conflicts_and_answers(DocumentId(document)).unwrap_or_default().into_iter();
-        listed.map(|conflict| conflicts::conflict(&name, &outbox, conflict)).collect()
+        let all = self.0.conflicts_and_answers(DocumentId(document)).unwrap_or_default();
+        Ok(conflicts::told(&name, &outbox, all, only))
     }
 
     /// Answers a conflict of which `version` was looked at. Gives the number to wait for.

@@ -99,6 +99,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
       watch: () => channel.send({ kind: "conflicts", document }),
       resolve: (conflict, version, answer, note) => this.#ask({ do: "resolve", document, conflict, version, answer, note }),
       reopen: (conflict) => this.#ask({ do: "reopen", document, conflict }),
+      get: (conflict) => this.#ask({ do: "conflict", document, conflict }),
       rules: (text) => channel.send({ kind: "rules", document, text }),
       declare: () => this.#ask({ do: "declare", document }),
     });
@@ -306,7 +307,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   handle(heard: Heard): void {
     if (this.#closed) return;
     if (heard.kind === "peers") return this.presence.heard(heard.peers);
-    if (heard.kind === "conflicts") return this.conflicts.heard(heard.conflicts, heard.declared);
+    if (heard.kind === "conflicts") return this.conflicts.heard(heard.conflicts, heard.declared, heard.more);
     if (heard.kind === "come") this.#came(heard.edits);
     if (heard.kind === "done") this.#answered(heard);
     if (heard.kind !== "come") {

@@ -1,5 +1,7 @@
 /** What can go wrong, with a stable `code` to tell it by. */
 
+import type { Candidate, Conflict } from "./conflicts/types.js";
+
 /** Stable words for what went wrong. */
 export type ErrorCode =
   /** The address is none that a browser can connect to. */
@@ -24,7 +26,7 @@ export type ErrorCode =
   | "bad-policy"
   /** The document has no such conflict, or not any more. */
   | "conflict-gone"
-  /** The conflict is not what was looked at: it has other candidates by now. */
+  /** The conflict is not what was looked at: it has other candidates by now. `conflict` of the error says which came and which went. */
   | "conflict-changed"
   /** As many tabs as can have this store open. */
   | "store-in-use"
@@ -39,15 +41,30 @@ export type ErrorCode =
   /** The engine stopped by a defect. What was saved on this device is safe; reload the page. */
   | "engine-failed";
 
+/** How a conflict has changed since it was looked at. */
+export type ConflictChange = {
+  /** The conflict as it is now. */
+  readonly now: Conflict;
+  /** As it was looked at; `undefined` if that is not known any more. */
+  readonly was: Conflict | undefined;
+  /** Candidates that were not there. */
+  readonly came: readonly Candidate[];
+  /** Candidates that are not there any more. */
+  readonly went: readonly Candidate[];
+};
+
 /** An error of this package. */
 export class RejoinError extends Error {
   /** What kind of error it is. */
   readonly code: ErrorCode;
+  /** Of `conflict-changed`: what has changed. */
+  readonly conflict?: ConflictChange;
 
-  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions & { conflict?: ConflictChange }) {
     super(message, options);
     this.name = "RejoinError";
     this.code = code;
+    if (options?.conflict) this.conflict = options.conflict;
   }
 
   /** An error of the engine, whose `code` it carries; anything else as it is. */

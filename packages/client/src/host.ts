@@ -152,6 +152,8 @@ class Host {
         return document.export();
       case "resolve":
         return document.resolve(ask.conflict, ask.version, ask.answer, ask.note);
+      case "conflict":
+        return document.conflict(ask.conflict);
       case "reopen":
         return document.reopen(ask.conflict);
       case "declare":

@@ -9,7 +9,7 @@ import type { Driver } from "./driver.js";
 import { RejoinError } from "./errors.js";
 import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
-import type { Conflict } from "./conflicts/types.js";
+import type { Conflict, Told } from "./conflicts/types.js";
 import { type Kind, type Kinds, same, type Shown } from "./diff.js";
 import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
 import { rebase } from "./rebase.js";
@@ -65,7 +65,7 @@ export class Hosted {
   #event: "ready" | { reason: string } | undefined;
   #announced = false;
   /** The conflicts that the page knows, if it wants to know. */
-  #conflicts: readonly Conflict[] | undefined;
+  #conflicts: Told | undefined;
   #conflictsTold = false;
   /** The rules that the document declares, as the page knows, and those that the page has in force. */
   #declared: string | undefined;
@@ -365,7 +365,7 @@ export class Hosted {
 
   /** From now on the page is told of conflicts. */
   watchConflicts(): void {
-    this.#conflicts ??= [];
+    this.#conflicts ??= { conflicts: [], more: 0 };
     this.announce();
   }
 
@@ -373,6 +373,10 @@ export class Hosted {
     const { driver, id } = this.#held;
     driver.turn((engine, now) => engine.resolveConflict(now, Date.now(), id, conflict, version, answer, note));
     this.#otherwise();
+  }
+
+  conflict(conflict: string): Conflict | undefined {
+    return this.#ask((engine, id) => engine.conflicts(id, conflict).conflicts[0]);
   }
 
   reopen(conflict: string): void {
@@ -452,13 +456,11 @@ export class Hosted {
   #tellConflicts(): void {
     const engine = this.#engine;
     if (!this.#conflicts || !engine || engine.driver.ended) return;
-    const conflicts = engine.driver.peek((replica) => replica.conflicts(engine.id));
+    const told = engine.driver.peek((replica) => replica.conflicts(engine.id));
     const declared = engine.driver.peek((replica) => replica.declared(engine.id));
-    if (this.#conflictsTold && declared === this.#declared && same(conflicts, this.#conflicts, new WeakMap(), new WeakMap())) return;
-    this.#conflicts = conflicts;
-    this.#declared = declared;
-    this.#conflictsTold = true;
-    this.#post({ kind: "conflicts", document: this.id, conflicts, declared });
+    if (this.#conflictsTold && declared === this.#declared && same(told, this.#conflicts, new WeakMap(), new WeakMap())) return;
+    [this.#conflicts, this.#declared, this.#conflictsTold] = [told, declared, true];
+    this.#post({ kind: "conflicts", document: this.id, ...told, declared });
   }
 
   #keep(): void {

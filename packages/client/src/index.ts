@@ -8,11 +8,11 @@ export {
   type RuleOptions,
 } from "./conflicts/policy.js";
 export type { RuleFault, RuleInput } from "./conflicts/rules.js";
-export type { Answer, AnswerOptions, Candidate, Conflict, ConflictFilter, ConflictKind, ConflictState, Settlement } from "./conflicts/types.js";
+export type { Answer, AnswerOptions, Candidate, Conflict, ConflictFilter, ConflictKind, ConflictState, Counted, Settlement } from "./conflicts/types.js";
 export type { Patch } from "./diff.js";
 export { type ChangeId, type Cursor, type Inspection, type Snapshot, SyncDocument } from "./document.js";
 export type { Frame, TokenSource } from "./driver.js";
-export { type ErrorCode, RejoinError } from "./errors.js";
+export { type ConflictChange, type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, Text, type Value } from "./values.js";

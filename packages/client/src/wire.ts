@@ -1,7 +1,7 @@
 /** What the page and the worker that has the documents say to each other. Plain data only, in order, nothing lost. */
 
 import type { EngineAnswer } from "./conflicts/list.js";
-import type { Conflict } from "./conflicts/types.js";
+import type { Told } from "./conflicts/types.js";
 import type { Frame } from "./driver.js";
 import { type ErrorCode, RejoinError } from "./errors.js";
 import type { Peer } from "./presence.js";
@@ -25,7 +25,7 @@ export type Ask =
   | { do: "history" | "undo" | "redo" | "export" | "close-document"; document: number }
   | { do: "at" | "retry" | "discard"; document: number; change: string }
   | { do: "resolve"; document: number; conflict: string; version: number; answer: EngineAnswer; note: string | undefined }
-  | { do: "reopen"; document: number; conflict: string }
+  | { do: "reopen" | "conflict"; document: number; conflict: string }
   /** Whether anything was written. */
   | { do: "declare"; document: number }
   /** Where changes write that the server is not known to have. */
@@ -84,7 +84,7 @@ export type Answer =
   | { kind: "done"; document: number; change: number; edits: Edit[]; refused: Failure | undefined; state: DocumentState; client?: ClientStatus }
   | { kind: "state"; document: number; state: DocumentState }
   | { kind: "peers"; document: number; peers: readonly Peer[] }
-  | { kind: "conflicts"; document: number; conflicts: readonly Conflict[]; declared: string | undefined }
+  | ({ kind: "conflicts"; document: number; declared: string | undefined } & Told)
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
   | { kind: "frame"; frame: Frame }

@@ -38,7 +38,7 @@ async function show(page: Page): Promise<void> {
       conflict("projected", ["stock", "plums", "quantity"], { state: "projected", policy: "sumDeltas@1", answer: 9, ...sides(ann(7), bo(12, { shown: true })) }),
     ]);
     globalThis.conflicts = new Conflicts(globalThis.ground);
-    globalThis.ground.heard = (listed) => globalThis.conflicts.heard(listed);
+    globalThis.ground.heard = (listed, declared, more) => globalThis.conflicts.heard(listed, declared, more);
     const calls: string[] = [];
     const element = document.createElement("rejoin-conflicts");
     element.document = {
@@ -153,6 +153,35 @@ test("what the server refused is tried again, edited, or let go; a refused answe
   await page.getByRole("button", { name: "8 conflicts" }).focus();
   await page.keyboard.press("1");
   await page.getByRole("alert").filter({ hasText: "it has three sides now" }).waitFor();
+  await page.context().close();
+});
+
+test("what the list has no room for is said in words, and shown when somebody asks", async () => {
+  const page = await opened();
+  await page.evaluate(() => {
+    const { ground } = globalThis;
+    const [first, ...others] = ground.listed;
+    if (!first) throw new Error("there are conflicts");
+    ground.whole = [{ ...first, version: 2 }];
+    ground.more = 1_200;
+    ground.tell([{ ...first, version: 2, cut: true, candidates: first.candidates.map(({ value, ...side }) => ({ ...side, value: undefined })) }, ...others]);
+  });
+  await page.getByText("1200 more are not shown here. They follow when some of these are settled.").waitFor();
+  const card = page.getByRole("listitem", { name: "stock › apples › quantity: Two answers" });
+  assert.ok((await card.textContent())?.includes("There is more to this than the list has room for."));
+  assert.equal(await card.getByRole("button", { name: "Keep this: Bo" }).count(), 0);
+  await card.getByRole("button", { name: "Show it" }).click();
+  await card.getByText("12", { exact: true }).waitFor();
+  assert.deepEqual(await faults(page), []);
+  // Another list with the same leaves it as it is.
+  await page.evaluate(() => {
+    globalThis.ground.more = 0;
+    globalThis.ground.tell([...globalThis.ground.listed]);
+  });
+  await page.waitForFunction(() => document.querySelector("rejoin-conflicts")?.shadowRoot?.querySelector<HTMLElement>(".more")?.hidden);
+  await card.getByRole("button", { name: "Keep this: Bo" }).click();
+  await page.getByRole("button", { name: "7 conflicts" }).waitFor();
+  assert.deepEqual(JSON.parse(await answers(page)), [["register", { pick: "bb".repeat(32) }]]);
   await page.context().close();
 });
 

@@ -121,6 +121,37 @@ function pick(conflict: Conflict, value: unknown): Answer {
   return { pick: index };
 }
 
+test("values beyond what a list has room for are cut, and had one by one", async () => {
+  const pages = await pair("kinds/long");
+  const [ann, bo] = pages;
+  const long = (letter: string) => `({ stock }) => { for (let n = 0; n < 6; n++) stock["kind " + n] = ${JSON.stringify(letter)}.repeat(400_000); }`;
+  for (const page of pages) await network(page, false);
+  const write = (page: Page, source: string) => page.evaluate((source) => {
+    globalThis.shop.change(new Function("draft", `(${source})(draft)`) as Draft);
+  }, source);
+  await write(ann, long("a"));
+  await write(bo, long("b"));
+  for (const page of pages) await network(page, true);
+  for (const page of pages) {
+    await page.waitForFunction(() => globalThis.shop.conflicts.list({ state: "open" }).length === 6);
+    const told = await page.evaluate(async () => {
+      const { conflicts } = globalThis.shop;
+      const cut = conflicts.list().filter((conflict) => conflict.cut);
+      const whole = await conflicts.get(cut[0]?.id ?? "");
+      const lengths = (conflict: Conflict | undefined) => conflict?.candidates.map(({ value }) => (value as string | undefined)?.length);
+      return [conflicts.more, cut.length, lengths(cut[0]), lengths(whole), whole?.cut];
+    });
+    // 5 fit into 4 MiB with two sides each.
+    assert.deepEqual(told, [0, 1, [undefined, undefined], [400_000, 400_000], undefined]);
+  }
+  await bo.evaluate(async () => {
+    const [cut] = globalThis.shop.conflicts.list().filter((conflict) => conflict.cut);
+    await globalThis.shop.conflicts.resolve(cut?.id ?? "", { pick: 1 });
+  });
+  await ann.waitForFunction(() => globalThis.shop.conflicts.list({ state: "settled" }).length === 1);
+  await end(pages);
+});
+
 test("two values in one place: both are listed with what was there before, settled on one side for both, and reopened", async () => {
   const pages = await pair("kinds/register");
   const [ann, bo] = pages;

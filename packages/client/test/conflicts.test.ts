@@ -19,7 +19,7 @@ import { RejoinError } from "#modules/errors.js";
 import { candidate, conflict, Ground } from "./support/ground.js";
 import { test } from "./timed.js";
 
-type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; answer?: unknown; fault?: string };
+type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; steps?: Conflict["steps"]; answer?: unknown; fault?: string };
 
 /** What the rules of both halves are held to. */
 const TABLE = JSON.parse(readFileSync(new URL("../../../sync-core/tests/rules.json", import.meta.url), "utf8")) as {
@@ -74,7 +74,7 @@ function worker(replies: (request: RuleRequest) => RuleReply | undefined): { spa
 /** The conflicts of a document, once they are found. */
 async function held(ground: Ground, spawn?: () => RuleWorker): Promise<Conflicts> {
   const conflicts = new Conflicts(ground, spawn);
-  ground.heard = (listed, declared) => conflicts.heard(listed, declared);
+  ground.heard = (listed, declared, more) => conflicts.heard(listed, declared, more);
   await conflicts.listed;
   return conflicts;
 }
@@ -121,8 +121,49 @@ test("an answer to sides that are not there any more says what was there and wha
   ground.tell([conflict("1", ["a"], { version: 2, candidates: [candidate("aa", 7), candidate("bb", 13)] })]);
   await assert.rejects(conflicts.resolve("1", { pick: 0 }, { version: 1 }), (error) => {
     assert.match((error as Error).message, /it was between 7 and 12, and it is between 7 and 13 now/);
+    const { was, now } = (error as RejoinError).conflict ?? {};
+    assert.deepEqual([was?.version, now?.version], [1, 2]);
     return code(error) === "conflict-changed";
   });
+  // The document may know of other sides before the list does: which came and which went is said all the same.
+  ground.whole = [conflict("1", ["a"], { version: 3, candidates: [candidate("bb", 13), candidate("cc", 14)] })];
+  ground.resolve = async () => {
+    throw new RejoinError("conflict-changed", "it has other sides");
+  };
+  await assert.rejects(conflicts.resolve("1", { pick: 0 }), (error) => {
+    assert.match((error as Error).message, /it was between 7 and 13, and it is between 13 and 14 now/);
+    const { came, went, now } = (error as RejoinError).conflict ?? {};
+    assert.deepEqual([came, went, now?.version].map((sides) => (Array.isArray(sides) ? sides.map(({ value }) => value) : sides)), [[14], [7], 3]);
+    return code(error) === "conflict-changed";
+  });
+});
+
+test("what the list has no room for is counted, looked at one by one, and settled all the same", async () => {
+  const cut = conflict("cut", ["b"], { cut: true, base: undefined, candidates: [candidate("aa", undefined), candidate("bb", undefined)] });
+  const ground = new Ground([conflict("1", ["a"]), cut]);
+  ground.whole = [conflict("cut", ["b"]), conflict("far", ["c"])];
+  ground.more = 1;
+  const conflicts = await held(ground);
+  assert.deepEqual([conflicts.list().length, conflicts.open, conflicts.more], [2, 2, 1]);
+  // No rule is asked about sides of which it is not told what they say.
+  conflicts.setPolicies([policy("**", max())]);
+  const [asked, left] = conflicts.list();
+  assert.deepEqual([asked?.state, asked?.answer, left?.state, "answer" in (left as Conflict)], ["projected", 12, "open", false]);
+  assert.match(left?.fault ?? "", /max@1 can't be asked/);
+  conflicts.setPolicies([policy("**", human({ show: "base" }))]);
+  assert.deepEqual(conflicts.project({ a: 7, b: 7 }), { a: 10, b: 7 });
+  conflicts.setPolicies([policy("**", max())]);
+  const whole = await Promise.all(["cut", "far", "none"].map((id) => conflicts.get(id)));
+  assert.deepEqual(whole.map((one) => [one?.state, one?.answer]), [["projected", 12], ["projected", 12], [undefined, undefined]]);
+  for (const id of ["cut", "far"]) await conflicts.resolve(id, { pick: 1 });
+  assert.deepEqual(ground.answers.map(([id, answer]) => [id, answer]), [["cut", { pick: "bb".repeat(32) }], ["far", { pick: "bb".repeat(32) }]]);
+  await assert.rejects(conflicts.resolve("none", { pick: 1 }), (error) => code(error) === "conflict-gone");
+  let told = 0;
+  conflicts.subscribe(() => void (told += 1));
+  ground.more = 5;
+  ground.tell(ground.listed);
+  await Promise.resolve();
+  assert.deepEqual([told, conflicts.more], [2, 5]);
 });
 
 test("an answer names a candidate by its change, and is refused for what has changed or gone", async () => {
@@ -175,7 +216,8 @@ test("built-in rules answer as sync-core's do, for candidates in any order, or l
   for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {
     const candidates = rest.sides.map(sideOf);
     const ask = async (sides: Conflict["candidates"]) => {
-      const conflicts = await held(new Ground([conflict("1", ["a"], { base: rest.base, candidates: sides })]));
+      const common = rest.steps && { steps: rest.steps };
+      const conflicts = await held(new Ground([conflict("1", ["a"], { base: rest.base, candidates: sides, ...common })]));
       conflicts.setPolicies([policy("a", { rule, options, version: 1 })]);
       const [asked] = conflicts.list();
       return asked?.fault ?? { [String(asked?.state)]: asked?.answer };
@@ -188,7 +230,9 @@ test("built-in rules answer as sync-core's do, for candidates in any order, or l
 });
 
 test("every built-in rule is a function of the set of candidates, and one that is not is found out", () => {
-  const input = ({ base, sides }: Pick<Case, "base" | "sides">): RuleInput => ({ path: ["a"], kind: "register", base, candidates: sides.map(sideOf) });
+  const input = ({ base, sides, steps }: Pick<Case, "base" | "sides" | "steps">): RuleInput => {
+    return { path: ["a"], kind: "register", base, candidates: sides.map(sideOf), ...(steps && { steps }) };
+  };
   const rules = new Set(TABLE.cases.map(({ rule }) => rule));
   assert.equal(rules.size, 12);
   for (const { rule, options = {}, fault, ...rest } of TABLE.cases) {

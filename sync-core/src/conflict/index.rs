@@ -30,7 +30,14 @@ pub(super) struct Slot {
     pub(super) deletes: BTreeMap<u32, Vec<OpId>>,
     /// What somebody overwrote who held several sides, by the side that was shown.
     pub(super) passed: BTreeMap<OpId, BTreeSet<OpId>>,
+    /// Values that were overwritten, and deletions, in automerge's order: the last [`GONE_MAX`].
+    pub(super) gone: Vec<OpId>,
+    /// Of each actor the last change that holds one from before those.
+    pub(super) earlier: BTreeMap<u32, u32>,
 }
+
+/// How many of a place's former values are kept, for sums of steps. The last by their order, so that they are the same on every replica.
+const GONE_MAX: usize = 48;
 
 /// What is known of an object.
 #[derive(Clone, Debug)]
@@ -72,6 +79,14 @@ impl History<'_> {
 
     pub(super) fn highest<'b>(&self, ids: impl IntoIterator<Item = &'b OpId>) -> Option<OpId> {
         ids.into_iter().copied().max_by(|a, b| self.key(*a).cmp(&self.key(*b)))
+    }
+
+    /// Puts an operation where it belongs among others in automerge's order, unless it is there. (A sort would be one more kind of sort to load.)
+    pub(super) fn place_in(&self, ids: &mut Vec<OpId>, id: OpId) {
+        let at = ids.partition_point(|held| self.key(*held) < self.key(id));
+        if ids.get(at) != Some(&id) {
+            ids.insert(at, id);
+        }
     }
 
     pub(super) fn kind(&self, id: OpId) -> Option<Kind> {
@@ -247,6 +262,7 @@ impl ConflictIndex {
         });
         slot.pass(history, place, gone);
         slot.visible.retain(|held| !gone.contains(held));
+        gone.iter().chain(Some(&op).filter(|_| deletes)).for_each(|id| slot.bury(history, *id));
         if deletes {
             slot.deletes.entry(op.actor).or_default().push(op);
         } else {
@@ -273,6 +289,15 @@ impl Slot {
         }
         if !sides.is_empty() {
             self.passed.entry(shown).or_default().extend(sides);
+        }
+    }
+
+    fn bury(&mut self, history: History<'_>, id: OpId) {
+        history.place_in(&mut self.gone, id);
+        if self.gone.len() > GONE_MAX {
+            let place = history.place(self.gone.remove(0));
+            let last = self.earlier.entry(place.actor).or_default();
+            *last = (*last).max(place.seq);
         }
     }
 

@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
 use super::marks::overlaps;
 use super::read::{self, Reader};
-use super::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value};
+use super::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Steps, Value};
 use crate::id::DocumentName;
 use crate::op_index::{Kind, OpId, OpIndex};
 use crate::table::{ChangeTable, Place};
@@ -28,10 +28,10 @@ impl ConflictIndex {
 /// Most that a version counts, so that it is a whole number in JavaScript too.
 const VERSION_COUNT_MAX: u64 = (1 << 21) - 1;
 
-struct Lister<'a> {
-    index: &'a ConflictIndex,
-    reader: Reader<'a>,
-    history: History<'a>,
+pub(super) struct Lister<'a> {
+    pub(super) index: &'a ConflictIndex,
+    pub(super) reader: Reader<'a>,
+    pub(super) history: History<'a>,
     name: &'a DocumentName,
 }
 
@@ -45,6 +45,7 @@ struct Draft {
     version: u64,
     base: Option<Value>,
     candidates: Vec<Candidate>,
+    steps: Steps,
     /// Of each actor the last change that holds something hidden.
     hidden: BTreeMap<u32, u32>,
     state: ConflictState,
@@ -113,9 +114,11 @@ impl Lister<'_> {
 
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
+        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
+        // Who puts what shows over several deletes the others alone, and has not deleted what they kept.
+        others.retain(|op| !deletes(op) || self.left(id, *op).is_none());
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
         let mut hidden = Hidden::default();
-        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let mut sides: Vec<OpId> = Vec::new();
@@ -144,7 +147,11 @@ impl Lister<'_> {
         let base = self.base(id, &places);
         let version = self.version(hidden.count + 1, hidden.told.into_iter());
         let hidden = hidden.last;
-        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, hidden, state })
+        let steps = match (kind, state) {
+            (ConflictKind::Register, ConflictState::Open) => self.steps(id, &candidates),
+            _ => Steps::FromBase,
+        };
+        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, steps, hidden, state })
     }
 
     /// Counts what an operation said that does not show. Work in what was overwritten later is a conflict of its own.
@@ -165,7 +172,7 @@ impl Lister<'_> {
     }
 
     /// What a value says; a counter with its steps.
-    fn value(&self, id: SlotId, op: OpId) -> Option<Value> {
+    pub(super) fn value(&self, id: SlotId, op: OpId) -> Option<Value> {
         if self.history.kind(op) == Some(Kind::Counter) {
             return Some(self.counted(op));
         }
@@ -185,7 +192,14 @@ impl Lister<'_> {
         self.reader.then(&object, &slot.1, self.key(slot), op)
     }
 
-    fn key(&self, slot: SlotId) -> Option<&str> {
+    /// What the change that holds an operation left at a place.
+    pub(super) fn left(&self, slot: SlotId, op: OpId) -> Option<Value> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        let heads = [self.history.table.hash_at(self.history.place(op))?];
+        self.reader.before(&object, &slot.1, self.key(slot), &heads)
+    }
+
+    pub(super) fn key(&self, slot: SlotId) -> Option<&str> {
         match slot.1 {
             At::Key(key) => self.index.keys.get(&key).map(AsRef::as_ref),
             At::Element(_) => None,
@@ -270,8 +284,8 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        let hidden = actors.clone();
-        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, hidden, state })
+        let (hidden, steps) = (actors.clone(), Steps::FromBase);
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, state })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -303,7 +317,8 @@ impl Lister<'_> {
         let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
         steps.sort_unstable();
         let version = self.version(lost.len() as u64, steps.into_iter());
-        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, hidden: last, state })
+        let (hidden, steps) = (last, Steps::FromBase);
+        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, steps, hidden, state })
     }
 
     /// Marks of one name in a text.
@@ -333,7 +348,8 @@ impl Lister<'_> {
             let version = self.version(2, std::iter::empty());
             let place = self.history.place(overlap.hidden);
             let hidden = BTreeMap::from([(place.actor, place.seq)]);
-            Some(Draft { kind, slot, lost: None, hiding, version, base: None, candidates, hidden, state })
+            let (base, steps) = (None, Steps::FromBase);
+            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, state })
         });
         told.collect()
     }
@@ -360,7 +376,7 @@ impl Lister<'_> {
     }
 
     /// Heads of what all of these changes stand on.
-    fn meet(&self, places: &[Place]) -> Vec<ChangeHash> {
+    pub(super) fn meet(&self, places: &[Place]) -> Vec<ChangeHash> {
         let past = self.history.ops.past();
         let known = |place: &Place, actor: u32| match place.actor == actor {
             true => place.seq - 1,
@@ -379,7 +395,7 @@ impl Lister<'_> {
         self.reader.before(&object, &slot.1, self.key(slot), &self.meet(places))
     }
 
-    fn maker(&self, object: u32) -> Option<OpId> {
+    pub(super) fn maker(&self, object: u32) -> Option<OpId> {
         self.index.objects.get(&object).map(|object| object.maker)
     }
 
@@ -424,11 +440,11 @@ impl Lister<'_> {
     }
 
     fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, hidden, state } = draft;
+        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, state } = draft;
         let id = self.id(kind, slot, lost, hiding);
         let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
         let hidden = hidden.into_iter().filter_map(named).collect();
-        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, hidden, state })
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, state })
     }
 
     fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {

@@ -8,7 +8,7 @@ use automerge::{Automerge, ChangeHash, Cursor, ObjId, ObjType, Prop, ReadDoc, Sc
 
 use super::Value;
 use super::index::{At, History};
-use crate::op_index::{OpId, ROOT};
+use crate::op_index::{OpId, ROOT, Slot};
 
 /// What stands in an object at a key or index; `None` if nothing does.
 pub fn value_at(document: &Automerge, object: &ObjId, prop: Prop, heads: Option<&[ChangeHash]>) -> Option<Value> {
@@ -88,8 +88,22 @@ impl Reader<'_> {
         let actor = self.history.table.actor(element.actor)?;
         let cursor = Cursor::try_from(format!("{}@{actor}", element.counter)).ok()?;
         let index = self.document.get_cursor_position(list, &cursor, heads).ok()?;
-        let here = self.document.get_cursor(list, index, heads).is_ok_and(|here| here == cursor);
+        let all = match heads {
+            Some(heads) => self.document.get_all_at(list, index, heads),
+            None => self.document.get_all(list, index),
+        };
+        let here = all.is_ok_and(|all| all.iter().any(|(_, id)| self.is_of(id, element)));
         Some((index, here))
+    }
+
+    /// Whether an operation is an element's own, or put something there later.
+    fn is_of(&self, id: &ObjId, element: OpId) -> bool {
+        let ObjId::Id(counter, actor, _) = id else { return false };
+        let Some((counter, actor)) = u32::try_from(*counter).ok().zip(self.history.table.number(actor)) else {
+            return false;
+        };
+        let op = OpId { counter, actor };
+        op == element || self.history.ops.run(op).is_some_and(|run| run.operation(op).slot == Slot::At(element))
     }
 
     /// What a value's operation put at a place, as its own change left it: a look at one place, where asking for the change makes it anew.
@@ -126,6 +140,19 @@ impl Reader<'_> {
     /// What stood at a place when all of these changes were still to be made.
     pub(super) fn before(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Value> {
         value_at(self.document, object, self.prop_at(object, at, key, heads)?, Some(heads))
+    }
+
+    /// The operations whose values stood at a place when all of these changes were still to be made.
+    pub(super) fn ids_before(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Vec<ObjId> {
+        let mut ids = Vec::new();
+        if let Some(prop) = self.prop_at(object, at, key, heads)
+            && let Ok(all) = self.document.get_all_at(object, prop, heads)
+        {
+            for (_, id) in all {
+                ids.push(id);
+            }
+        }
+        ids
     }
 
     fn prop_at(&self, object: &ObjId, at: &At, key: Option<&str>, heads: &[ChangeHash]) -> Option<Prop> {

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::local::{Local, Rejected};
 use super::{DocumentId, Event, Replica};
 use crate::conflict::{
-    Candidate, Conflict, ConflictId, ConflictIndex, ConflictKind, ConflictState, PathPart, Value, value_at,
+    Candidate, Conflict, ConflictId, ConflictIndex, ConflictKind, ConflictState, PathPart, Steps, Value, value_at,
 };
 use crate::id::DocumentName;
 use crate::planted::Planted;
@@ -111,6 +111,7 @@ fn refused(name: &DocumentName, document: &Automerge, rejected: &Rejected) -> Co
         kind: ConflictKind::Rejected,
         base: there.clone(),
         candidates: vec![side(there, true), side(wanted, false)],
+        steps: Steps::FromBase,
         hidden: BTreeMap::from([(change.actor().clone(), change.seq())]),
         state: ConflictState::Open,
     }

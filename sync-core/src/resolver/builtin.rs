@@ -10,7 +10,7 @@ use automerge::ScalarValue;
 
 use super::merge::merge3;
 use super::{NoAnswer, Question, Resolver, Rule, Show, Side};
-use crate::conflict::Value;
+use crate::conflict::{Steps, Value};
 
 /// Whole numbers beyond this are no numbers in JavaScript, and sums beyond are not exact.
 const EXACT_MAX: i64 = (1 << 53) - 1;
@@ -31,7 +31,7 @@ pub enum BuiltIn {
     Union,
     /// All texts, one behind the other, with this between each two.
     Concat(String),
-    /// What was there before, and everybody's step from it: of 10, written as 7 here and 12 there, 9.
+    /// What was there before, and everybody's steps from it, each once: of 10, written as 7 here and 12 there, 9.
     SumDeltas,
     /// The value that stands furthest back in this order.
     Order(Vec<String>),
@@ -41,6 +41,14 @@ pub enum BuiltIn {
     MergeMaps,
     /// What this author wrote, as changes name their authors; of several the last.
     Prefer(String),
+    /// What anybody of a role wrote; of several the last. Who has the role is said here, and so part of what a document declares: a change
+    /// names its author, and no token goes with it.
+    PreferRole {
+        /// What the role is called.
+        role: String,
+        /// Who has it, as changes name their authors.
+        authors: Vec<String>,
+    },
     /// What was there before, whoever wrote anything.
     Reject,
 }
@@ -49,6 +57,11 @@ impl BuiltIn {
     /// [`BuiltIn::Order`] of these values.
     pub fn order<S: Into<String>>(values: impl IntoIterator<Item = S>) -> Self {
         Self::Order(values.into_iter().map(Into::into).collect())
+    }
+
+    /// [`BuiltIn::PreferRole`] of these authors.
+    pub fn prefer_role<S: Into<String>>(role: impl Into<String>, authors: impl IntoIterator<Item = S>) -> Self {
+        Self::PreferRole { role: role.into(), authors: authors.into_iter().map(Into::into).collect() }
     }
 }
 
@@ -74,7 +87,7 @@ impl Resolver for BuiltIn {
             Self::Order(_) => "order",
             Self::Text3way => "text3way",
             Self::MergeMaps => "mergeMaps",
-            Self::Prefer(_) => "prefer",
+            Self::Prefer(_) | Self::PreferRole { .. } => "prefer",
             Self::Reject => "reject",
         }
     }
@@ -84,6 +97,7 @@ impl Resolver for BuiltIn {
             Self::Concat(separator) => vec![separator.clone()],
             Self::Order(values) => values.clone(),
             Self::Prefer(author) => vec![author.clone()],
+            Self::PreferRole { role, authors } => [&["role".into(), role.clone()], &authors[..]].concat(),
             _ => Vec::new(),
         }
     }
@@ -98,17 +112,23 @@ impl Resolver for BuiltIn {
             Self::Min => extreme(sides, Ordering::Less),
             Self::Union => union(sides),
             Self::Concat(separator) => concat(sides, separator),
-            Self::SumDeltas => sum_deltas(sides, question.base.as_ref()),
+            Self::SumDeltas => sum_deltas(sides, question),
             Self::Order(values) => furthest(sides, values),
             Self::Text3way => text3way(sides, question.base.as_ref()),
             Self::MergeMaps => merge_maps(sides, question.base.as_ref()),
-            Self::Prefer(author) => {
-                let theirs = sides.iter().rfind(|side| side.author.as_ref() == Some(author));
-                Ok(theirs.ok_or(NoAnswer::NotByThem)?.value.clone())
+            Self::Prefer(author) => last_by(sides, std::slice::from_ref(author)).ok_or(NoAnswer::NotByThem),
+            Self::PreferRole { role, authors } => {
+                last_by(sides, authors).ok_or_else(|| NoAnswer::NotInRole(role.clone()))
             }
             Self::Reject => Ok(question.base.clone()),
         }
     }
+}
+
+/// What any of these authors said last.
+fn last_by(sides: &[&Side], authors: &[String]) -> Option<Option<Value>> {
+    let theirs = sides.iter().rfind(|side| side.author.as_ref().is_some_and(|author| authors.contains(author)));
+    theirs.map(|side| side.value.clone())
 }
 
 /// A number as JavaScript holds it.
@@ -169,20 +189,27 @@ fn concat(sides: &[&Side], separator: &str) -> Answer {
     written(texts.join(separator), sides)
 }
 
-fn sum_deltas(sides: &[&Side], base: Option<&Value>) -> Answer {
+fn sum_deltas(sides: &[&Side], question: &Question) -> Answer {
+    let base = question.base.as_ref();
     let before = base.map_or(Ok(0.0), |base| number(Some(base)))?;
+    let numbers = sides.iter().map(|side| number(side.value.as_ref())).collect::<Result<Vec<_>, _>>()?;
     if let [side] = sides {
-        return number(side.value.as_ref()).map(|_| side.value.clone());
-    }
-    let mut sum = before;
-    for side in sides {
-        sum += number(side.value.as_ref())? - before;
-        if sum.abs() > EXACT_MAX as f64 {
-            return Err(NoAnswer::TooLarge);
-        }
+        return Ok(side.value.clone());
     }
     let is_float = |value: Option<&Value>| matches!(value, Some(Value::Scalar(ScalarValue::F64(_))));
-    let float = is_float(base) || sides.iter().any(|side| is_float(side.value.as_ref()));
+    let mut float = is_float(base) || sides.iter().any(|side| is_float(side.value.as_ref()));
+    let add = |sum: f64, more: f64| {
+        let sum = sum + more;
+        if sum.abs() > EXACT_MAX as f64 { Err(NoAnswer::TooLarge) } else { Ok(sum) }
+    };
+    let sum = match &question.steps {
+        Steps::FromBase => numbers.iter().try_fold(before, |sum, side| add(sum, side - before)),
+        Steps::Shared(counted) => counted.iter().try_fold(0.0, |sum, (value, times)| {
+            float |= is_float(Some(value));
+            add(sum, number(Some(value))? * *times as f64)
+        }),
+        Steps::TooMany => Err(NoAnswer::TooManySteps),
+    }?;
     Ok(Some(Value::Scalar(if float { ScalarValue::F64(sum) } else { ScalarValue::Int(sum as i64) })))
 }
 

@@ -5,7 +5,7 @@
 
 use super::builtin::same_answer;
 use super::{NoAnswer, Question, Resolver, Side};
-use crate::conflict::{ConflictKind, PathPart, Value};
+use crate::conflict::{ConflictKind, PathPart, Steps, Value};
 use crate::id::ChangeHash;
 use crate::rng::Rng;
 
@@ -64,7 +64,12 @@ fn make_up(rng: &mut Rng, value: &mut impl FnMut(&mut Rng) -> Option<Value>) -> 
     };
     let sides = (0..sides).map(|_| side(rng)).collect();
     let path = vec![PathPart::Key("key".into())];
-    Question { path, kind: ConflictKind::Register, base: value(rng), sides }
+    let steps = match rng.below(3) {
+        0 => Steps::FromBase,
+        1 => Steps::TooMany,
+        _ => Steps::Shared((0..rng.below(6)).filter_map(|_| Some((value(rng)?, rng.below(5) as i64 - 2))).collect()),
+    };
+    Question { path, kind: ConflictKind::Register, base: value(rng), sides, steps }
 }
 
 /// Whether the resolver answered.

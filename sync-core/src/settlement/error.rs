@@ -35,6 +35,23 @@ pub struct Changed {
     pub version: u64,
 }
 
+impl Changed {
+    /// Sides that were not there when it was looked at; all of them where those are not known.
+    pub fn came(&self) -> impl Iterator<Item = &Candidate> {
+        missing(&self.now, &self.was)
+    }
+
+    /// Sides that were looked at and are not there any more.
+    pub fn went(&self) -> impl Iterator<Item = &Candidate> {
+        missing(&self.was, &self.now)
+    }
+}
+
+/// Those of `sides` that are not among `others`.
+fn missing<'a>(sides: &'a [Candidate], others: &'a [Candidate]) -> impl Iterator<Item = &'a Candidate> {
+    sides.iter().filter(|side| others.iter().all(|other| other.change != side.change))
+}
+
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.was.is_empty() {

@@ -5,7 +5,7 @@
 use automerge::{Automerge, ObjId};
 
 use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
-use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Value};
+use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -83,6 +83,7 @@ impl Listed {
             kind: *kind,
             base: None,
             candidates: candidates.iter().map(side).collect(),
+            steps: Steps::FromBase,
             hidden: hidden.clone(),
             state: *state,
         };
@@ -110,14 +111,18 @@ pub enum Telling {
 /// How much to tell of each conflict, so that all values take about `bytes_max` bytes and no more than `count_max` are told: open ones come
 /// first, and those of one state in their order.
 pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Telling> {
-    let mut order: Vec<usize> = (0..listed.len()).collect();
-    order.sort_by_key(|at| listed[*at].state());
     let mut out = vec![Telling::Counted; listed.len()];
-    let mut left = bytes_max;
-    for at in order.into_iter().take(count_max) {
-        let fits = left.checked_sub(listed[at].value_bytes());
-        left = fits.unwrap_or(left);
-        out[at] = if fits.is_some() { Telling::Whole } else { Telling::WithoutValues };
+    let (mut left, mut told) = (bytes_max, 0);
+    for state in [ListedState::Open, ListedState::Superseded, ListedState::Settled] {
+        for (one, telling) in listed.iter().zip(&mut out).filter(|(one, _)| one.state() == state) {
+            if told == count_max {
+                return out;
+            }
+            told += 1;
+            let fits = left.checked_sub(one.value_bytes());
+            left = fits.unwrap_or(left);
+            *telling = if fits.is_some() { Telling::Whole } else { Telling::WithoutValues };
+        }
     }
     out
 }

@@ -18,7 +18,17 @@ fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
 
 fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates: Vec<Candidate>) -> Conflict {
     let (hidden, state) = (Default::default(), ConflictState::Open);
-    Conflict { id: ConflictId([0; 16]), version: 2, path, kind, base, candidates, hidden, state }
+    Conflict {
+        id: ConflictId([0; 16]),
+        version: 2,
+        path,
+        kind,
+        base,
+        candidates,
+        steps: Default::default(),
+        hidden,
+        state,
+    }
 }
 
 #[test]
@@ -32,6 +42,22 @@ fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_repla
     assert!(!answered(Answer::Both));
     let before = Seen { version: 1, ..Seen::from(&conflict) };
     assert!(plan(&conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+}
+
+#[test]
+fn a_refusal_says_which_sides_came_and_which_went() {
+    let sides = |sides: [u8; 2]| sides.map(|number| side(number, i64::from(number), number == 1)).to_vec();
+    let path = vec![PathPart::Key("a".into())];
+    let was = Seen { version: 1, ..Seen::from(&open(ConflictKind::Register, path.clone(), None, sides([1, 2]))) };
+    let now = open(ConflictKind::Register, path, None, sides([1, 3]));
+    let refused = plan(&now, &was, &Answer::Both, None, &[]).expect_err("it has other sides");
+    assert!(
+        refused.to_string().contains("between 1 (01010101) and 2 (02020202), and it is between 1 (01010101) and 3"),
+        "{refused}"
+    );
+    let AnswerError::Changed(changed) = refused else { panic!("{refused}") };
+    let numbers = |sides: Vec<&Candidate>| sides.iter().map(|side| side.change.0[0]).collect::<Vec<_>>();
+    assert_eq!((numbers(changed.came().collect()), numbers(changed.went().collect())), (vec![3], vec![2]));
 }
 
 #[test]

@@ -264,21 +264,21 @@ fn resolve(mut source: Source, args: &Resolve) -> Result<(), Failure> {
     let conflict = source.conflict(document, *id)?;
     // What is answered is what was just read, where nobody says which version was looked at.
     let version = version.or_else(|| conflict["version"].as_u64());
-    let picked = match answer.pick {
-        None => None,
-        Some(number) => {
-            let side = conflict["candidates"].get(number);
-            Some(side.ok_or_else(|| Failure::usage(format!("the conflict has no side {number}")))?)
+    let side = |number: usize| {
+        let side = conflict["candidates"].get(number);
+        side.ok_or_else(|| Failure::usage(format!("the conflict has no side {number}")))
+    };
+    // As a server that runs is told it, and as the folder is.
+    let (mut body, chosen) = match (answer.pick, &answer.value) {
+        (Some(number), _) => (json!({"pick": side(number)?["change"]}), Chosen::Side(number)),
+        (None, Some(value)) => {
+            (json!({"value": value}), Chosen::Answer(Answer::Value(Some(conflicts::from_json(value)))))
         }
+        (None, None) if answer.keep_both => (json!({"keep": "both"}), Chosen::Answer(Answer::Both)),
+        (None, None) => (json!({"remove": true}), Chosen::Answer(Answer::Value(None))),
     };
     let change = match source {
         Source::Server(server) => {
-            let mut body = match (picked, &answer.value) {
-                (Some(side), _) => json!({"pick": side["change"]}),
-                (None, Some(value)) => json!({"value": value}),
-                (None, None) if answer.keep_both => json!({"keep": "both"}),
-                (None, None) => json!({"remove": true}),
-            };
             body["version"] = version.into();
             body["author"] = author.as_str().into();
             if let Some(note) = note {
@@ -287,12 +287,6 @@ fn resolve(mut source: Source, args: &Resolve) -> Result<(), Failure> {
             server.send(document, &id.to_string(), &body)?
         }
         Source::Folder(folder) => {
-            let chosen = match (answer.pick, &answer.value) {
-                (Some(number), _) => Chosen::Side(number),
-                (None, Some(value)) => Chosen::Answer(Answer::Value(Some(conflicts::from_json(value)))),
-                (None, None) if answer.keep_both => Chosen::Answer(Answer::Both),
-                (None, None) => Chosen::Answer(Answer::Value(None)),
-            };
             let (note, author) = (note.clone(), author.clone());
             folder.answer(document, &Wish { id: *id, version, chosen, note, author })?
         }

@@ -26,19 +26,31 @@ pub struct Settle {
     /// Of `prefer`: whose side counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// Of `prefer`, in place of an author: what a role is called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Who has the role.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authors: Option<Vec<String>>,
 }
 
 impl Settle {
     fn rule(&self) -> Result<Rule, String> {
-        let Self { values, separator, author, .. } = self;
-        let options = [("values", values.is_some()), ("separator", separator.is_some()), ("author", author.is_some())];
-        let takes = match self.policy.as_str() {
-            "order" => "values",
-            "concat" => "separator",
-            "prefer" => "author",
-            _ => "",
+        let Self { values, separator, author, role, authors, .. } = self;
+        let options = [
+            ("values", values.is_some()),
+            ("separator", separator.is_some()),
+            ("author", author.is_some()),
+            ("role", role.is_some()),
+            ("authors", authors.is_some()),
+        ];
+        let takes: &[&str] = match self.policy.as_str() {
+            "order" => &["values"],
+            "concat" => &["separator"],
+            "prefer" => &["author", "role", "authors"],
+            _ => &[],
         };
-        if let Some((other, _)) = options.iter().find(|(name, given)| *given && *name != takes) {
+        if let Some((other, _)) = options.iter().find(|(name, given)| *given && !takes.contains(name)) {
             return Err(format!("the rule {:?} takes no {other}", self.policy));
         }
         Ok(match self.policy.as_str() {
@@ -56,7 +68,13 @@ impl Settle {
             },
             "text3way" => BuiltIn::Text3way.into(),
             "mergeMaps" => BuiltIn::MergeMaps.into(),
-            "prefer" => BuiltIn::Prefer(author.clone().ok_or("the rule \"prefer\" takes an author")?).into(),
+            "prefer" => match (author, role, authors) {
+                (Some(author), None, None) => BuiltIn::Prefer(author.clone()).into(),
+                (None, Some(role), Some(authors)) if !authors.is_empty() => {
+                    BuiltIn::prefer_role(role, authors.clone()).into()
+                }
+                _ => return Err("the rule \"prefer\" takes an author, or a role and its authors".into()),
+            },
             "reject" => BuiltIn::Reject.into(),
             other => return Err(format!("there is no rule {other:?}")),
         })
@@ -121,6 +139,16 @@ mod tests {
         refused(settle("", "stock/*", "max"), "no pattern");
         refused(settle("shop/**", "stock/*", "order"), "two or more values");
         refused(settle("shop/**", "stock/*", "prefer"), "takes an author");
+        let lead = Settle { role: Some("lead".into()), ..settle("shop/**", "stock/*", "prefer") };
+        refused(lead.clone(), "a role and its authors");
+        let ann = Some(vec!["ann".into()]);
+        refused(Settle { authors: ann.clone(), author: Some("ann".into()), ..lead.clone() }, "a role and its authors");
+        refused(Settle { authors: Some(Vec::new()), ..lead.clone() }, "a role and its authors");
+        refused(Settle { authors: ann.clone(), ..good.clone() }, "takes no authors");
+        let settling = Settling::new(&[Settle { authors: ann, ..lead }]).expect("it holds");
+        let name = DocumentName::parse("shop/7").expect("a name");
+        let declared = sync_core::resolver::Declaration::of(&settling.policies(&name)).expect("a rule");
+        assert_eq!(declared.encode(), "1\nstock/*\tprefer@1\trole\tlead\tann");
         refused(Settle { author: Some("ann".into()), ..good.clone() }, "takes no author");
     }
 }

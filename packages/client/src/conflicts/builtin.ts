@@ -9,7 +9,7 @@ import { hunks, same } from "../diff.js";
 import type { Rule } from "./policy.js";
 import type { Candidate, Conflict } from "./types.js";
 
-type Answers = (sides: readonly Candidate[], base: unknown, options: Rule["options"]) => unknown;
+type Answers = (sides: readonly Candidate[], base: unknown, options: Rule["options"], steps: Conflict["steps"]) => unknown;
 type Map = Readonly<Record<string, unknown>>;
 
 /** Given the sides in order, each once. */
@@ -24,17 +24,17 @@ const RULES: Record<string, Answers> = {
   order: (sides, _, { values }) => furthest(sides, Array.isArray(values) ? values : []),
   text3way: (sides, base) => sides.map(string).reduce((merged, text) => merge3(typeof base === "string" ? base : "", merged, text)),
   mergeMaps,
-  prefer: (sides, _, { author }) => one(sides.filter((side) => side.author === author).toReversed(), "none of the sides is by that author").value,
+  prefer,
   reject: (_, base) => base,
 };
 
 /** The answer of a built-in rule. */
-export function decide(rule: Rule, { candidates, base }: Conflict): unknown {
+export function decide(rule: Rule, { candidates, base, steps }: Conflict): unknown {
   const answers = RULES[rule.rule];
   if (!answers || rule.version !== 1) throw new Error("is none that this version knows");
   const sides = inOrder(candidates);
   one(sides, "there are no sides");
-  return answers(sides, base, rule.options);
+  return answers(sides, base, rule.options, steps);
 }
 
 /** The set of sides, of which two with one change are one: by the authors' clocks; of one time, by the changes' names, which are the same everywhere. */
@@ -64,17 +64,25 @@ function extreme(sides: readonly Candidate[], beyond: (a: number | string, b: nu
   return values.reduce((best: number | string, value: number | string) => (beyond(value, best) ? value : best));
 }
 
-function sumDeltas(sides: readonly Candidate[], base: unknown): number {
+function sumDeltas(sides: readonly Candidate[], base: unknown, _: Rule["options"], steps: Conflict["steps"]): number {
   const before = base === undefined ? 0 : number({ value: base });
+  const numbers = sides.map(number);
   // Of a fraction, what one side added need not give that side again.
-  const [only, ...others] = sides;
-  if (only && others.length === 0) return number(only);
-  return sides.reduce((sum, side) => exact(sum + (number(side) - before)), before);
+  if (numbers.length === 1) return numbers[0] as number;
+  if (!steps) return numbers.reduce((sum, side) => exact(sum + (side - before)), before);
+  one(steps, "too much was put there to tell which steps the sides have in common");
+  return steps.reduce((sum, { value, times }) => exact(sum + number({ value }) * times), 0);
 }
 
 function exact(sum: number): number {
   if (Math.abs(sum) > Number.MAX_SAFE_INTEGER) throw new Error("can't answer: the sum is too large to be exact");
   return sum;
+}
+
+function prefer(sides: readonly Candidate[], _: unknown, { author, role, authors }: Rule["options"]): unknown {
+  const isTheirs = (side: Candidate) => (role === undefined ? side.author === author : Array.isArray(authors) && authors.includes(side.author));
+  const by = role === undefined ? "by that author" : `by anybody of the role ${String(role)}`;
+  return one(sides.filter(isTheirs).toReversed(), `none of the sides is ${by}`).value;
 }
 
 function furthest(sides: readonly Candidate[], values: readonly unknown[]): unknown {

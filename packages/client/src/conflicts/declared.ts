@@ -87,9 +87,10 @@ function title({ rule, version }: Rule): string {
 
 /** What a rule was told that decides what it answers. */
 function args({ rule, options }: Rule): string[] {
-  const { values, separator, author } = options;
+  const { values, separator, author, role, authors } = options;
   if (rule === "order") return Array.isArray(values) ? values.map(String) : [];
   if (rule === "concat") return [typeof separator === "string" ? separator : ""];
+  if (rule === "prefer" && role !== undefined) return ["role", String(role), ...(Array.isArray(authors) ? authors.map(String) : [])];
   return rule === "prefer" ? [String(author)] : [];
 }
 

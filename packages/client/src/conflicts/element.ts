@@ -9,7 +9,7 @@ import type { Answer, AnswerOptions, Conflict } from "./types.js";
 import { Card, type CardOptions, type Wish } from "./ui/card.js";
 import { type Fields, make } from "./ui/show.js";
 import { STYLE } from "./ui/style.js";
-import { countWords, type People, type Places } from "./ui/words.js";
+import { countWords, moreWords, type People, type Places } from "./ui/words.js";
 
 export type { Fields } from "./ui/show.js";
 export type { People, Places } from "./ui/words.js";
@@ -21,6 +21,10 @@ export type ConflictDocument = {
     subscribe(listener: (conflicts: readonly Conflict[]) => void): () => void;
     resolve(id: string, answer: Answer, options?: AnswerOptions): Promise<void>;
     reopen(id: string): Promise<void>;
+    /** How many conflicts the list has no room for. */
+    readonly more?: number;
+    /** One with all that it says, where the list has no room for that. */
+    get?(id: string): Promise<Conflict | undefined>;
   };
   retry(change: string): unknown;
   discard(change: string): unknown;
@@ -45,6 +49,7 @@ export class RejoinConflicts extends Base {
   readonly #inbox = make("div", { id: "inbox", class: "inbox", part: "inbox", role: "group", "aria-label": "Conflicts" });
   readonly #empty = make("p", { class: "empty" }, "Nothing to settle. When two people disagree, you will see it here.");
   readonly #open = make("ol", { class: "list" });
+  readonly #more = make("p", { class: "quiet more" });
   readonly #doneList = make("ol", { class: "list" });
   readonly #doneWords = make("summary");
   readonly #done = make("details", {}, this.#doneWords, this.#doneList);
@@ -65,7 +70,7 @@ export class RejoinConflicts extends Base {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     root.adoptedStyleSheets = [sheet];
-    this.#inbox.append(this.#empty, this.#open, this.#done);
+    this.#inbox.append(this.#empty, this.#open, this.#done, this.#more);
     root.append(this.#badge, this.#said, this.#inbox);
     this.#badge.addEventListener("click", () => this.toggleAttribute("open"));
     root.addEventListener("keydown", (event) => this.#press(event as KeyboardEvent));
@@ -175,6 +180,8 @@ export class RejoinConflicts extends Base {
     for (const conflict of conflicts) {
       gone.delete(conflict.id);
       const card = this.#cards.get(conflict.id);
+      // What was fetched stays as long as it is the same.
+      if (conflict.cut && card && !card.conflict.cut && card.conflict.version === conflict.version && card.conflict.state === conflict.state) continue;
       if (!card) this.#cards.set(conflict.id, new Card(conflict, options, (wish) => void this.#grant(conflict.id, wish)));
       else if (!same(card.conflict, conflict, new WeakMap(), new WeakMap())) card.update(conflict, options);
     }
@@ -190,6 +197,9 @@ export class RejoinConflicts extends Base {
     const done = this.#doneList.childElementCount;
     this.#doneWords.textContent = `${done} earlier`;
     this.#done.hidden = done === 0;
+    const more = this.#documents.reduce((sum, { conflicts }) => sum + (conflicts.more ?? 0), 0);
+    this.#more.textContent = more > 0 ? moreWords(more) : "";
+    this.#more.hidden = more === 0;
     this.#empty.hidden = this.#open.childElementCount > 0;
     // An answer takes its card away from under the fingers: they go on with the next.
     if (held && !this.#open.contains(held)) this.#open.querySelector<HTMLElement>(".card")?.focus();
@@ -263,6 +273,9 @@ export class RejoinConflicts extends Base {
       if (wish.kind === "answer") {
         await document.conflicts.resolve(id, wish.answer, { version: conflict.version, ...(wish.note && { note: wish.note }) });
         this.#answered.push(id);
+      } else if (wish.kind === "whole") {
+        const whole = await document.conflicts.get?.(id);
+        if (whole) card.update(whole, this.#options());
       } else if (wish.kind === "undo") await document.conflicts.reopen(id);
       else if (wish.kind === "retry") await document.retry(change);
       else if (wish.kind === "discard") await document.discard(change);

@@ -27,6 +27,8 @@ export type ConflictGround = {
   /** Writes an answer. Throws if the conflict is gone, or has another version. */
   resolve(id: string, version: number, answer: EngineAnswer, note: string | undefined): Promise<void>;
   reopen(id: string): Promise<void>;
+  /** One conflict, with all that it says. */
+  get(id: string): Promise<Conflict | undefined>;
   /** These rules are in force: the document is to declare them with the next edit, if it declares none, or an older version of them. */
   rules(text: string | undefined): void;
   /** Declares them at once. Whether anything was written. */
@@ -48,12 +50,14 @@ export class Conflicts {
   #faults: RuleFault[] = [];
   /** What the document has; nothing until it was asked for. */
   #heard: readonly Conflict[] | undefined;
+  #more = 0;
   /** The list before that, by id and version. */
   #before = new Map<string, Conflict>();
   #isWatched = false;
   #waiting: ((listed: readonly Conflict[]) => void)[] = [];
   #listed: readonly Conflict[] | undefined;
   #told: readonly Conflict[] = [];
+  #toldMore = 0;
   #announced = false;
 
   /** @internal */
@@ -65,10 +69,22 @@ export class Conflicts {
   /**
    * The conflicts that a filter asks for, or all of them: settled ones too, which are listed as long as the document has them. Nobody
    * looks for conflicts before somebody asks: the first call, or subscription, begins it, and until they are found there are none;
-   * `listed` waits for that.
+   * `listed` waits for that. A list has room for 10,000 conflicts and 4 MiB of values, open ones first: what is beyond is `cut`, or counted in `more`.
    */
   list(filter: ConflictFilter = {}): readonly Conflict[] {
     return this.#all().filter((conflict) => matches(conflict, filter));
+  }
+
+  /** How many conflicts the document has beyond those that are listed. */
+  get more(): number {
+    return this.#more;
+  }
+
+  /** One conflict with all that it says, also where the list has no room for that; `undefined` if the document has none of this id. */
+  async get(id: string): Promise<Conflict | undefined> {
+    await this.listed;
+    const found = await this.#ground.get(id);
+    return found && this.#ruled(found);
   }
 
   /** A value of the document with what rules answer in the places of their conflicts. The document itself is not changed. */
@@ -83,7 +99,7 @@ export class Conflicts {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
-  /** How many somebody has to look at. */
+  /** How many of those that are listed somebody has to look at. */
   get open(): number {
     return this.#all().filter(({ state }) => state === "open").length;
   }
@@ -98,10 +114,10 @@ export class Conflicts {
     return this.#faults;
   }
 
-  /** Calls `listener` now, and whenever the list is another. Gives what ends the subscription. */
+  /** Calls `listener` now, and whenever the list, or `more`, is another. Gives what ends the subscription. */
   subscribe(listener: (conflicts: readonly Conflict[]) => void): () => void {
     const subscriber = (conflicts: readonly Conflict[]) => listener(conflicts);
-    if (this.#subscribers.size === 0) this.#told = this.#all();
+    if (this.#subscribers.size === 0) [this.#told, this.#toldMore] = [this.#all(), this.#more];
     this.#subscribers.add(subscriber);
     subscriber(this.#all());
     return () => void this.#subscribers.delete(subscriber);
@@ -112,15 +128,21 @@ export class Conflicts {
    * at any more.
    */
   async resolve(id: string, answer: Answer, options: AnswerOptions = {}): Promise<void> {
-    const conflict = this.#find(id);
+    const conflict = await this.#find(id);
     const version = options.version ?? conflict.version;
     if (version !== conflict.version) throw changed(this.#before.get(`${id} ${version}`), conflict);
-    await this.#ground.resolve(id, version, engineAnswer(conflict, answer), options.note);
+    try {
+      await this.#ground.resolve(id, version, engineAnswer(conflict, answer), options.note);
+    } catch (error) {
+      // It has changed before this list was told.
+      const now = error instanceof RejoinError && error.code === "conflict-changed" ? await this.#ground.get(id) : undefined;
+      throw now ? changed(conflict, now) : error;
+    }
   }
 
   /** Takes an answer back: the conflict is open again. */
   async reopen(id: string): Promise<void> {
-    await this.#ground.reopen(this.#find(id).id);
+    await this.#ground.reopen((await this.#find(id)).id);
   }
 
   /**
@@ -146,11 +168,12 @@ export class Conflicts {
   }
 
   /** @internal The document's conflicts are these now. */
-  heard(conflicts: readonly Conflict[], declared?: string): void {
+  heard(conflicts: readonly Conflict[], declared?: string, more = 0): void {
     this.#declaration = parseDeclaration(declared);
     // What somebody looks at may be what was listed a moment ago.
     this.#before = new Map((this.#heard ?? []).map((conflict) => [`${conflict.id} ${conflict.version}`, conflict]));
     this.#heard = conflicts;
+    this.#more = more;
     this.#changed();
     for (const waiting of this.#waiting.splice(0)) waiting(this.#all());
   }
@@ -178,8 +201,8 @@ export class Conflicts {
     return this.#listed;
   }
 
-  #find(id: string): Conflict {
-    const found = this.#all().find((conflict) => conflict.id === id);
+  async #find(id: string): Promise<Conflict> {
+    const found = this.#all().find((conflict) => conflict.id === id) ?? (await this.get(id));
     if (!found) throw new RejoinError("conflict-gone", `the document has no conflict ${id}`);
     return found;
   }
@@ -194,6 +217,8 @@ export class Conflicts {
     }
     const rule = policyAt(this.#policies, conflict.path);
     if (!rule || rule.rule === "human") return Object.freeze(meanwhile(conflict, rule));
+    // Without what the sides say no rule can be asked.
+    if (conflict.cut) return Object.freeze({ ...conflict, fault: `${rule.rule}@${rule.version} can't be asked: the list has no room for what the sides say` });
     const named = { ...conflict, policy: `${rule.rule}@${rule.version}` };
     const verdict = rule.module === undefined ? builtIn(rule, conflict) : this.#runner(rule).verdict(conflict);
     if (!verdict) return Object.freeze(named);
@@ -225,8 +250,8 @@ export class Conflicts {
       this.#announced = false;
       if (this.#subscribers.size === 0) return;
       const conflicts = this.#all();
-      if (same(conflicts, this.#told, new WeakMap(), new WeakMap())) return;
-      this.#told = conflicts;
+      if (this.#more === this.#toldMore && same(conflicts, this.#told, new WeakMap(), new WeakMap())) return;
+      [this.#told, this.#toldMore] = [conflicts, this.#more];
       callAll(this.#subscribers, conflicts);
     });
   }
@@ -242,7 +267,7 @@ function builtIn(rule: Policy, conflict: Conflict): Verdict {
 
 /** With what is to be shown until people have decided, where that is not what automerge picked. */
 function meanwhile(conflict: Conflict, rule: Policy | undefined): Conflict {
-  const show = rule?.options.show;
+  const show = conflict.cut ? undefined : rule?.options.show;
   if (show === "base") return { ...conflict, answer: conflict.base };
   const mine = show === "mine" ? conflict.candidates.find((side) => side.mine) : undefined;
   return mine ? { ...conflict, answer: mine.value } : conflict;
@@ -251,7 +276,9 @@ function meanwhile(conflict: Conflict, rule: Policy | undefined): Conflict {
 /** How the engine says it too. */
 function changed(was: Conflict | undefined, now: Conflict): RejoinError {
   const before = was ? `it was between ${sides(was)}, and ` : "";
-  return new RejoinError("conflict-changed", `the conflict at ${now.path.join("/")} has changed since it was looked at: ${before}it is between ${sides(now)} now`);
+  const message = `the conflict at ${now.path.join("/")} has changed since it was looked at: ${before}it is between ${sides(now)} now`;
+  const lacks = (one: Conflict | undefined, other: Conflict) => other.candidates.filter(({ change }) => one?.candidates.every((side) => side.change !== change));
+  return new RejoinError("conflict-changed", message, { conflict: { now, was, came: lacks(was, now), went: was ? lacks(now, was) : [] } });
 }
 
 function sides(conflict: Conflict): string {

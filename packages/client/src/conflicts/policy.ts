@@ -103,7 +103,7 @@ export function concat(options: { separator?: string } = {}): Rule {
   return builtIn("concat", options.separator === undefined ? {} : { separator: options.separator });
 }
 
-/** What was there before, and everybody's step from it: of 10, written as 7 here and 12 there, 9. */
+/** What was there before, and everybody's steps from it, each once: of 10, written as 7 here and 12 there, 9. */
 export function sumDeltas(): Rule {
   return builtIn("sumDeltas");
 }
@@ -123,8 +123,11 @@ export function mergeMaps(): Rule {
   return builtIn("mergeMaps");
 }
 
-/** What this author wrote, as changes name their authors. */
-export function prefer(whom: { author: string }): Rule {
+/**
+ * What an author wrote, as changes name their authors, or anybody of a role; of several the last, by the clocks of those who wrote. Who has a
+ * role is said here, and declared in the document with the rule: a change says who made it, and not what they may do.
+ */
+export function prefer(whom: { author: string } | { role: string; authors: readonly [string, ...string[]] }): Rule {
   return builtIn("prefer", { ...whom });
 }
 

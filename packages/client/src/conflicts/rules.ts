@@ -23,6 +23,7 @@ export type RuleInput = {
   readonly kind: ConflictKind;
   readonly base: unknown;
   readonly candidates: readonly Pick<Candidate, "value" | "actor" | "author" | "at" | "change">[];
+  readonly steps?: Conflict["steps"];
 };
 
 /** @internal */
@@ -77,7 +78,7 @@ export class RuleRunner {
 
   /** What the rule says of a conflict; `undefined` until it has. */
   verdict(conflict: Conflict): Verdict | undefined {
-    const key = `${conflict.id}@${conflict.version}`;
+    const key = `${conflict.id}@${conflict.version} ${JSON.stringify(conflict.steps)}`;
     const known = this.#verdicts.get(key);
     if (known) return known;
     if (this.#stopped !== undefined) return { fault: this.#stopped };
@@ -104,12 +105,12 @@ export class RuleRunner {
     const job = this.#loaded ? this.#queue.shift() : undefined;
     if (!job) return;
     this.#current = job;
-    const { path, kind, base, candidates } = job.conflict;
+    const { path, kind, base, candidates, steps } = job.conflict;
     const sides = candidates.map(({ value, actor, author, at, change }) => ({
       value, actor, change, ...(author !== undefined && { author }), ...(at !== undefined && { at }),
     }));
     this.#deadline(ANSWER_MS_MAX, "did not answer in time");
-    this.#worker.postMessage({ kind: "decide", input: { path, kind, base, candidates: sides } });
+    this.#worker.postMessage({ kind: "decide", input: { path, kind, base, candidates: sides, ...(steps && { steps }) } });
   }
 
   #start(): void {

@@ -34,6 +34,9 @@ export type Candidate = {
   readonly shown: boolean;
 };
 
+/** A number that was put somewhere, or null if it is none, and how often it counts in a sum. */
+export type Counted = { readonly value: number | null; readonly times: number };
+
 /** Work that is not in the document's value, though nobody who had seen it took it away. The same on every device. */
 export type Conflict = {
   /** The same on every device, and for as long as the conflict is listed. */
@@ -48,6 +51,11 @@ export type Conflict = {
   /** What stood there before the sides parted; `undefined` if nothing did. */
   readonly base?: unknown;
   readonly candidates: readonly Candidate[];
+  /**
+   * Where candidates are numbers and some were made by the same steps: the numbers that add up to what all steps make, each step once, with how
+   * often each counts; none if too much was put there to tell. Where it is not given, each counts from `base`.
+   */
+  readonly steps?: readonly Counted[];
   /** The rule for this place and its version, such as `max@1`; `policy-mismatch` where the document declares another one than is in force here, and people decide. */
   readonly policy: string;
   readonly state: ConflictState;
@@ -61,7 +69,12 @@ export type Conflict = {
   readonly settledBy?: Settlement;
   /** Why the server will not have it, of a `rejected` one. */
   readonly reason?: string;
+  /** The list has no room for what was said: neither `base` nor `answer` nor the candidates' values are told. `conflicts.get(id)` has them. */
+  readonly cut?: true;
 };
+
+/** @internal Conflicts as a list tells them, and how many more there are. */
+export type Told = { readonly conflicts: readonly Conflict[]; readonly more: number };
 
 /** Who settled a conflict, and how. */
 export type Settlement = {

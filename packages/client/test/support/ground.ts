@@ -27,20 +27,28 @@ export class Ground implements ConflictGround {
   rule: string | undefined;
   declared: string | undefined;
   /** Whom to tell of another list. */
-  heard: (conflicts: readonly Conflict[], declared?: string) => void = () => {};
+  heard: (conflicts: readonly Conflict[], declared?: string, more?: number) => void = () => {};
 
   constructor(listed: Conflict[]) {
     this.listed = listed;
   }
 
+  /** What one says that the list has cut; and those that it leaves out. */
+  whole: Conflict[] = [];
+  more = 0;
+
   watch(): void {
-    queueMicrotask(() => this.heard(this.listed, this.declared));
+    queueMicrotask(() => this.heard(this.listed, this.declared, this.more));
+  }
+
+  async get(id: string): Promise<Conflict | undefined> {
+    return [...this.whole, ...this.listed].find((conflict) => conflict.id === id);
   }
 
   /** The document has other conflicts. */
   tell(listed: Conflict[]): void {
     this.listed = listed;
-    this.heard(listed, this.declared);
+    this.heard(listed, this.declared, this.more);
   }
 
   rules(text: string | undefined): void {

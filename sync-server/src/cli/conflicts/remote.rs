@@ -155,7 +155,12 @@ fn segment(text: &str) -> impl std::fmt::Display + '_ {
 /// Trusts what the operating system trusts.
 fn tls() -> Result<TlsConnector, String> {
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    if roots.is_empty() {
+        let why = system.errors.first().map_or_else(|| "none were found".into(), ToString::to_string);
+        return Err(format!("the system has no root certificates ({why}); install ca-certificates"));
+    }
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| e.to_string())?

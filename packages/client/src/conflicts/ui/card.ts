@@ -6,12 +6,13 @@
 
 import type { Answer, Conflict } from "../types.js";
 import { type Fields, make, short, show } from "./show.js";
-import { bothWords, isRemoval, kindWords, nameOf, type People, type Places, placeWords, storyWords, timeWords } from "./words.js";
+import { bothWords, CUT_WORDS, isRemoval, kindWords, nameOf, type People, type Places, placeWords, storyWords, timeWords } from "./words.js";
 
 /** What somebody wants done with a conflict. */
 export type Wish =
   | { kind: "answer"; answer: Answer; note: string }
   | { kind: "undo" }
+  | { kind: "whole" }
   | { kind: "retry" }
   | { kind: "edit" }
   | { kind: "export" }
@@ -56,7 +57,7 @@ export class Card {
     element.dataset.kind = conflict.kind;
     element.setAttribute("aria-label", `${placeWords(conflict, options.places)}: ${kindWords(conflict)}`);
     const isDone = conflict.state === "settled" || conflict.state === "superseded";
-    element.replaceChildren(...this.#head(options), ...(isDone ? this.#done(options) : this.#choice(options)));
+    element.replaceChildren(...this.#head(options), ...(conflict.cut ? this.#cut() : isDone ? this.#done(options) : this.#choice(options)));
     if (this.#trouble) element.append(make("p", { class: "trouble", role: "alert" }, this.#trouble));
     if (focused) element.querySelector<HTMLElement>(`[data-focus="${focused}"]`)?.focus();
   }
@@ -79,6 +80,12 @@ export class Card {
     const conflict = this.#conflict;
     const head = make("div", { class: "card-head" }, make("h3", {}, placeWords(conflict, places)), make("span", { class: "kind" }, kindWords(conflict)));
     return [head, make("p", { class: "story" }, storyWords(conflict, people))];
+  }
+
+  /** What the list has no room for is fetched by itself. */
+  #cut(): Node[] {
+    const fetch = this.#button("Show it", "s", "Show it", () => this.#wish({ kind: "whole" }));
+    return [make("p", { class: "quiet" }, CUT_WORDS), make("div", { class: "answers" }, fetch)];
   }
 
   #choice(options: CardOptions): Node[] {

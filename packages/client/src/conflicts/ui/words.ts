@@ -86,6 +86,14 @@ export function bothWords(conflict: Conflict): string | undefined {
   return undefined;
 }
 
+/** Of a conflict that says more than a list has room for. */
+export const CUT_WORDS = "There is more to this than the list has room for.";
+
+/** Conflicts that the list leaves out. */
+export function moreWords(more: number): string {
+  return `${more} more ${more === 1 ? "is" : "are"} not shown here. ${more === 1 ? "It follows" : "They follow"} when some of these are settled.`;
+}
+
 /** How many to look at, said by the badge. */
 export function countWords(open: number): string {
   return open === 0 ? "No conflicts" : `${open} ${open === 1 ? "conflict" : "conflicts"}`;
