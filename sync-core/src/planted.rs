@@ -146,11 +146,15 @@ pub enum Planted {
     FollowerSavedEarly,
     /// A tab tells others of changes that are not in the store.
     UnstoredToldToTabs,
+    /// The replica says that it holds what is in the log, without what waits in its outbox.
+    HoldsWithoutOutbox,
+    /// The replica says that it is as far in the log as its last acknowledgement, over a hole.
+    HoldsOverHoles,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 57] = [
+    pub const ALL: [(Planted, &'static str); 59] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -208,5 +212,7 @@ impl Planted {
         (Planted::FenceIgnored, "fence-ignored"),
         (Planted::FollowerSavedEarly, "follower-saved-early"),
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
+        (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
+        (Planted::HoldsOverHoles, "holds-over-holes"),
     ];
 }
