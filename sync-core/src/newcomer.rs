@@ -19,12 +19,15 @@ use crate::view::View;
 /// A document at rest gets another snapshot once it has grown by this part.
 const REST_PART: u64 = 32;
 
+/// A view comes also with a document of several pieces that is so many times as large: what is shown soon is worth its bytes.
+const VIEW_PART: usize = 4;
+
 /// How snapshots for newcomers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// None of a document of fewer changes.
     pub changes_min: u64,
-    /// A view comes with those of documents of so many changes, which take long to load.
+    /// A view comes with those of documents of so many changes, which take long to load, and where it is small beside the document.
     pub view_changes_min: u64,
     /// Most bytes of all changes in automerge's form, which are in memory together.
     pub raw_bytes_max: usize,
@@ -90,14 +93,17 @@ pub fn make(
     if !is_same(&table, log.table()) {
         return Err(SavedError::Other("the saved document holds other changes than the log").into());
     }
+    let saved = saved.encode();
+    let is_worth_it = |view: &Bytes| {
+        let is_small = saved.len() > options.piece_bytes && view.len() <= saved.len() / VIEW_PART;
+        seq.0 >= options.view_changes_min || is_small
+    };
     let mut pieces = Vec::new();
-    if seq.0 >= options.view_changes_min
-        && let Some(view) = view(&loaded)
-    {
+    if let Some(view) = view(&loaded).filter(is_worth_it) {
         cut(&view, options.piece_bytes, &mut pieces);
     }
     let views = pieces.len() as u32;
-    cut(&saved.encode(), options.piece_bytes, &mut pieces);
+    cut(&saved, options.piece_bytes, &mut pieces);
     if pieces.len() > PIECES_MAX as usize {
         return Err(MakeError::TooLarge);
     }

@@ -150,11 +150,13 @@ pub enum Planted {
     HoldsWithoutOutbox,
     /// The replica says that it is as far in the log as its last acknowledgement, over a hole.
     HoldsOverHoles,
+    /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
+    WaitingLost,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 59] = [
+    pub const ALL: [(Planted, &'static str); 60] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -214,5 +216,6 @@ impl Planted {
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
         (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
         (Planted::HoldsOverHoles, "holds-over-holes"),
+        (Planted::WaitingLost, "waiting-lost"),
     ];
 }

@@ -293,7 +293,7 @@ impl Replica {
 
     /// Whether an author writes this document on this device, in whichever tab. False until the document is ready.
     pub fn is_own(&self, id: DocumentId, actor: &automerge::ActorId) -> bool {
-        self.local(id).is_some_and(|local| local.is_own(actor))
+        self.local(id).is_some_and(|local| self.tabs.knows(actor) || local.is_own(actor))
     }
 
     /// Applies received changes that wait, if the configuration has them wait. What is read then has them.
@@ -304,8 +304,8 @@ impl Replica {
         }
     }
 
-    /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
-    /// is ready; no position before the server was first heard.
+    /// How far a document is in the server's log without a hole, and which changes make its value, those that wait to be applied too, for whoever
+    /// looks into it. `None` until it is ready; no position before the server was first heard.
     pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
         self.local(id).map(Local::held)
     }
@@ -407,6 +407,10 @@ impl Replica {
                 identity
             }
         };
+        let tabs = rows.iter().filter(|(key, _)| key.starts_with(IDENTITY_KEY));
+        for row in tabs.filter_map(|(_, value)| rows::parse::<IdentityRow>(value).ok()) {
+            self.tabs.know(&row.actor.0);
+        }
         self.identity = Some(identity);
         let waiting: Vec<_> = self.documents.keys().copied().collect();
         for id in waiting {

@@ -3,7 +3,9 @@
 //! Owns order and durability: nothing is acknowledged or shown before the store has it. Owns no socket and no file. A driver
 //! feeds inputs and **drains `poll_output` after every call that takes `now`**, or after several pushes, which then are stored as one.
 
+mod coalesced;
 mod deliver;
+
 mod load;
 mod lookup;
 mod newcomers;
@@ -25,7 +27,7 @@ use crate::presence::Presence;
 use crate::protocol::{CloseCode, Open, Reject, RejectCode, ServerMessage, WireLimits};
 use crate::rng::Rng;
 use crate::scope::Access;
-use crate::storage::{StoreDone, StoreTask};
+use crate::storage::{StoreDone, StoreTask, StoredPack};
 use crate::time::Instant;
 
 /// What a room is told when it is made.
@@ -41,6 +43,8 @@ pub struct Config {
     pub subscriber_bytes_max: usize,
     /// Bytes of recent packs kept in memory for subscribers that are a little behind.
     pub tail_bytes_max: usize,
+    /// So many small packs in a row, from two on, go to whoever is behind as one.
+    pub coalesce_packs_min: usize,
     /// Bytes of one read from the store.
     pub read_bytes_max: usize,
     /// Bytes of pushes accepted but not yet durable before further pushes are refused as unavailable.
@@ -66,6 +70,7 @@ impl Config {
             pack: PackLimits::default(),
             subscriber_bytes_max: 256 << 10,
             tail_bytes_max: 256 << 10,
+            coalesce_packs_min: 8,
             read_bytes_max: 512 << 10,
             staged_bytes_max: 16 << 20,
             snapshot_changes_min: SNAPSHOT_CHANGES_MIN,
@@ -218,6 +223,8 @@ pub struct Room {
     subscribers: BTreeMap<SessionId, Subscriber>,
     staging: push::Staging,
     tail: deliver::Tail,
+    /// Small packs of the log that were last put together.
+    coalesced: Option<StoredPack>,
     presence: Presence,
     /// Loads on behalf of subscribers that are behind.
     loads: BTreeMap<TaskId, SessionId>,
@@ -230,6 +237,7 @@ impl Room {
     pub fn new(config: Config, document: DocumentName, number: RoomNumber, seed: [u8; 32]) -> Self {
         Self {
             tail: deliver::Tail::new(config.tail_bytes_max),
+            coalesced: None,
             config,
             document,
             number,

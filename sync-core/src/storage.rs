@@ -105,6 +105,11 @@ pub struct Pieces {
 }
 
 impl StoredPack {
+    /// The position before its first change.
+    pub fn before(&self) -> LogSeq {
+        LogSeq(self.first.0.saturating_sub(1))
+    }
+
     /// Position of its last change. A damaged row may claim any numbers, so that this stops at the highest position.
     pub fn last(&self) -> LogSeq {
         LogSeq(self.first.0.saturating_add(u64::from(self.count)).saturating_sub(1))

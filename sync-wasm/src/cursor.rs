@@ -10,6 +10,9 @@ use crate::error::EngineError;
 /// Stands between the id of the object and the cursor in it.
 const SEPARATOR: char = '/';
 
+/// Looking up where a character is costs as much as going past so many of them.
+const LOOK_UP_COST: usize = 32;
+
 /// How positions in texts are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unit {
@@ -31,6 +34,40 @@ pub(crate) fn make(document: &Automerge, path: &[Prop], index: usize, unit: Unit
     let position = if end { CursorPosition::End } else { CursorPosition::Index(index) };
     let cursor = document.get_cursor(&object, position, None).map_err(bad)?;
     Ok(format!("{object}{SEPARATOR}{cursor}"))
+}
+
+/// Cursors for `count` elements or characters from `index` on, in code points: the first of each run that one author wrote in one go, and how
+/// many it has. The others' are those of the operations after its.
+pub(crate) fn runs(
+    document: &Automerge,
+    path: &[Prop],
+    index: usize,
+    count: usize,
+) -> Result<Vec<(String, usize)>, EngineError> {
+    let bad = |error: AutomergeError| EngineError::bad_value(error.to_string());
+    let object = edit::object(document, path).map_err(bad)?;
+    // An element of a list that was written over goes by another operation than the one that put it there.
+    let is_text = document.object_type(&object).map_err(bad)? == ObjType::Text;
+    if !is_text || count < (index + count) / LOOK_UP_COST {
+        return (index..index + count).map(|at| Ok((make(document, path, at, Unit::CodePoint)?, 1))).collect();
+    }
+    let mut runs: Vec<(ObjId, usize)> = Vec::new();
+    for (_, id) in document.values(&object).skip(index).take(count) {
+        match runs.last_mut().filter(|(first, length)| follows(first, *length, &id)) {
+            Some((_, length)) => *length += 1,
+            None => runs.push((id, 1)),
+        }
+    }
+    if runs.iter().map(|(_, length)| length).sum::<usize>() < count {
+        return Err(bad(AutomergeError::InvalidIndex(index + count)));
+    }
+    Ok(runs.into_iter().map(|(first, length)| (format!("{object}{SEPARATOR}{first}"), length)).collect())
+}
+
+/// Whether an operation is the one that comes so many after another.
+fn follows(first: &ObjId, after: usize, id: &ObjId) -> bool {
+    let (ObjId::Id(first, author, _), ObjId::Id(id, actor, _)) = (first, id) else { return false };
+    first + after as u64 == *id && author == actor
 }
 
 /// Where a cursor stands now; `None` if the document does not have its place.
@@ -112,6 +149,21 @@ mod tests {
         assert_eq!(exact(&document, &path(), &cursor), Some(4));
         edit(&mut document, &object, 4, 1, "");
         assert_eq!((position(&document, &cursor, Unit::Utf16), exact(&document, &path(), &cursor)), (Some(7), None));
+    }
+
+    #[test]
+    fn runs_are_of_what_one_wrote_in_one_go() {
+        let (mut document, object) = document("abcdef");
+        edit(&mut document, &object, 2, 0, "XY");
+        edit(&mut document, &object, 6, 1, "");
+        let found = runs(&document, &path(), 1, 6).expect("they are there");
+        let made = |(index, count)| (make(&document, &path(), index, Unit::CodePoint).expect("a place"), count);
+        assert_eq!(found, [(1, 1), (2, 2), (4, 2), (6, 1)].map(made));
+        assert!(runs(&document, &path(), 1, 7).is_err());
+        edit(&mut document, &object, 0, 0, &"_".repeat(100 * LOOK_UP_COST));
+        let far = runs(&document, &path(), 100 * LOOK_UP_COST + 1, 6).expect("they are there");
+        assert!(far.iter().all(|(_, count)| *count == 1), "each is looked up");
+        assert_eq!(far[1].0, found[1].0);
     }
 
     #[test]

@@ -62,6 +62,8 @@ export type Version = {
   /** The author's clock when it was made. */ readonly time: Date;
   /** Number of its operations. */ readonly operations: number;
 };
+/** The cursor of the first of several elements that one author wrote in one go, and their number. */
+export type Run = readonly [cursor: string, count: number];
 /** What is held of a document. */
 export type Held = {
   /** How far in the server's log without a hole; `undefined` before the server was first heard. */ readonly cursor: number | undefined;

@@ -240,6 +240,22 @@ impl Replica {
         made.unwrap_or(Err(EditError::NotReady.into()))
     }
 
+    /// Cursors for `count` elements from `index` on, as edits count: the first of each run of consecutive operations of one author, and how
+    /// many it has.
+    #[wasm_bindgen(unchecked_return_type = "Run[]")]
+    pub fn cursors(
+        &self,
+        document: u32,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &Array,
+        index: u32,
+        count: u32,
+    ) -> Result<Array, EngineError> {
+        let (path, index, count) = (edit::path(path)?, index as usize, count as usize);
+        let runs = self.0.read(DocumentId(document), |automerge| cursor::runs(automerge, &path, index, count));
+        let runs = runs.unwrap_or_else(|| Ok(Vec::new()))?.into_iter();
+        Ok(runs.map(|(cursor, count)| Array::of2(&cursor.into(), &js::number(count as u64).into())).collect())
+    }
+
     /// Where a cursor stands now, as JavaScript counts; `undefined` if its place is not in the document.
     pub fn position(&self, document: u32, cursor: &str) -> Option<usize> {
         self.0.read(DocumentId(document), |automerge| cursor::position(automerge, cursor, Unit::Utf16)).flatten()

@@ -47,8 +47,12 @@ pub(super) async fn reconnect(
         let theirs = other.typed(APART)?;
         let mut there = Client::connect(server.address).await?;
         packer.reconnected();
-        there.send(&[hello(), copy.resume(name), packer.push(&theirs)?]).await?;
-        until(&mut there, 0, 1).await?;
+        there.send(&[hello(), copy.resume(name)]).await?;
+        // Typed live: each is committed by itself.
+        for change in &theirs {
+            there.send(&[packer.push(std::slice::from_ref(change))?]).await?;
+            until(&mut there, 0, 1).await?;
+        }
         drop(there);
         let ours = here.typed(APART)?;
         packer.reconnected();

@@ -114,6 +114,7 @@ export class Hosted {
     const undo = new Undo({
       shown: () => this.#shown,
       cursor: (path, index) => driver.peek((engine) => engine.cursor(id, path, index, false)),
+      cursors: (path, index, count) => driver.peek((engine) => engine.cursors(id, path, index, count)),
       exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
@@ -124,9 +125,7 @@ export class Hosted {
     this.#engine = { driver, id, undo };
     this.init(init);
     this.#refresh();
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const edit of waiting) this.edit(edit);
+    this.#doWaiting();
     this.announce();
   }
 
@@ -283,6 +282,10 @@ export class Hosted {
     this.#ahead = false;
     this.#status = { ...this.#status, progress: undefined };
     this.#refresh();
+    this.#doWaiting();
+  }
+
+  #doWaiting(): void {
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const edit of waiting) this.edit(edit);

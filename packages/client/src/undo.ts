@@ -9,7 +9,7 @@
 import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
 import { crossing, lookUp } from "./mirror.js";
 import { codePoints } from "./values.js";
-import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
+import type { Edit, NewValue, Path, Run } from "./wasm/rejoin.js";
 
 /** Most changes that can be undone. */
 const ENTRIES_MAX = 200;
@@ -21,6 +21,8 @@ const BURST_MS_MAX = 2_000;
 export type Ground = {
   shown(): Shown;
   cursor(path: Path, index: number): string;
+  /** Those of so many elements from one on. */
+  cursors(path: Path, index: number, count: number): Run[];
   /** Where the very element of a cursor stands in what is at `path`, if it does. */
   exact(path: Path, cursor: string): number | undefined;
   /** Where a cursor points, as JavaScript counts. */
@@ -34,7 +36,7 @@ type Anchor = string | { cursor: string };
 type Step =
   | { kind: "put"; path: Anchor[]; at: Anchor; is: unknown; isGone: boolean; shown: Shown; was: NewValue | undefined }
   | { kind: "increment"; path: Anchor[]; at: Anchor; by: number }
-  | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: string[]; insert: NewValue[] | string };
+  | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: Run[]; insert: NewValue[] | string };
 
 type Entry = { steps: Step[]; before: Shown; begunAt: number; endedAt: number; others: number };
 
@@ -145,7 +147,7 @@ export class Undo {
       insert = (was.value as unknown[]).map((item, offset) => crossing(item, kind(offset), before.kinds));
     }
     const cursor = (at: number) => this.#ground.cursor(patch.path, at);
-    const remove = Array.from({ length: count }, (_, offset) => cursor(index + offset));
+    const remove = this.#ground.cursors(patch.path, index, count);
     return { kind: "splice", path: this.#anchors(patch.path), after: index > 0 ? cursor(index - 1) : undefined, remove, insert };
   }
 
@@ -194,7 +196,7 @@ export class Undo {
   #placedSplice(step: Extract<Step, { kind: "splice" }>, path: Path, container: unknown): Placed[] {
     const isText = typeof step.insert === "string";
     if (isText ? typeof container !== "string" : !Array.isArray(container)) return [];
-    const spots = step.remove.map((cursor) => this.#ground.exact(path, cursor)).filter((at) => at !== undefined);
+    const spots = step.remove.flatMap((run) => this.#spots(path, run));
     spots.sort((a, b) => b - a);
     const insertAt = step.insert.length > 0 ? this.#insertAt(step.after, path, container as string | unknown[]) : undefined;
     const place = (at: number, count: number, insert: NewValue[] | string): Placed => ({
@@ -215,6 +217,24 @@ export class Undo {
     return placed;
   }
 
+  /** Where those of a run stand that are left. */
+  #spots(path: Path, [first, count]: Run): number[] {
+    const at = this.#ground.exact(path, first);
+    const isWhole = () => {
+      const room = at !== undefined && at + count <= this.#length(path);
+      const [run] = room ? this.#ground.cursors(path, at, count) : [];
+      return run?.[0] === first && run[1] === count;
+    };
+    if (count > 1 && isWhole()) return Array.from({ length: count }, (_, offset) => (at as number) + offset);
+    const others = Array.from({ length: count - 1 }, (_, offset) => this.#ground.exact(path, after(first, offset + 1)));
+    return [at, ...others].filter((spot) => spot !== undefined);
+  }
+
+  #length(path: Path): number {
+    const container = lookUp(this.#ground.shown().value, path) as string | readonly unknown[];
+    return typeof container === "string" ? codePoints(container, 0, container.length) : container.length;
+  }
+
   /** Behind what stood before it; where that is gone, as near to it as can be. */
   #insertAt(after: string | undefined, path: Path, container: string | readonly unknown[]): number {
     if (after === undefined) return 0;
@@ -227,6 +247,11 @@ export class Undo {
   #resolve(path: Path, anchor: Anchor): string | number | undefined {
     return typeof anchor === "string" ? anchor : this.#ground.exact(path, anchor.cursor);
   }
+}
+
+/** The cursor of the element that was written so many operations after that of a cursor, in the same place. */
+function after(cursor: string, operations: number): string {
+  return cursor.replace(/\/(\d+)@/, (_, operation: string) => `/${Number(operation) + operations}@`);
 }
 
 function isTyping(step: Step): boolean {

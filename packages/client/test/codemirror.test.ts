@@ -1,7 +1,7 @@
 /** CodeMirror 6 on a text: transactions to changes and patches to transactions, undo, carets, in pages with the real server between them. */
 
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { before } from "node:test";
 
 import type { Page } from "playwright-core";
 
@@ -9,6 +9,7 @@ import type {} from "./pages/codemirror.js";
 import { joinDocument, open, synced } from "./support/browser.js";
 import { bundle } from "./support/bundle.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 let script: string;

@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
-import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { Page } from "playwright-core";
@@ -10,6 +9,7 @@ import type { Page } from "playwright-core";
 import type {} from "#modules/conflicts/element.js";
 
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 /** Where pictures go, to be looked at. */

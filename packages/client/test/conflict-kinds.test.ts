@@ -1,7 +1,6 @@
 /** Each kind of conflict between two browsers and the real server: made offline, seen alike on both sides, settled, and reopened. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { Page } from "playwright-core";
 
@@ -10,6 +9,7 @@ import type { Answer, Conflict, ConflictKind, Counter, SyncDocument, Text } from
 import { open } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { mock, test } from "node:test";
+import { mock } from "node:test";
 
 import { decide } from "#modules/conflicts/builtin.js";
 import { checkRule } from "#modules/conflicts/check.js";
@@ -17,6 +17,7 @@ import type { Conflict } from "#modules/conflicts/types.js";
 import { RejoinError } from "#modules/errors.js";
 
 import { candidate, conflict, Ground } from "./support/ground.js";
+import { test } from "./timed.js";
 
 type Case = { rule: string; options?: RuleOptions; base?: unknown; sides: unknown[]; answer?: unknown; fault?: string };
 

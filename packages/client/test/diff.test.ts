@@ -1,9 +1,10 @@
 /** Patches: they lead from one value to the other, and say no more than has changed. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import { diff, hunks, type Kinds, type Patch, type Shown } from "#modules/diff.js";
+
+import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 

@@ -1,11 +1,12 @@
 /** Drafts: natural JavaScript in, edits out. What the edits make of a document is tested in the browser, by `values.test.ts`. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { Kinds } from "#modules/diff.js";
 import { record } from "#modules/draft.js";
 import { Counter, Text } from "#modules/values.js";
+
+import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 

@@ -1,13 +1,14 @@
 /** Processes that are killed between an edit that was saved on the device and its acknowledgement by the server. */
 
 import assert from "node:assert/strict";
-import { after, before, test, type TestContext } from "node:test";
+import { after, before, type TestContext } from "node:test";
 
 import type { Page } from "playwright-core";
 
 import { Chromium, joinDocument, loaded, open, synced, titles, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Site } from "./support/site.js";
+import { test } from "./timed.js";
 
 let site: Site;
 

@@ -1,11 +1,12 @@
 /** The page "Conflict lab", as its visitor uses it: each scene by its button, what the inboxes say, settled, undone, and answered by rules. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import type { Locator, Page } from "playwright-core";
 
 import { Demo } from "./support/demo.js";
+import { test } from "./timed.js";
 
 const demo = new Demo();
 

@@ -1,12 +1,12 @@
 /** Documents in a worker, and what a page has of them: before the engine is there, beside other writers, and when the worker is gone. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
 import { inWorkers, joinDocument, load, loaded, open, synced, titles, value, write } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

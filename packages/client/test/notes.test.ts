@@ -1,11 +1,12 @@
 /** The page "Offline notes" and the front door before it, as their reader uses them. Leaves pictures of each state, to be looked at. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import type { Locator, Page } from "playwright-core";
 
 import { Demo } from "./support/demo.js";
+import { test } from "./timed.js";
 
 const demo = new Demo();
 

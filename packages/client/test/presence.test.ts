@@ -1,12 +1,12 @@
 /** Presence in real pages: between browsers, between the tabs on one store, and when somebody goes without a word. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
 import { joinDocument, open, synced } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

@@ -1,7 +1,7 @@
 /** The React hooks, in React itself under Strict Mode, in pages with the real server between them. */
 
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { before } from "node:test";
 
 import type { Page } from "playwright-core";
 
@@ -9,6 +9,7 @@ import type {} from "./pages/react.js";
 import { joinDocument, open, synced, write } from "./support/browser.js";
 import { bundle } from "./support/bundle.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 let script: string;

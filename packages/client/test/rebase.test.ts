@@ -6,7 +6,6 @@
  */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { Shown } from "#modules/diff.js";
 import { SyncDocument } from "#modules/document.js";
@@ -14,6 +13,8 @@ import { Hosted } from "#modules/hosted.js";
 import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
 import type { Edit, NewValue, Path } from "#modules/wasm/rejoin.js";
+
+import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
 type Random = (below: number) => number;
@@ -138,6 +139,7 @@ class Model {
     applyWaiting: () => undefined,
     outbox: () => [],
     cursor: () => "cursor",
+    cursors: () => [],
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
     change: (_: number, __: number, ___: number, edits: Edit[]) => {
       if (this.refuse) throw new Error("refused");

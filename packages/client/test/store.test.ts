@@ -1,13 +1,14 @@
 /** The stores keep the contract of local stores, in a real browser; and a client says so when one fails. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import type { Page } from "playwright-core";
 
 import { Chromium, inWorkers, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Site } from "./support/site.js";
+import { test } from "./timed.js";
 
 const PARTS = 8;
 

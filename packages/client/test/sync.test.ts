@@ -1,11 +1,11 @@
 /** Pages in a real browser, edited with and without a network, kept in sync by the real server. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import { joinDocument, load, loaded, open, synced, titles, value, write } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { test } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
 import { joinDocument, load, open, synced, titles, write } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

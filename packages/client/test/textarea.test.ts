@@ -1,7 +1,6 @@
 /** Text fields bound to a text: typing, composing, undo, and the carets of others, in pages with the real server between them. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { CDPSession, Page } from "playwright-core";
 
@@ -9,6 +8,7 @@ import type * as textarea from "#dist/textarea.js";
 
 import { joinDocument, open, synced } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 declare global {
   // eslint-disable-next-line no-var

@@ -1,12 +1,12 @@
 /** Undo and redo of one's own changes while others edit, cursors, history, and patches, in pages with the real server between them. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
 
 import type { Page } from "playwright-core";
 
 import { joinDocument, open, synced } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
 
 const stage = new Stage();
 

@@ -1,12 +1,13 @@
 /** What edits make of a document in the real engine: the same as plain JavaScript makes of a plain object. */
 
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 
 import type { Page } from "playwright-core";
 
 import { Chromium, open } from "./support/browser.js";
 import { Site } from "./support/site.js";
+import { test } from "./timed.js";
 
 let site: Site;
 let chromium: Chromium;

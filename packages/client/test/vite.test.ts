@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
@@ -13,6 +13,7 @@ import { build, createServer, preview } from "vite";
 
 import { Chromium } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
+import { test } from "./timed.js";
 
 const PACKAGE = fileURLToPath(new URL("../", import.meta.url));
 const README = fileURLToPath(new URL("../../../README.md", import.meta.url));

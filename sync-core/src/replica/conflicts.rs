@@ -26,7 +26,11 @@ impl Replica {
             self.local_mut(id)?.apply_waiting().ok()?;
             self.event(Event::Changed { document: id, local: false });
         }
-        self.local_mut(id)?.conflicts()
+        let mut conflicts = self.local_mut(id)?.conflicts()?;
+        for side in conflicts.iter_mut().flat_map(|conflict| &mut conflict.candidates) {
+            side.mine |= self.tabs.knows(&side.actor);
+        }
+        Some(conflicts)
     }
 }
 

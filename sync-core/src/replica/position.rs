@@ -104,7 +104,8 @@ impl Local {
 
     /// Applies changes that are in the tables already, or keeps them for [`Local::apply_waiting`].
     fn apply(&mut self, changes: Vec<Change>) -> Result<(), LocalError> {
-        self.document.hold(changes);
+        let lost = self.holds && self.planted.has(Planted::WaitingLost);
+        self.document.hold(if lost { Vec::new() } else { changes });
         if self.holds && self.document.waiting() <= WAITING_CHANGES_MAX { Ok(()) } else { self.apply_waiting() }
     }
 

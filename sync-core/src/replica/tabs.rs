@@ -20,7 +20,7 @@ use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
 
-use messages::{Again, Empty, Lead, Leave, Settle, Standing, Switch, TabMessage};
+use messages::{Again, Empty, Greeting, Lead, Leave, Settle, Standing, Switch, TabMessage};
 
 /// Most tabs that a leader keeps in mind. What further ones have written reaches it through the store when they are closed.
 pub const TABS_MAX: u32 = 256;
@@ -56,6 +56,8 @@ pub(super) struct Tabs {
     online: bool,
     /// In a follower: whether the leader is still heard of.
     watch: watch::Watch,
+    /// Who writes on this device, in whichever tab, where none took another actor. The last to come are left out beyond a bound.
+    actors: Vec<ActorId>,
 }
 
 /// What a tab knows of one document in the others.
@@ -90,7 +92,25 @@ impl DocTabs {
 impl Tabs {
     pub(super) fn new(tab: Option<TabId>) -> Self {
         let role = if tab.is_some() { Role::Follows } else { Role::Alone };
-        Self { role, others: FewSet::new(), leader: None, online: false, watch: watch::Watch::default() }
+        Self {
+            role,
+            others: FewSet::new(),
+            leader: None,
+            online: false,
+            watch: watch::Watch::default(),
+            actors: Vec::new(),
+        }
+    }
+
+    pub(super) fn know(&mut self, actor: &ActorId) {
+        if !self.knows(actor) && self.actors.len() < TABS_MAX as usize {
+            self.actors.push(actor.clone());
+        }
+    }
+
+    /// Whether an actor is that of a tab on this store.
+    pub(super) fn knows(&self, actor: &ActorId) -> bool {
+        self.actors.contains(actor)
     }
 
     pub(super) fn follows(&self) -> bool {
@@ -145,7 +165,8 @@ impl Replica {
     pub(super) fn greet(&mut self, now: Instant) {
         if self.tabs.follows() {
             self.tabs.watch.heard(now);
-            self.tell_all(&TabMessage::Hello(Empty {}));
+            let actor = self.identity.as_ref().map(|identity| identity.actor.clone());
+            self.tell_all(&TabMessage::Hello(Greeting { actor }));
         }
     }
 
@@ -180,6 +201,9 @@ impl Replica {
         let Ok(messages) = TabMessage::decode_all(bytes) else { return };
         self.heard_tab(now, from);
         for message in messages {
+            if let TabMessage::Hello(Greeting { actor: Some(actor) }) = &message {
+                self.tabs.know(&actor.0);
+            }
             match &self.tabs.role {
                 Role::Alone => return,
                 Role::Leads { epoch } => self.told_as_leader(now, *epoch, from, message),

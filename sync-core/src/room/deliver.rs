@@ -10,7 +10,7 @@ use crate::pack::{self, Outside, PackError};
 use crate::planted::Planted;
 use crate::protocol::{Blob, Changes, RejectCode, ServerMessage, SparseEnd};
 use crate::reading;
-use crate::room::{Output, Room, Then, ToSession};
+use crate::room::{Output, Room, Then, ToSession, coalesced};
 use crate::storage::{Loaded, StoreError, StoredPack};
 
 /// The last packs of a log, bounded by bytes.
@@ -40,11 +40,13 @@ impl Tail {
         }
     }
 
-    /// The pack that holds the position after `position`.
-    fn after(&self, position: LogSeq) -> Option<StoredPack> {
+    /// The pack that holds the position after `position`, and those behind it that can be put together with it.
+    fn after(&self, position: LogSeq) -> Vec<StoredPack> {
         let next = position.plus(1);
         let index = self.packs.partition_point(|pack| pack.last() < next);
-        self.packs.get(index).filter(|pack| pack.first <= next).cloned()
+        let behind = || self.packs.range(index..);
+        let count = behind().take(1).filter(|pack| pack.first <= next).count();
+        behind().take(coalesced::run(behind()).max(1) * count).cloned().collect()
     }
 }
 
@@ -59,7 +61,7 @@ impl super::Subscriber {
 impl Room {
     /// One commit, one frame, shared by all who have everything before it.
     pub(super) fn fan_out(&mut self, pack: &StoredPack, origin: Option<SessionId>) {
-        let before = LogSeq(pack.first.0 - 1);
+        let before = pack.before();
         let frame = self.changes(pack.first, Some(pack.bytes.clone()), None);
         let unbound = self.config.planted.has(Planted::SubscriberBoundIgnored);
         let bound = if unbound { usize::MAX } else { self.config.subscriber_bytes_max };
@@ -131,19 +133,16 @@ impl Room {
                 return;
             }
             let position = subscriber.position;
-            match self.tail.after(position) {
-                Some(pack) => {
-                    if !self.deliver(session, &pack) {
-                        return;
-                    }
-                }
-                None => {
-                    subscriber.loading = true;
-                    let load = self.load_task(position);
-                    let task = self.task(load);
-                    self.loads.insert(task, session);
-                    return;
-                }
+            let packs = self.tail.after(position);
+            if packs.is_empty() {
+                subscriber.loading = true;
+                let load = self.load_task(position);
+                let task = self.task(load);
+                self.loads.insert(task, session);
+                return;
+            }
+            if self.deliver_first(session, &packs).is_none() {
+                return;
             }
         }
     }
@@ -161,17 +160,15 @@ impl Room {
             }
         };
         let Some(durable) = self.phase.body().map(|body| body.durable) else { return };
-        for pack in packs.iter().filter(|pack| pack.last() <= durable) {
+        let mut rest = &packs[..packs.partition_point(|pack| pack.last() <= durable)];
+        while let Some(pack) = rest.first() {
             let Some(subscriber) = self.subscribers.get(&session) else { return };
             if subscriber.in_flight > self.config.subscriber_bytes_max / 2 {
                 return;
             }
-            if pack.first <= subscriber.position.plus(1)
-                && subscriber.position < pack.last()
-                && !self.deliver(session, pack)
-            {
-                return;
-            }
+            let is_next = pack.first <= subscriber.position.plus(1) && subscriber.position < pack.last();
+            let Some(done) = (if is_next { self.deliver_first(session, rest) } else { Some(1) }) else { return };
+            rest = &rest[done..];
         }
         match self.subscribers.get(&session) {
             Some(s) if s.position == before && s.position < durable => {
@@ -179,6 +176,22 @@ impl Room {
             }
             _ => self.catch_up(session),
         }
+    }
+
+    /// Delivers the first of these packs, or as many from there on as are worth putting together. How many; `None` if the subscription ended.
+    fn deliver_first(&mut self, session: SessionId, packs: &[StoredPack]) -> Option<usize> {
+        let subscriber = self.subscribers.get_mut(&session)?;
+        subscriber.end_reconcile();
+        let first = packs.first()?;
+        let run = coalesced::run(packs.iter());
+        if run >= self.config.coalesce_packs_min
+            && subscriber.reconcile.is_none()
+            && subscriber.position == first.before()
+            && let Some(pack) = self.coalesced(&packs[..run])
+        {
+            return self.deliver(session, &pack).then_some(run);
+        }
+        self.deliver(session, first).then_some(1)
     }
 
     /// Delivers a pack that begins at or before the subscriber's next position. False if the subscription ended.

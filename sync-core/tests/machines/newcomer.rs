@@ -13,6 +13,7 @@ use sync_core::storage::{Store as _, StoredPack};
 use sync_core::view::View;
 
 use crate::net::Net;
+use crate::net::newcomers::small;
 
 /// Client 0 has written 60 changes, half of them as two authors; there is a snapshot after 40, and the log has 20 more.
 fn long(clients: usize) -> (Net, DocumentId, LogSeq) {
@@ -58,6 +59,24 @@ fn a_document_at_rest_is_due_for_a_snapshot_sooner() {
     assert!(!due(102_000, true) && due(104_000, true));
     assert!(!due(149_000, false) && due(150_000, false));
     assert!(!newcomer::is_due(LogSeq(1_500), Some(LogSeq(1_000)), true, &options), "little has come");
+}
+
+#[test]
+fn a_view_comes_with_few_changes_too_where_it_is_small_beside_the_document() {
+    let mut net = Net::new(1);
+    let options = newcomer::Options { view_changes_min: u64::MAX, ..small() };
+    for (name, key) in [("written over", None), ("grown", Some("k"))] {
+        let a = net.open(0, name);
+        for n in 0..60 {
+            let key = key.map_or_else(|| "title".to_owned(), |key| format!("{key}{n}"));
+            net.change(0, a, |tx| tx.put(ROOT, key, format!("{n} {}", n * n * 7_919)));
+        }
+        net.settle();
+    }
+    assert_eq!(net.make_snapshot("written over", &options).views, 1);
+    assert_eq!(net.make_snapshot("grown", &options).views, 0, "it is most of the document");
+    let one_piece = newcomer::Options { piece_bytes: 1 << 16, ..options };
+    assert_eq!(net.make_snapshot("written over", &one_piece).views, 0, "all of it comes at once");
 }
 
 #[test]

@@ -2,13 +2,18 @@
 
 use automerge::{ActorId, ROOT, transaction::Transactable};
 use sync_core::document::Document;
-use sync_core::id::{BatchId, DocumentHandle, DocumentName, RoomNumber, SessionId, StoreId};
-use sync_core::protocol::{Open, ServerMessage};
+use sync_core::id::{BatchId, ChangeHash, DocumentHandle, DocumentName, RoomNumber, SessionId, StoreId};
+use sync_core::protocol::{Changes, Open, ServerMessage};
 use sync_core::room::{Config, Input, Output, Request, Room};
 use sync_core::scope::Access;
 use sync_core::storage::{Durability, Loaded, StoreDone, StoreTask};
 use sync_core::time::Instant;
-use sync_core::{pack, table::ChangeTable};
+use sync_core::{
+    change::Change,
+    limits::PackLimits,
+    pack,
+    table::{ChangeTable, Place},
+};
 
 const SESSION: SessionId = SessionId(1);
 
@@ -16,12 +21,17 @@ fn ask(room: &mut Room, request: Request) {
     room.handle_input(Instant(0), Input::Session(SESSION, request));
 }
 
-fn join(room: &mut Room, handle: u32) {
+fn opening(room: &Room, handle: u32, access: Access) -> Request {
     let document = room.document().as_str().to_owned();
     let handle = DocumentHandle(handle);
     let (cursor, acked, clock, snapshot, packs) = (None, None, None, None, None);
-    let open = Open { handle, document, access: Access::Write, cursor, acked, clock, snapshot, packs };
-    ask(room, Request::Join { open: Box::new(open), access: Access::Write, accepts: 0 });
+    let open = Open { handle, document, access, cursor, acked, clock, snapshot, packs };
+    Request::Join { open: Box::new(open), access, accepts: 0 }
+}
+
+fn join(room: &mut Room, handle: u32) {
+    let request = opening(room, handle, Access::Write);
+    ask(room, request);
 }
 
 /// A room that has loaded an empty document, which one session has open.
@@ -82,4 +92,54 @@ fn who_opens_again_is_told_where_its_earlier_push_stands() {
     });
     let told: Vec<_> = told.flatten().collect();
     assert!(matches!(told.as_slice(), [ServerMessage::Changes(_)]), "{told:?}");
+}
+
+/// Typed and committed one by one; who comes later gets them in one piece, and in fewer bytes.
+#[test]
+fn small_packs_go_as_one_to_whoever_comes_back() {
+    let mut room = opened();
+    while room.poll_output().is_some() {}
+    let (mut document, mut held, actor) = (Document::new(), ChangeTable::new(), ActorId::from([7; 16]));
+    let mut alone = 0;
+    let mut type_one = |room: &mut Room, batch: u32| {
+        let edit = document.edit(&actor, 0, |tx| tx.put(ROOT, "k", i64::from(batch))).expect("an edit");
+        let change = edit.1.expect("a change");
+        let pack = pack::encode(std::slice::from_ref(&change), u32::from(batch > 1), &held).expect("deps are held");
+        held.insert(&change).expect("it follows");
+        alone += pack.len();
+        ask(room, Request::Push { batch: BatchId(batch.into()), pack });
+        let Some(Output::Store(task, StoreTask::Append(_))) = room.poll_output() else { panic!("nothing to store") };
+        let done = StoreDone::Appended(Ok(Durability::Durable));
+        room.handle_input(Instant(0), Input::StoreDone(task, done));
+        while room.poll_output().is_some() {}
+        alone
+    };
+    (1..=7).for_each(|batch| _ = type_one(&mut room, batch));
+    let few = told(&mut room, SessionId(2));
+    assert_eq!(few.iter().map(|changes| changes.first.0).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    let alone = (8..=40).map(|batch| type_one(&mut room, batch)).last().expect("some");
+    for session in [3, 4] {
+        let [changes] = &told(&mut room, SessionId(session))[..] else { panic!("more than one piece") };
+        let bytes = &changes.pack.as_ref().expect("a pack").0;
+        assert!(bytes.len() * 2 < alone, "{} bytes, {alone} alone", bytes.len());
+        let back = pack::decode(bytes, &ChangeTable::new(), &PackLimits::default()).expect("a pack").changes;
+        assert_eq!(back.iter().map(Change::hash).collect::<Vec<_>>(), document_hashes(&held));
+    }
+}
+
+/// The changes that a session gets which opens now.
+fn told(room: &mut Room, session: SessionId) -> Vec<Changes> {
+    let join = opening(room, 1, Access::Read);
+    room.handle_input(Instant(0), Input::Session(session, join));
+    let mut all = Vec::new();
+    while let Some(output) = room.poll_output() {
+        let Output::Deliver(to, message) = output else { panic!("{output:?}") };
+        assert_eq!(to, session);
+        all.extend(ServerMessage::decode_all(&message.message).expect("messages"));
+    }
+    all.into_iter().filter_map(|m| if let ServerMessage::Changes(changes) = m { Some(changes) } else { None }).collect()
+}
+
+fn document_hashes(table: &ChangeTable) -> Vec<ChangeHash> {
+    (1..=table.len() as u32).filter_map(|seq| table.hash_at(Place { actor: 0, seq })).collect()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use automerge::{ROOT, transaction::Transactable};
+use sync_core::conflict::Value;
 use sync_core::document::InitValue;
 use sync_core::replica::tabs::{ASK_AFTER, ASKS_MAX};
 use sync_core::replica::{DocumentId, Input, State};
@@ -41,6 +42,33 @@ fn tabs_share_one_connection_and_see_each_other() {
     assert_eq!(net.value(0, other), net.value(tabs[0], documents[0]));
     assert_eq!(net.sessions(), before, "the tabs have made no further connection");
     assert_eq!(net.server_changes("doc"), 4);
+}
+
+/// Those that came before a tab, and those that came after it. Somebody else's work is not.
+#[test]
+fn what_any_tab_writes_is_the_devices_own() {
+    let (mut net, tabs, documents) = tabs(3);
+    let other = net.open(0, "doc");
+    net.set_online(0, false);
+    net.change(0, other, |tx| tx.put(ROOT, "k", "other"));
+    net.set_online(tabs[0], false);
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "k", "ours"));
+    net.settle_for(1);
+    net.set_online(0, true);
+    net.set_online(tabs[0], true);
+    net.settle();
+    for (tab, document) in tabs.iter().zip(&documents) {
+        let conflicts = net.replica(*tab).conflicts(*document).expect("it is loaded");
+        let [conflict] = &conflicts[..] else { panic!("tab {tab}: {conflicts:?}") };
+        let mine: Vec<_> = conflict.candidates.iter().map(|side| (side.value.clone(), side.mine)).collect();
+        let of = |text: &str| Some(Value::Scalar(text.into()));
+        for side in [(of("ours"), true), (of("other"), false)] {
+            assert!(mine.contains(&side), "tab {tab}: {mine:?}");
+        }
+        for side in &conflict.candidates {
+            assert_eq!(net.replica(*tab).is_own(*document, &side.actor), side.mine, "tab {tab}");
+        }
+    }
 }
 
 #[test]

@@ -22,6 +22,17 @@ const RESUME_BYTES_PER_CHANGE: usize = 700;
 pub(crate) const ON_THEIR_WAY: &str = "frames are on their way";
 
 impl World {
+    /// Somebody looks at every document of every client.
+    pub(crate) fn look_everywhere(&mut self) {
+        for index in (0..self.clients.len()).filter(|index| !self.is_frozen(*index)).collect::<Vec<_>>() {
+            let ids: Vec<_> = self.clients[index].documents.values().map(|d| d.id).collect();
+            for id in ids {
+                self.shown(index, id);
+            }
+            self.drain_client(index);
+        }
+    }
+
     /// What is still on its way, in words.
     pub(crate) fn unsettled(&self) -> String {
         if !self.server.is_idle() {

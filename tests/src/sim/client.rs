@@ -119,6 +119,7 @@ impl World {
         }
         let mut config = replica::Config { backoff_max: Duration::from_secs(5), ..replica::Config::default() };
         config.planted = Planting::new(self.options.planted);
+        config.holds = self.options.holds && index % 2 == 1;
         config.tab = self.clients[index].seat.map(|seat| seat.number);
         let seed = self.rng.bytes();
         let client = &mut self.clients[index];
@@ -371,11 +372,18 @@ impl World {
         });
     }
 
+    /// What a client shows to who looks now: what it has received and was to apply later is in it then.
+    pub(crate) fn shown(&mut self, index: usize, id: DocumentId) -> BTreeSet<Token> {
+        let Some(replica) = self.clients[index].replica.as_mut() else { return BTreeSet::new() };
+        replica.apply_waiting(self.now, id);
+        replica.read(id, tokens_in).unwrap_or_default()
+    }
+
     /// Loaded: all that this disk was told to be saved is visible, or visible as rejected (P2, P4).
     fn ready(&mut self, index: usize, id: DocumentId) {
         let Some(name) = self.name_of(index, id) else { return };
         self.scan(index, id);
-        let shown = self.clients[index].replica.as_ref().and_then(|r| r.read(id, tokens_in)).unwrap_or_default();
+        let shown = self.shown(index, id);
         let rejected = self.rejected(index, id);
         if let Some(opened) = self.clients[index].documents.get_mut(&name) {
             opened.ready = true;
@@ -452,7 +460,7 @@ impl World {
             Err(replica::EditError::NotReady) => return,
             Err(e) => return self.fail(format!("P2: client {index} could not edit: {e}")),
         };
-        let shown = self.clients[index].replica.as_ref().and_then(|r| r.read(id, tokens_in)).unwrap_or_default();
+        let shown = self.shown(index, id);
         if !shown.contains(&token) {
             self.fail(format!("P4: client {index} does not see its own edit {token}"));
         }

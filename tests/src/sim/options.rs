@@ -126,6 +126,8 @@ pub struct Options {
     pub frame_bytes_max: u32,
     /// How fast one connection may open and push.
     pub rates: (Rate, Rate),
+    /// Whether every other client has what it receives wait until somebody looks, as pages do.
+    pub holds: bool,
     /// Whether applications say where their users are.
     pub presence: bool,
     /// Where the server's store goes back at all, it does so once more when edits have ended, and nothing that is pushed tells of it.
@@ -174,6 +176,7 @@ impl Options {
             staged_bytes_max: 16 << 20,
             frame_bytes_max: 64 << 10,
             rates: (Rate { burst: 1, per_s: 0 }, Rate { burst: 1, per_s: 0 }),
+            holds: false,
             presence: false,
             ends_going_back: false,
             planted,
@@ -195,6 +198,7 @@ impl Options {
         if rng.chance(300) {
             self.rates = (Rate { burst: 1, per_s: 1 }, Rate { burst: 1 + rng.below(8) as u32, per_s: 2 });
         }
+        self.holds = rng.chance(400);
     }
 
     /// Draws a fault, if there is any.

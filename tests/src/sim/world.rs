@@ -235,6 +235,7 @@ impl World {
         let mut why = String::new();
         while self.failure.is_none() && self.now < end {
             self.run_until(self.now + Duration::from_secs(1));
+            self.look_everywhere();
             let now = self.unsettled();
             if now.is_empty() {
                 return;

@@ -5,12 +5,13 @@ use minicbor::{Decode, Encode};
 use crate::clock::VectorClock;
 use crate::id::{ChangeHash, DocumentName};
 use crate::protocol::{Blob, Hash, messages};
+use crate::replica::rows::ActorBytes;
 
 messages! {
     /// What tabs say to each other.
     TabMessage {
         /// A tab has come and looks for a leader.
-        0 => Hello(Empty),
+        0 => Hello(Greeting),
         /// The sender leads.
         1 => Lead(Lead),
         /// The link of a document.
@@ -42,6 +43,15 @@ messages! {
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
 pub struct Empty {}
+
+/// Who has come.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Greeting {
+    /// Under which actor it writes where it took no other.
+    #[n(0)]
+    pub(in crate::replica) actor: Option<ActorBytes>,
+}
 
 /// Who leads.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

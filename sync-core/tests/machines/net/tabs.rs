@@ -55,6 +55,11 @@ impl Net {
         self.clients.len() - 1
     }
 
+    /// A client's machine.
+    pub(crate) fn replica(&mut self, client: usize) -> &mut Replica {
+        &mut self.clients[client].replica
+    }
+
     /// Lets a tab lead, after all that led before it. How often tabs have wanted to is counted anew.
     pub(crate) fn lead(&mut self, client: usize, epoch: u64) {
         self.clients.iter_mut().for_each(|c| c.took_over = 0);
