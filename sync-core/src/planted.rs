@@ -146,13 +146,17 @@ pub enum Planted {
     FollowerSavedEarly,
     /// A tab tells others of changes that are not in the store.
     UnstoredToldToTabs,
+    /// The replica says that it holds what is in the log, without what waits in its outbox.
+    HoldsWithoutOutbox,
+    /// The replica says that it is as far in the log as its last acknowledgement, over a hole.
+    HoldsOverHoles,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 58] = [
+    pub const ALL: [(Planted, &'static str); 60] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -210,6 +214,8 @@ impl Planted {
         (Planted::FenceIgnored, "fence-ignored"),
         (Planted::FollowerSavedEarly, "follower-saved-early"),
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
+        (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
+        (Planted::HoldsOverHoles, "holds-over-holes"),
         (Planted::WaitingLost, "waiting-lost"),
     ];
 }

@@ -304,10 +304,10 @@ impl Replica {
         }
     }
 
-    /// How far a document is in the server's log without a hole, and which changes make its value, for whoever looks into it. `None` until it
-    /// is ready; no position before the server was first heard.
+    /// How far a document is in the server's log without a hole, and which changes make its value, those that wait to be applied too, for whoever
+    /// looks into it. `None` until it is ready; no position before the server was first heard.
     pub fn holds(&self, id: DocumentId) -> Option<(Option<LogSeq>, VectorClock)> {
-        self.local(id).map(|local| (local.cursor.map(|cursor| cursor.seq), local.all.clock()))
+        self.local(id).map(Local::held)
     }
 
     /// Sends presence (with a lifetime) or a message (without) to whoever has the document open. The last presence is sent again after a

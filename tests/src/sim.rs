@@ -12,6 +12,7 @@ mod disagree;
 pub mod disk;
 mod edits;
 mod faults;
+mod held;
 mod hostile;
 mod ledger;
 mod net;

@@ -29,6 +29,14 @@ pub(super) struct Range {
 }
 
 impl Local {
+    /// How far the log is held without a hole, and which changes make the document.
+    pub(super) fn held(&self) -> (Option<LogSeq>, VectorClock) {
+        let over = self.highest.filter(|_| self.planted.has(Planted::HoldsOverHoles)).map(|highest| highest.seq);
+        let position = self.cursor.map(|cursor| cursor.seq).max(over);
+        let without = self.planted.has(Planted::HoldsWithoutOutbox);
+        (position, if without { self.acked.clock() } else { self.all.clock() })
+    }
+
     /// Begins at the start of a log of which nothing is held.
     pub(super) fn start(&mut self, store_id: StoreId, incarnation: Incarnation) {
         self.cursor = Some(Cursor { store_id, incarnation, seq: LogSeq(0), digest: digest_start(incarnation) });

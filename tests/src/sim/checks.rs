@@ -129,7 +129,7 @@ impl World {
 
     /// P3: replicas and the log hold the same changes and show the same value.
     fn check_replicas(&mut self) {
-        if let Err(e) = self.compare_replicas() {
+        if let Err(e) = self.compare_replicas().and_then(|()| self.compare_held()) {
             self.fail(e);
         }
     }

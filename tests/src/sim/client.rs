@@ -472,6 +472,7 @@ impl World {
                 conflicts::look(replica, index, id, edits);
             }
         }
+        self.check_held(index, &name, id);
         self.answer(index, id, wall);
         self.write_in_deleted(&name);
         self.drain_client(index);
