@@ -14,6 +14,9 @@ const PACK_BYTES_MAX: usize = 512;
 /// Most bytes of packs that are put together.
 const BYTES_MAX: usize = 32 << 10;
 
+/// No further pack is read for it once their changes have so many bytes.
+const CHANGES_BYTES_MAX: usize = 256 << 10;
+
 /// How many of these packs, from the first on, can be put together.
 pub(super) fn run<'a>(packs: impl Iterator<Item = &'a StoredPack>) -> usize {
     let mut bytes = 0;
@@ -25,27 +28,37 @@ pub(super) fn run<'a>(packs: impl Iterator<Item = &'a StoredPack>) -> usize {
 }
 
 impl Room {
-    /// The packs as one. `None` if they don't go together: each by itself shows what is wrong.
-    pub(super) fn coalesced(&mut self, packs: &[StoredPack]) -> Option<StoredPack> {
-        let (first, last) = (packs.first()?, packs.last()?);
-        let is_same = |pack: &&StoredPack| pack.first == first.first && pack.digest == last.digest;
-        if let Some(pack) = self.coalesced.as_ref().filter(is_same) {
-            return Some(pack.clone());
+    /// The packs as one, and how many of them that is: those from the first on that can be read here. `None` if that is one, or none.
+    pub(super) fn coalesced(&mut self, packs: &[StoredPack]) -> Option<(StoredPack, usize)> {
+        let first = packs.first()?.first;
+        if let Some(held) = self.coalesced.as_ref().filter(|held| held.first == first)
+            && let Some(last) = packs.iter().position(|pack| pack.digest == held.digest)
+        {
+            return Some((held.clone(), last + 1));
         }
-        self.coalesced = self.coalesce(packs).ok().flatten();
-        self.coalesced.clone()
+        let (pack, count) = self.coalesce(packs).ok().flatten()?;
+        self.coalesced = Some(pack.clone());
+        Some((pack, count))
     }
 
-    fn coalesce(&self, packs: &[StoredPack]) -> Result<Option<StoredPack>, PackError> {
-        let (Some(body), [first, .., last]) = (self.phase.body(), packs) else { return Ok(None) };
-        let log = &body.reading.log;
-        let (mut changes, mut beside) = (Vec::new(), Outside::default());
+    fn coalesce(&self, packs: &[StoredPack]) -> Result<Option<(StoredPack, usize)>, PackError> {
+        let Some(log) = self.phase.body().map(|body| &body.reading.log) else { return Ok(None) };
+        let (mut changes, mut beside, mut count, mut bytes) = (Vec::new(), Outside::default(), 0, 0);
         for pack in packs {
-            changes.extend(reading::unpack(pack, log)?.0);
+            // Where one can't be read, its client is to say so, and those before it can go together all the same.
+            let Ok((unpacked, _)) = reading::unpack(pack, log) else { break };
+            bytes += unpacked.iter().map(|change| change.bytes().len()).sum::<usize>();
+            changes.extend(unpacked);
+            count += 1;
+            if bytes > CHANGES_BYTES_MAX {
+                break;
+            }
         }
+        let [first, .., last] = &packs[..count] else { return Ok(None) };
         changes.iter().for_each(|change| beside.add(change, log.table()));
         let bytes = pack::encode(&changes, log.actor_count_at(first.before()), &beside.beside(log.table()))?;
-        let count = packs.iter().map(|pack| pack.count).sum();
-        Ok(Some(StoredPack { first: first.first, count, digest: last.digest, bytes, outside: None }))
+        let held = packs[..count].iter().map(|pack| pack.count).sum();
+        let pack = StoredPack { first: first.first, count: held, digest: last.digest, bytes, outside: None };
+        Ok(Some((pack, count)))
     }
 }

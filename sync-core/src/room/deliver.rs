@@ -187,9 +187,9 @@ impl Room {
         if run >= self.config.coalesce_packs_min
             && subscriber.reconcile.is_none()
             && subscriber.position == first.before()
-            && let Some(pack) = self.coalesced(&packs[..run])
+            && let Some((pack, count)) = self.coalesced(&packs[..run])
         {
-            return self.deliver(session, &pack).then_some(run);
+            return self.deliver(session, &pack).then_some(count);
         }
         self.deliver(session, first).then_some(1)
     }

@@ -1,12 +1,14 @@
 //! A room alone, with a store that answers when the test says so.
 
 use automerge::{ActorId, ROOT, transaction::Transactable};
+use bytes::Bytes;
 use sync_core::document::Document;
-use sync_core::id::{BatchId, ChangeHash, DocumentHandle, DocumentName, RoomNumber, SessionId, StoreId};
+use sync_core::id::{BatchId, ChangeHash, DocumentHandle, DocumentName, Incarnation, RoomNumber, SessionId, StoreId};
+use sync_core::log::Log;
 use sync_core::protocol::{Changes, Open, ServerMessage};
 use sync_core::room::{Config, Input, Output, Request, Room};
 use sync_core::scope::Access;
-use sync_core::storage::{Durability, Loaded, StoreDone, StoreTask};
+use sync_core::storage::{DocumentRecord, Durability, Loaded, StoreDone, StoreTask, StoredPack};
 use sync_core::time::Instant;
 use sync_core::{
     change::Change,
@@ -127,6 +129,46 @@ fn small_packs_go_as_one_to_whoever_comes_back() {
     }
 }
 
+/// What can't be read goes as it is, for its client to say so; what stands before and behind it is put together all the same.
+#[test]
+fn a_pack_that_cannot_be_read_parts_what_goes_as_one() {
+    let (mut document, mut log, actor) = (Document::new(), Log::new(Incarnation([3; 8])), ActorId::from([7; 16]));
+    let mut packs = Vec::new();
+    for n in 1..=30 {
+        let edit = document.edit(&actor, 0, |tx| tx.put(ROOT, "k", n)).expect("an edit");
+        let change = edit.1.expect("a change");
+        let bytes = pack::encode(std::slice::from_ref(&change), u32::from(n > 1), log.table()).expect("deps are held");
+        let first = log.append(&change).expect("it follows");
+        packs.push(StoredPack { first, count: 1, digest: log.digest(), bytes, outside: None });
+    }
+    let incarnation = Some(log.incarnation());
+    let record = DocumentRecord { incarnation, head: log.head(), digest: log.digest(), deleted: Vec::new() };
+    let name = DocumentName::parse("doc").expect("a name");
+    let mut room = Room::new(Config::new(StoreId([1; 16])), name, RoomNumber(1), [0; 32]);
+    join(&mut room, 1);
+    let mut damaged = packs.clone();
+    damaged[12].bytes = Bytes::from_static(b"no pack");
+    let mut pieces = Vec::new();
+    while let Some(output) = room.poll_output() {
+        let loaded = |packs: &[StoredPack]| {
+            let packs = packs.to_vec();
+            StoreDone::Loaded(Ok(Loaded { record: Some(record.clone()), snapshot: None, packs }))
+        };
+        match output {
+            Output::Store(task, StoreTask::Open { .. }) => {
+                room.handle_input(Instant(0), Input::StoreDone(task, loaded(&packs)));
+            }
+            Output::Store(task, StoreTask::Load { after, .. }) => {
+                let done = loaded(&damaged[after.0 as usize..]);
+                room.handle_input(Instant(0), Input::StoreDone(task, done));
+            }
+            Output::Store(_, task) => panic!("{task:?}"),
+            Output::Deliver(_, message) => pieces.extend(changes_of(&message.message)),
+        }
+    }
+    assert_eq!(pieces.iter().map(|changes| changes.first.0).collect::<Vec<_>>(), [1, 13, 14]);
+}
+
 /// The changes that a session gets which opens now.
 fn told(room: &mut Room, session: SessionId) -> Vec<Changes> {
     let join = opening(room, 1, Access::Read);
@@ -135,9 +177,14 @@ fn told(room: &mut Room, session: SessionId) -> Vec<Changes> {
     while let Some(output) = room.poll_output() {
         let Output::Deliver(to, message) = output else { panic!("{output:?}") };
         assert_eq!(to, session);
-        all.extend(ServerMessage::decode_all(&message.message).expect("messages"));
+        all.extend(changes_of(&message.message));
     }
-    all.into_iter().filter_map(|m| if let ServerMessage::Changes(changes) = m { Some(changes) } else { None }).collect()
+    all
+}
+
+fn changes_of(frame: &[u8]) -> Vec<Changes> {
+    let messages = ServerMessage::decode_all(frame).expect("messages").into_iter();
+    messages.filter_map(|m| if let ServerMessage::Changes(changes) = m { Some(changes) } else { None }).collect()
 }
 
 fn document_hashes(table: &ChangeTable) -> Vec<ChangeHash> {
