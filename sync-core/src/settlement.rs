@@ -121,7 +121,10 @@ pub fn is_of_answers(conflict: &Conflict) -> bool {
 
 /// Conflicts that two have answered without knowing of each other.
 pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
-    let open = conflicts.iter().filter(|conflict| is_of_answers(conflict) && conflict.state == ConflictState::Open);
+    // What the server refused of this client's is in no log, and disputes nothing.
+    let counts =
+        |conflict: &&Conflict| conflict.kind != ConflictKind::Rejected && conflict.state == ConflictState::Open;
+    let open = conflicts.iter().filter(|conflict| is_of_answers(conflict)).filter(counts);
     let about = open.filter_map(|conflict| match conflict.path.get(1) {
         Some(PathPart::Key(id)) => id.parse().ok(),
         _ => None,

@@ -114,11 +114,9 @@ impl Lister<'_> {
 
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
-        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
-        // Who puts what shows over several deletes the others alone, and has not deleted what they kept.
-        others.retain(|op| !deletes(op) || self.left(id, *op).is_none());
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
         let mut hidden = Hidden::default();
+        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let mut sides: Vec<OpId> = Vec::new();

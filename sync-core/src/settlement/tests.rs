@@ -32,6 +32,14 @@ fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates
 }
 
 #[test]
+fn an_answer_that_the_server_refused_disputes_none_that_stands() {
+    let path = vec![PathPart::Key(ROOT_KEY.into()), PathPart::Key(ConflictId([7; 16]).to_string())];
+    let of = |kind| disputes(&[open(kind, path.clone(), None, vec![side(1, true, true), side(2, false, false)])]);
+    assert_eq!(of(ConflictKind::Register), [ConflictId([7; 16])]);
+    assert_eq!(of(ConflictKind::Rejected), []);
+}
+
+#[test]
 fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
     let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
     let conflict = open(ConflictKind::Mark, path, None, vec![side(1, true, true), side(2, true, false)]);

@@ -67,22 +67,6 @@ fn the_same_value_twice_is_no_conflict_and_a_later_write_passes_one_over() {
     assert_eq!((passed.id, passed.state), (open.id, ConflictState::Superseded));
 }
 
-/// automerge says it by deleting the other value, which was told as a deletion of the one that was kept.
-#[test]
-fn who_puts_what_shows_over_two_values_has_deleted_nothing() {
-    let mut people = People::new(3);
-    people.edit(0, |tx| tx.put(ROOT, "title", "ann's"));
-    people.edit(1, |tx| tx.put(ROOT, "title", "bob's"));
-    people.meet();
-    let shown = people.documents[0].get(ROOT, "title").expect("readable").expect("it is there").0;
-    let kept = shown.as_str().expect("a text").to_owned();
-    people.edit(0, |tx| tx.put(ROOT, "title", kept.as_str()));
-    people.meet();
-    let conflicts = people.conflicts();
-    assert!(conflicts.iter().all(|conflict| conflict.state == ConflictState::Superseded), "{conflicts:#?}");
-    assert!(conflicts.iter().all(|conflict| conflict.kind == ConflictKind::Register), "{conflicts:#?}");
-}
-
 #[test]
 fn a_key_deleted_here_and_written_there() {
     let mut people = People::new(2);

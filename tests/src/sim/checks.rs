@@ -187,9 +187,12 @@ impl World {
                 if conflicts::shared(listed) != conflicts {
                     return Err(format!("P3: client {index} lists other conflicts of {name} than the log has"));
                 }
-                if replica.conflicts_and_answers(opened.id).map(answers::states).as_ref() != Some(&states) {
+                let seen = replica.conflicts_and_answers(opened.id).map(answers::states).unwrap_or_default();
+                if seen != states {
+                    let here = seen.iter().find(|one| !states.contains(one));
+                    let there = states.iter().find(|one| !seen.contains(one));
                     return Err(format!(
-                        "P3: client {index} sees other answers to conflicts of {name} than the log has"
+                        "P3: client {index} sees other answers to conflicts of {name} than the log has: {here:?}, there {there:?}"
                     ));
                 }
             }
