@@ -28,7 +28,7 @@ impl Replica {
         }
         let mut conflicts = self.local_mut(id)?.conflicts()?;
         for side in conflicts.iter_mut().flat_map(|conflict| &mut conflict.candidates) {
-            side.mine |= self.tabs.knows(&side.actor);
+            side.mine |= self.is_own(id, &side.actor);
         }
         Some(conflicts)
     }
@@ -45,9 +45,6 @@ impl Local {
         }
         let document = self.document.automerge();
         let mut conflicts = self.conflicts.as_ref()?.list(&self.name, document, &self.all, &self.index);
-        for side in conflicts.iter_mut().flat_map(|conflict| &mut conflict.candidates) {
-            side.mine = self.is_own(&side.actor);
-        }
         conflicts.extend(self.rejected.iter().map(|rejected| refused(&self.name, document, rejected)));
         conflicts.retain(|conflict| !self.planted_unlisted(conflict.kind));
         Some(conflicts)

@@ -40,13 +40,16 @@ impl Tail {
         }
     }
 
-    /// The pack that holds the position after `position`, and those behind it that can be put together with it.
-    fn after(&self, position: LogSeq) -> Vec<StoredPack> {
+    /// The pack that holds the position after `position`, and those behind it that can be put together with it, if they are at least `run_min`.
+    fn after(&self, position: LogSeq, run_min: usize) -> Vec<StoredPack> {
         let next = position.plus(1);
         let index = self.packs.partition_point(|pack| pack.last() < next);
         let behind = || self.packs.range(index..);
-        let count = behind().take(1).filter(|pack| pack.first <= next).count();
-        behind().take(coalesced::run(behind()).max(1) * count).cloned().collect()
+        if behind().next().is_none_or(|pack| pack.first > next) {
+            return Vec::new();
+        }
+        let run = coalesced::run(behind());
+        behind().take(if run < run_min { 1 } else { run }).cloned().collect()
     }
 }
 
@@ -133,7 +136,8 @@ impl Room {
                 return;
             }
             let position = subscriber.position;
-            let packs = self.tail.after(position);
+            let run_min = if subscriber.reconcile.is_some() { usize::MAX } else { self.config.coalesce_packs_min };
+            let packs = self.tail.after(position, run_min);
             if packs.is_empty() {
                 subscriber.loading = true;
                 let load = self.load_task(position);
