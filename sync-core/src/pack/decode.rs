@@ -293,7 +293,7 @@ struct Author {
 struct Maker<'a, C> {
     numbers: Numbers<'a, C>,
     limits: &'a PackLimits,
-    layouts: Layouts,
+    layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
     start_op: i64,
     time: i64,
@@ -302,8 +302,8 @@ struct Maker<'a, C> {
     counts: Counts,
 }
 
-impl<C: PackContext> Maker<'_, C> {
-    fn change(&mut self, plan: Plan<'_>) -> Result<(), PackError> {
+impl<'a, C: PackContext> Maker<'a, C> {
+    fn change(&mut self, plan: Plan<'a>) -> Result<(), PackError> {
         let actor = self.numbers.actor(plan.author)?.clone();
         let last = self.authors.get(&plan.author).map_or(0, |author| author.seq);
         let seq = match plan.seq {
@@ -363,7 +363,7 @@ impl<C: PackContext> Maker<'_, C> {
         if fits { Ok(()) } else { Err(PackError::TooLarge("bytes of changes")) }
     }
 
-    fn fields(&mut self, mut plan: Plan<'_>, actor: ActorId, seq: u32) -> Result<Fields, PackError> {
+    fn fields(&mut self, mut plan: Plan<'a>, actor: ActorId, seq: u32) -> Result<Fields<'a>, PackError> {
         let out_of_range = PackError::Malformed("a start operation is out of range");
         self.start_op = self.start_op.checked_add(plan.start_op).filter(|op| *op > 0).ok_or(out_of_range)?;
         let out_of_range = PackError::Malformed("a time is out of range");
@@ -380,10 +380,10 @@ impl<C: PackContext> Maker<'_, C> {
             seq: u64::from(seq),
             start_op: self.start_op as u64,
             time: self.time,
-            message: plan.message.to_vec(),
+            message: plan.message,
             others,
             columns,
-            extra: plan.extra.to_vec(),
+            extra: plan.extra,
         })
     }
 
@@ -439,16 +439,15 @@ impl<C: PackContext> Maker<'_, C> {
         author.others.iter().map(|number| self.numbers.actor(*number).cloned()).collect()
     }
 
-    fn columns(&mut self, plan: &Plan<'_>) -> Result<Columns, PackError> {
+    fn columns(&mut self, plan: &Plan<'a>) -> Result<Columns<'a>, PackError> {
         if let Some(specs) = &plan.specs {
             self.layouts.push(specs.iter().copied());
         }
-        let layout = self.layouts.0.get(plan.layout).ok_or(PackError::Malformed("unknown layout"))?;
-        let mut columns: Columns = (0..layout.len()).map(|j| layout.column(j)).map(|(s, b)| (s, b.to_vec())).collect();
+        let layout = self.layouts.0.get_mut(plan.layout).ok_or(PackError::Malformed("unknown layout"))?;
+        let columns = layout.columns();
         for (column, bytes) in &plan.written {
-            columns[*column].1 = bytes.to_vec();
+            columns[*column].1 = Cow::Borrowed(bytes);
         }
-        self.layouts.0[plan.layout] = Layout::Last(columns.clone());
-        Ok(columns)
+        Ok(columns.clone())
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) 
         time: 0,
         before: None,
         streams: Streams::default(),
-        writes: Vec::new(),
+        writes: BTreeMap::new(),
     };
     for (index, change) in changes.iter().enumerate() {
         writer.change(index, change)?;
@@ -116,19 +116,19 @@ struct Author {
 struct Writer<'a, C> {
     numbers: Numbers<'a, C>,
     indices: BTreeMap<ChangeHash, usize>,
-    layouts: Layouts,
+    layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
     author: u32,
     start_op: i64,
     time: i64,
     before: Option<ChangeHash>,
     streams: Streams,
-    /// Columns written out: by layout and column, in the order of changes.
-    writes: Vec<(usize, usize, Vec<u8>)>,
+    /// Columns written out, by layout and column: the bytes of all changes behind one another.
+    writes: BTreeMap<(usize, usize), Vec<u8>>,
 }
 
-impl<C: PackContext> Writer<'_, C> {
-    fn change(&mut self, index: usize, change: &Change) -> Result<(), PackError> {
+impl<'a, C: PackContext> Writer<'a, C> {
+    fn change(&mut self, index: usize, change: &'a Change) -> Result<(), PackError> {
         let mut flag = 0;
         let number = self.numbers.introduce(change.actor());
         if number != self.author {
@@ -144,7 +144,7 @@ impl<C: PackContext> Writer<'_, C> {
         match self.expressible(change) {
             Some((fields, start_op)) => {
                 flag |= self.deps(index, change)?;
-                flag |= self.fields(number, &fields, start_op);
+                flag |= self.fields(number, fields, start_op);
             }
             None => {
                 flag |= flags::WHOLE;
@@ -160,7 +160,7 @@ impl<C: PackContext> Writer<'_, C> {
     }
 
     /// The change's fields with relative counters, and its start operation, if the reader would get the same bytes back from them.
-    fn expressible(&self, change: &Change) -> Option<(Fields, i64)> {
+    fn expressible(&self, change: &'a Change) -> Option<(Fields<'a>, i64)> {
         let mut fields = Fields::parse(change.bytes()).ok()?;
         let start_op = i64::try_from(fields.start_op).ok()?;
         start_op.checked_sub(self.start_op)?;
@@ -212,7 +212,7 @@ impl<C: PackContext> Writer<'_, C> {
         self.numbers.context.hash(change.actor(), seq)
     }
 
-    fn fields(&mut self, number: u32, fields: &Fields, start_op: i64) -> u8 {
+    fn fields(&mut self, number: u32, fields: Fields<'a>, start_op: i64) -> u8 {
         let mut flag = 0;
         put_signed(&mut self.streams.starts, start_op - self.start_op);
         put_signed(&mut self.streams.times, fields.time - self.time);
@@ -225,20 +225,20 @@ impl<C: PackContext> Writer<'_, C> {
             others.iter().for_each(|other| put_unsigned(&mut self.streams.others, u64::from(*other)));
             author.others = others;
         }
-        self.columns(&fields.columns);
+        self.columns(fields.columns);
         if !fields.message.is_empty() {
             flag |= flags::MESSAGE;
-            put_prefixed(&mut self.streams.messages, &fields.message);
+            put_prefixed(&mut self.streams.messages, fields.message);
         }
         if !fields.extra.is_empty() {
             flag |= flags::EXTRA;
-            put_prefixed(&mut self.streams.extras, &fields.extra);
+            put_prefixed(&mut self.streams.extras, fields.extra);
         }
         flag
     }
 
-    fn columns(&mut self, columns: &Columns) {
-        let known = self.layouts.find(columns);
+    fn columns(&mut self, columns: Columns<'a>) {
+        let known = self.layouts.find(&columns);
         let id = known.unwrap_or_else(|| self.layouts.push(columns.iter().map(|(spec, _)| *spec)));
         put_unsigned(&mut self.streams.layouts, id as u64);
         if known.is_none() {
@@ -248,14 +248,14 @@ impl<C: PackContext> Writer<'_, C> {
         let layout = &self.layouts.0[id];
         let mut mask = 0u64;
         for (j, (_, bytes)) in columns.iter().enumerate() {
-            if layout.column(j).1 != bytes {
+            if layout.column(j).1 != &**bytes {
                 mask |= 1 << j;
                 put_unsigned(&mut self.streams.lengths, bytes.len() as u64);
-                self.writes.push((id, j, bytes.clone()));
+                self.writes.entry((id, j)).or_default().extend_from_slice(bytes);
             }
         }
         put_unsigned(&mut self.streams.masks, mask);
-        self.layouts.0[id] = Layout::Last(columns.clone());
+        self.layouts.0[id] = Layout::Last(columns);
     }
 
     fn body(self) -> Vec<u8> {
@@ -264,9 +264,7 @@ impl<C: PackContext> Writer<'_, C> {
         for stream in [s.flags, s.authors, s.seqs, s.deps, s.starts, s.times, s.others, s.layouts, s.masks, s.lengths] {
             out.extend_from_slice(&stream);
         }
-        let mut writes = self.writes;
-        writes.sort_by_key(|(layout, column, _)| (*layout, *column));
-        writes.iter().for_each(|(_, _, bytes)| out.extend_from_slice(bytes));
+        self.writes.values().for_each(|bytes| out.extend_from_slice(bytes));
         for stream in [s.messages, s.extras, s.whole] {
             out.extend_from_slice(&stream);
         }
