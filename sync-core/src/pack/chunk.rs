@@ -88,8 +88,8 @@ impl<'a> Fields<'a> {
         out.extend_from_slice(self.extra);
     }
 
-    /// Puts the chunk together, with its checksum.
-    pub(super) fn chunk(&self) -> Vec<u8> {
+    /// Puts the chunk together, with its checksum; gives the change's hash too.
+    pub(super) fn chunk(&self) -> (Vec<u8>, ChangeHash) {
         // The head ends where the body begins; how long it is, is known when the body is.
         let mut out = vec![0; HEAD_BYTES_MAX];
         self.put_body(&mut out);
@@ -102,7 +102,7 @@ impl<'a> Fields<'a> {
         out[hashed - 8..hashed - 4].copy_from_slice(&MAGIC);
         out[hashed - 4..hashed].copy_from_slice(&hash[..4]);
         out.drain(..hashed - 8);
-        out
+        (out, ChangeHash(hash.into()))
     }
 }
 

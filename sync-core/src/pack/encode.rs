@@ -11,14 +11,13 @@ use flate2::{Compression, write::DeflateEncoder};
 use super::chunk::{Columns, Fields};
 use super::columns::{COLUMNS_MAX, Layout, Layouts, make_absolute, make_relative};
 use super::leb::{put_prefixed, put_signed, put_unsigned};
-use super::{DEFLATED, PackContext, PackError, VERSION, digest, flags};
-use crate::change::Change;
+use super::{DEFLATED, PackContext, PackError, Piece, VERSION, digest, flags};
 use crate::id::{ActorId, ChangeHash};
 
 /// A body is deflated if it is longer than this and becomes shorter by it.
 const DEFLATE_BYTES_MIN: usize = 100;
 
-pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
+pub(super) fn encode<P: Piece>(changes: &[P], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
     let mut numbers = Numbers { base, context, introduced: Vec::new(), by_actor: BTreeMap::new() };
     for change in changes {
         numbers.introduce(change.actor());
@@ -45,7 +44,7 @@ pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) 
     for actor in &writer.numbers.introduced {
         put_prefixed(&mut out, actor.to_bytes());
     }
-    out.extend_from_slice(&digest(changes.iter()));
+    out.extend_from_slice(&digest(changes));
     let body = writer.body();
     if body.len() > DEFLATE_BYTES_MIN {
         let deflated = deflate(&body);
@@ -128,7 +127,7 @@ struct Writer<'a, C> {
 }
 
 impl<'a, C: PackContext> Writer<'a, C> {
-    fn change(&mut self, index: usize, change: &'a Change) -> Result<(), PackError> {
+    fn change(&mut self, index: usize, change: &'a impl Piece) -> Result<(), PackError> {
         let mut flag = 0;
         let number = self.numbers.introduce(change.actor());
         if number != self.author {
@@ -160,7 +159,7 @@ impl<'a, C: PackContext> Writer<'a, C> {
     }
 
     /// The change's fields with relative counters, and its start operation, if the reader would get the same bytes back from them.
-    fn expressible(&self, change: &'a Change) -> Option<(Fields<'a>, i64)> {
+    fn expressible(&self, change: &'a impl Piece) -> Option<(Fields<'a>, i64)> {
         let mut fields = Fields::parse(change.bytes()).ok()?;
         let start_op = i64::try_from(fields.start_op).ok()?;
         start_op.checked_sub(self.start_op)?;
@@ -175,7 +174,7 @@ impl<'a, C: PackContext> Writer<'a, C> {
         (back == absolute).then_some((fields, start_op))
     }
 
-    fn deps(&mut self, index: usize, change: &Change) -> Result<u8, PackError> {
+    fn deps(&mut self, index: usize, change: &impl Piece) -> Result<u8, PackError> {
         let deps = change.deps();
         if let [only] = deps {
             if self.before.as_ref() == Some(only) {
@@ -203,7 +202,7 @@ impl<'a, C: PackContext> Writer<'a, C> {
     }
 
     /// The change before this one by the same author.
-    fn own_before(&self, change: &Change) -> Option<ChangeHash> {
+    fn own_before(&self, change: &impl Piece) -> Option<ChangeHash> {
         let seq = change.seq() - 1;
         let author = self.authors.get(&self.author)?;
         if author.seq == seq && author.hash.is_some() {
