@@ -8,6 +8,7 @@ pub mod change;
 pub mod clock;
 pub mod compact;
 pub mod conflict;
+pub mod desk;
 pub mod document;
 pub mod few;
 pub mod id;

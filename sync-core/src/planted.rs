@@ -152,11 +152,25 @@ pub enum Planted {
     HoldsOverHoles,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
+    /// The server settles by its rule what people have reopened.
+    SettlesReopened,
+    /// The server settles by its rule what is answered.
+    SettlesAnswered,
+    /// The server settles by its rule what people have answered differently.
+    SettlesDisputed,
+    /// The server settles by its rule where the document declares another one.
+    SettlesBesideDeclared,
+    /// The server leaves several values at one place to people, whatever its rule.
+    LeavesToPeople,
+    /// The server leaves out the last change that it has written when it hands them to the room.
+    SettlementCutShort,
+    /// The replica does not see which rules a document declares.
+    DeclarationUnseen,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 60] = [
+    pub const ALL: [(Planted, &'static str); 67] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -217,5 +231,12 @@ impl Planted {
         (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
         (Planted::HoldsOverHoles, "holds-over-holes"),
         (Planted::WaitingLost, "waiting-lost"),
+        (Planted::SettlesReopened, "settles-reopened"),
+        (Planted::SettlesAnswered, "settles-answered"),
+        (Planted::SettlesDisputed, "settles-disputed"),
+        (Planted::SettlesBesideDeclared, "settles-beside-declared"),
+        (Planted::LeavesToPeople, "leaves-to-people"),
+        (Planted::SettlementCutShort, "settlement-cut-short"),
+        (Planted::DeclarationUnseen, "declaration-unseen"),
     ];
 }

@@ -16,7 +16,6 @@ mod budget;
 mod clock;
 mod compactor;
 mod conflicts;
-mod desk;
 mod handout;
 mod health;
 mod http;

@@ -13,6 +13,7 @@ use std::time::Instant;
 use automerge::{AutoSerde, Automerge, TextEncoding};
 use bytes::Bytes;
 use sync_core::change::Change;
+use sync_core::desk::Desk;
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::settlement;
 use sync_core::storage::{DocumentRecord, StoreError};
@@ -20,7 +21,6 @@ use tokio::sync::oneshot;
 
 use crate::backplane::{Announcement, Backplane};
 use crate::conflicts;
-use crate::desk::Desk;
 use crate::meter;
 use crate::store::ReadStore;
 use crate::walk::{self, Walk, WalkError};
@@ -193,7 +193,7 @@ fn desk(store: &mut impl ReadStore, kept: &Mutex<Kept>, document: &DocumentName)
     }
     let store_id = store.store_id();
     let read = gather(store, document, true).and_then(|(_, walk, changes)| {
-        Desk::new(document, store_id, changes, walk).map_err(|e| ReadError::Quarantined(e.to_string()))
+        walk::desk(document, store_id, changes, walk).map_err(|e| ReadError::Quarantined(e.to_string()))
     });
     read.inspect_err(|error| failed(kept, document, &record, error))
 }
@@ -248,7 +248,7 @@ fn materialise(store: &mut impl ReadStore, document: &DocumentName, form: Form) 
         Form::Json => applied(changes, as_json),
         Form::Automerge => applied(changes, as_automerge),
         Form::Conflicts => {
-            let desk = Desk::new(document, store.store_id(), changes, walk);
+            let desk = walk::desk(document, store.store_id(), changes, walk);
             let listed = desk.and_then(|desk| desk.listed()).map_err(|e| e.to_string());
             listed.and_then(|listed| conflicts::json(document, &listed))
         }

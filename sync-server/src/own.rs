@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use sync_core::desk::{Desk, DeskError, Written};
 use sync_core::id::{BatchId, ChangeHash, DocumentHandle, DocumentName, LogSeq, SessionId};
 use sync_core::protocol::{Mode, Open, RejectCode, ServerMessage};
 use sync_core::room::{Request, Then};
@@ -16,7 +17,6 @@ use sync_core::scope::{Access, NamePattern};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::budget::Budget;
-use crate::desk::{Desk, DeskError, Written};
 use crate::mailbox::{Inbox, Letter, Mailbox};
 use crate::materialise::{Materialiser, ReadError};
 use crate::rooms::Rooms;

@@ -1,12 +1,13 @@
 //! Settling by rule: a task that looks at documents with a rule once they rest, and has the server write what the rules answer.
 //!
 //! Owns when a document is looked at, and how often: one at a time, at most half of the time, and never a second time for what it wrote itself. It keeps
-//! nothing: at a start each document with a rule is looked at once. What is settled is decided by `desk`, and written by `own`.
+//! nothing: at a start each document with a rule is looked at once. What is settled is decided by sync-core's `desk`, and written by `own`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sync_core::desk::Round;
 use sync_core::id::{DocumentName, LogSeq};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
@@ -14,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::backplane::{Announcement, Backplane};
+use crate::clock::Clock;
 use crate::config::settle::Settling;
 use crate::materialise::ReadError;
 use crate::own::{Own, OwnError};
@@ -153,8 +155,12 @@ impl Settler {
             return;
         }
         let policies = self.rules.policies(&document);
-        match self.own.write(document.clone(), move |desk| desk.settle(&policies)).await {
-            Ok(((count, more), stored)) => {
+        match self.own.write(document.clone(), move |desk| desk.settle(Clock::wall(), &policies)).await {
+            Ok((Round { settled, left, more }, stored)) => {
+                for (conflict, error) in left {
+                    tracing::debug!(%document, %conflict, %error, "left to people");
+                }
+                let count = settled.len();
                 if count > 0 {
                     tracing::debug!(%document, count, "settled conflicts by rule");
                 }

@@ -3,7 +3,8 @@
 //! Used by whatever needs the changes themselves: materialising, `verify`, `export`, `import`. Applies nothing.
 
 use sync_core::change::Change;
-use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
+use sync_core::desk::{Desk, DeskError};
+use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq, StoreId};
 use sync_core::limits::PackLimits;
 use sync_core::log::{Log, Segment};
 use sync_core::op_index::OpIndex;
@@ -129,6 +130,11 @@ impl Walk {
         self.index.as_ref()
     }
 
+    /// The log, and what the validator knows of its operations. Only where they are validated.
+    pub fn into_parts(self) -> Option<(Log, OpIndex)> {
+        Some((self.log, self.index?))
+    }
+
     /// Takes the next pack apart.
     pub fn pack(&mut self, stored: &StoredPack) -> Result<Vec<Change>, WalkError> {
         let (first, head) = (stored.first, self.log.head());
@@ -239,4 +245,15 @@ pub fn read(
         deleted: Vec::new(),
     };
     Ok(Some((record, walk)))
+}
+
+/// The document of a log that was read whole and validated, to be written on.
+pub(crate) fn desk(
+    document: &DocumentName,
+    store: StoreId,
+    changes: Vec<Change>,
+    walk: Walk,
+) -> Result<Desk, DeskError> {
+    let (log, ops) = walk.into_parts().ok_or_else(|| DeskError::Broken("its changes were not validated".into()))?;
+    Desk::new(document, store, changes, log, ops)
 }

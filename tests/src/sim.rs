@@ -18,7 +18,10 @@ mod ledger;
 mod net;
 pub mod options;
 mod presence;
+mod rules;
 mod server;
+mod settled;
+mod settling;
 mod snoop;
 mod tabs;
 mod world;
@@ -28,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use sync_core::planted::Planted;
 
 pub use disagree::COUNTED;
+pub use settled::SETTLED;
 pub use world::{Report, World};
 
 /// The seeds that gate a change of the engine.

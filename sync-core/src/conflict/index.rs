@@ -34,6 +34,8 @@ pub(super) struct Slot {
     pub(super) gone: Vec<OpId>,
     /// Of each actor the last change that holds one from before those.
     pub(super) earlier: BTreeMap<u32, u32>,
+    /// Values that a counter's step put out of sight, with the step: to automerge whoever steps the counter that shows overwrites all beside it.
+    outdone: Vec<(OpId, OpId)>,
 }
 
 /// How many of a place's former values are kept, for sums of steps. The last by their order, so that they are the same on every replica.
@@ -185,13 +187,21 @@ impl ConflictIndex {
             }
             OpType::Increment(by) => {
                 overwritten.iter().for_each(|counter| self.step(history, *counter, id, *by));
+                let others = overwritten.iter().filter(|held| history.kind(**held) != Some(Kind::Counter));
+                let outdone: Vec<_> = others.map(|held| (*held, id)).collect();
+                self.slots.get_mut(&slot).into_iter().for_each(|slot| slot.outdone.extend_from_slice(&outdone));
             }
             _ => {
-                overwritten.iter().for_each(|gone| self.kill(history, place, *gone, id));
                 // Characters conflict only as part of what holds them.
                 let text = history.ops.object(object).is_some_and(|object| object.kind == ObjectKind::Text);
-                if !op.insert && !text {
-                    self.write(history, place, slot, id, &overwritten, op.action == OpType::Delete);
+                let writes = !op.insert && !text;
+                let mut gone = overwritten;
+                if let Some(slot) = self.slots.get(&slot).filter(|_| writes) {
+                    gone.extend(slot.outdone_before(history, place, &gone));
+                }
+                gone.iter().for_each(|gone| self.kill(history, place, *gone, id));
+                if writes {
+                    self.write(history, place, slot, id, &gone, op.action == OpType::Delete);
                 }
             }
         }
@@ -261,7 +271,9 @@ impl ConflictIndex {
             At::Element(element) => Slot { visible: vec![element], ..Slot::default() },
         });
         slot.pass(history, place, gone);
-        slot.visible.retain(|held| !gone.contains(held));
+        let outdone = slot.outdone.iter().filter(|(_, step)| history.saw(place, *step));
+        let outdone: Vec<OpId> = outdone.map(|(held, _)| *held).collect();
+        slot.visible.retain(|held| !gone.contains(held) && !outdone.contains(held));
         gone.iter().chain(Some(&op).filter(|_| deletes)).for_each(|id| slot.bury(history, *id));
         if deletes {
             slot.deletes.entry(op.actor).or_default().push(op);
@@ -290,6 +302,18 @@ impl Slot {
         if !sides.is_empty() {
             self.passed.entry(shown).or_default().extend(sides);
         }
+    }
+
+    /// What a writer who overwrites `gone` knew to be out of sight beside it, and so overwrites too, though automerge does not say so: else
+    /// nobody could ever answer it, since it would stand beside each answer anew.
+    fn outdone_before(&self, history: History<'_>, place: Place, gone: &[OpId]) -> BTreeSet<OpId> {
+        // Who overwrites what was written after a step comes after that one's writer.
+        let is_first = |step: OpId| !gone.is_empty() && !gone.iter().any(|id| history.saw(history.place(*id), step));
+        let known = self
+            .outdone
+            .iter()
+            .filter(|(held, step)| !gone.contains(held) && history.saw(place, *step) && is_first(*step));
+        known.map(|(held, _)| *held).collect()
     }
 
     fn bury(&mut self, history: History<'_>, id: OpId) {

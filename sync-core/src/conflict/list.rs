@@ -325,8 +325,11 @@ impl Lister<'_> {
         else {
             return Vec::new();
         };
+        // One mark may lie over many, and to find out what it says makes its change anew.
+        let mut known: BTreeMap<OpId, Option<Value>> = BTreeMap::new();
+        let mut said = |op: OpId| known.entry(op).or_insert_with(|| self.reader.said(op)).clone();
         let told = overlaps(&self.reader, &id, marks).into_iter().filter_map(|overlap| {
-            let (shown, hidden) = (self.reader.said(overlap.shown)?, self.reader.said(overlap.hidden)?);
+            let (shown, hidden) = (said(overlap.shown)?, said(overlap.hidden)?);
             if shown == hidden {
                 return None;
             }

@@ -69,7 +69,8 @@ impl Replica {
 
     /// The text that declares an application's rules in a document, if there is one.
     pub fn declared(&self, id: DocumentId) -> Option<String> {
-        settlement::declared(self.local(id)?.document.automerge())
+        let declared = settlement::declared(self.local(id)?.document.automerge());
+        declared.filter(|_| !self.config.planted.has(Planted::DeclarationUnseen))
     }
 
     /// Declares rules by their text, in place of what is declared. False if that is this text already.

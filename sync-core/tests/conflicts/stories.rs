@@ -138,6 +138,28 @@ fn steps_of_a_counter_that_was_overwritten() {
 }
 
 #[test]
+fn a_value_beside_a_counter_that_was_stepped() {
+    let mut people = People::new(2);
+    // So that the counter shows.
+    people.edit(0, |tx| tx.put(ROOT, "other", 1));
+    people.edit(0, |tx| tx.put(ROOT, "stock", ScalarValue::counter(10)));
+    people.edit(1, |tx| tx.put(ROOT, "stock", "many"));
+    people.meet();
+    // automerge takes the step for an end of what stands beside the counter.
+    people.edit(0, |tx| tx.increment(ROOT, "stock", 5));
+    people.meet();
+    let conflict = only(&mut people, ConflictKind::Register);
+    assert_eq!(values(&conflict), [Some(counter(15)), Some(text("many"))]);
+    for value in ["few", "none"] {
+        people.edit(1, |tx| tx.put(ROOT, "stock", value));
+        people.meet();
+        let all = people.conflicts();
+        let states: Vec<_> = all.iter().map(|other| (other.id == conflict.id, other.state)).collect();
+        assert_eq!(states, [(true, ConflictState::Superseded)], "{all:#?}");
+    }
+}
+
+#[test]
 fn an_element_deleted_here_and_written_there() {
     let mut people = People::new(2);
     let list = people.documents[0].get(ROOT, "list").expect("readable").expect("it is there").1;

@@ -10,12 +10,12 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use sync_core::conflict::ConflictId;
+use sync_core::desk::{AUTHOR, Chosen, Wish};
 use sync_core::id::DocumentName;
 use sync_core::settlement::Answer;
 
 use super::Failure;
 use crate::conflicts;
-use crate::desk::{AUTHOR, Chosen, Wish};
 use folder::Folder;
 use remote::Remote;
 

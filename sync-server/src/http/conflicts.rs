@@ -1,6 +1,6 @@
 //! Conflicts over HTTP: list them, answer one, take an answer back.
 //!
-//! Owns how an answer is said in JSON, and how what stands against it is said. What is written is `desk`'s.
+//! Owns how an answer is said in JSON, and how what stands against it is said. What is written is that of sync-core's `desk`.
 
 use std::sync::Arc;
 
@@ -12,14 +12,15 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::json;
 use sync_core::conflict::ConflictId;
+use sync_core::desk::{AUTHOR, Chosen, Desk, DeskError, Wish};
 use sync_core::id::DocumentName;
 use sync_core::protocol::RejectCode;
 use sync_core::settlement::{Answer, AnswerError};
 
 use super::documents::{bad_name, document, read_error};
 use super::{App, error, origin_allowed};
+use crate::clock::Clock;
 use crate::conflicts;
-use crate::desk::{AUTHOR, Chosen, Desk, DeskError, Wish};
 use crate::materialise::Form;
 use crate::own::{OwnError, Stored};
 
@@ -132,7 +133,7 @@ pub(super) async fn answer(
     };
     let author = said.author.unwrap_or_else(|| AUTHOR.into());
     let wish = Wish { id, version: Some(said.version), chosen, note: said.note, author };
-    written(&app, name, id, move |desk| desk.answer(&wish)).await
+    written(&app, name, id, move |desk| desk.answer(Clock::wall(), &wish)).await
 }
 
 /// `POST /v1/documents/{name}/conflicts/{id}/reopen`: takes the answer back.
@@ -147,7 +148,7 @@ pub(super) async fn reopen(
         Err(refused) => return *refused,
     };
     let author = body.and_then(|Json(who)| who.author).unwrap_or_else(|| AUTHOR.into());
-    written(&app, name, id, move |desk| desk.reopen(id, &author)).await
+    written(&app, name, id, move |desk| desk.reopen(Clock::wall(), id, &author)).await
 }
 
 fn allowed(

@@ -34,9 +34,12 @@ impl World {
     }
 
     /// What is still on its way, in words.
-    pub(crate) fn unsettled(&self) -> String {
+    pub(crate) fn unsettled(&mut self) -> String {
         if !self.server.is_idle() {
             return "the server is busy".into();
+        }
+        if self.is_settling() {
+            return "the server has yet to settle".into();
         }
         // Who has nothing pending does not know of what is on its way to it.
         let travel = |c: &Connection| !c.up.frames.is_empty() || !c.down.frames.is_empty();
@@ -71,7 +74,7 @@ impl World {
 
     /// All final checks, up to the first that fails.
     pub(crate) fn check_all(&mut self) {
-        let checks: [fn(&mut World); 9] = [
+        let checks: [fn(&mut World); 11] = [
             World::check_presence,
             World::check_sessions,
             World::check_promises,
@@ -81,6 +84,8 @@ impl World {
             World::restart_one,
             World::check_replicas,
             World::check_conflicts,
+            World::check_rulings,
+            World::check_settling,
         ];
         for check in checks {
             if !self.has_failed() {
@@ -222,7 +227,7 @@ impl World {
         let (away, editor) = (0, 1);
         self.set_online(away, false);
         self.run_until(self.now + Duration::from_secs(2));
-        let before = self.next_token;
+        let before = self.changes_made();
         for _ in 0..self.rng.below(6) {
             self.edit(editor);
             self.run_until(self.now + Duration::from_millis(200));
@@ -232,7 +237,7 @@ impl World {
         self.set_online(away, true);
         self.settle();
         let heard = self.clients[away].heard.clone();
-        let missing = (self.next_token - before) as usize;
+        let missing = self.changes_made() - before;
         let bound =
             self.clients[away].documents.len() * RESUME_BYTES + RESUME_BYTES + missing * RESUME_BYTES_PER_CHANGE;
         if self.has_failed() {
@@ -245,6 +250,11 @@ impl World {
         } else if heard.bytes > bound {
             self.fail(format!("P5: {} bytes for {missing} missing changes, bound {bound}", heard.bytes));
         }
+    }
+
+    /// Edits, and what the server wrote.
+    fn changes_made(&self) -> usize {
+        self.next_token as usize + self.settling.as_ref().map_or(0, |settling| settling.written.len())
     }
 
     /// What is checked after this is also checked of a client that has read everything from its disk.

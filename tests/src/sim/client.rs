@@ -474,6 +474,7 @@ impl World {
         }
         self.check_held(index, &name, id);
         self.answer(index, id, wall);
+        self.declare_some(index, id, wall);
         self.write_in_deleted(&name);
         self.drain_client(index);
     }

@@ -35,7 +35,7 @@ pub(crate) struct Server {
     /// Ends the process after so many further outputs.
     pub(crate) crash_after: Option<u64>,
     sessions: BTreeMap<SessionId, (u64, Session)>,
-    next_session: u64,
+    pub(crate) next_session: u64,
     next_room: u32,
     waiting: Vec<Task>,
     busy: Option<Vec<Done>>,
@@ -207,11 +207,19 @@ impl World {
                     if let Some((_, session)) = self.server.sessions.get_mut(&id) {
                         session.handle_input(self.now, session::Input::Room(document, message));
                         self.drain_session(id);
+                    } else {
+                        self.settler_hears(id, &message);
                     }
                 }
             }
         }
         self.arm_server();
+    }
+
+    /// A session of the server's own asks a room.
+    pub(crate) fn ask_room(&mut self, document: DocumentName, session: SessionId, request: room::Request) {
+        self.server.work.push_back(Work::Room(document, session, request));
+        self.work();
     }
 
     /// Drains the rooms that were pushed to.
@@ -371,6 +379,7 @@ impl World {
         self.server.waiting.clear();
         self.server.busy = None;
         self.server.made = None;
+        self.settler_ends();
         self.server.work.clear();
         self.server.gathering.clear();
         self.server.armed = None;

@@ -22,6 +22,7 @@ use crate::sim::ledger::Ledger;
 use crate::sim::net::Connection;
 use crate::sim::options::{Fault, Options};
 use crate::sim::server::Server;
+use crate::sim::settling::Settling;
 use crate::sim::snoop::Snoop;
 use crate::sim::tabs::Browser;
 
@@ -44,6 +45,8 @@ pub(crate) enum Event {
     StoreSyncs(u64),
     ServerTimer,
     StartServer,
+    /// The server comes to settle conflicts.
+    Settle,
     ClientTimer(usize),
     ClientStored(usize, u64, Option<StoreError>),
     StartClient(usize),
@@ -100,6 +103,7 @@ pub struct World {
     pub(crate) hostile: Refused,
     pub(crate) answers: Option<Answers>,
     pub(crate) disagree: Option<Disagree>,
+    pub(crate) settling: Option<Settling>,
     pub(crate) inputs: u64,
     /// The server's disk holds another image since it went down.
     pub(crate) restored: bool,
@@ -123,6 +127,7 @@ impl World {
         world.server.compaction = Compaction::draw(seed, Planting::new(planted));
         world.answers = Answers::draw(seed);
         world.disagree = Disagree::draw(seed);
+        world.settling = Settling::draw(seed);
         world.add_tabs(seed);
         world
     }
@@ -159,6 +164,7 @@ impl World {
             hostile: Refused::new(),
             answers: None,
             disagree: None,
+            settling: None,
             inputs: 0,
             restored: false,
             verbose: false,
@@ -199,6 +205,7 @@ impl World {
         }
         self.after(Duration::from_secs(2), Event::Fault);
         self.after(Duration::from_secs(5), Event::Images);
+        self.settle_some();
         let end = self.now + self.options.chaos;
         self.run_until(end);
     }
@@ -282,6 +289,7 @@ impl World {
             Event::StoreSyncs(epoch) => self.store_syncs(epoch),
             Event::ServerTimer => self.server_timer(),
             Event::StartServer => self.start_server(),
+            Event::Settle => self.settle_some(),
             Event::ClientTimer(client) => self.client_timer(client),
             Event::ClientStored(client, epoch, failed) => self.client_stored(client, epoch, failed),
             Event::StartClient(client) => self.start_client(client),

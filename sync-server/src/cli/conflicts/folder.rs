@@ -5,11 +5,12 @@
 use std::path::{Path, PathBuf};
 
 use sync_core::conflict::ConflictId;
+use sync_core::desk::{Desk, DeskError, Wish};
 use sync_core::id::DocumentName;
 
 use super::super::{Failure, transfer};
+use crate::clock::Clock;
 use crate::conflicts;
-use crate::desk::{Desk, DeskError, Wish};
 use crate::store::{Options, ReadStore as _, SqliteReader, SqliteStore};
 use crate::walk;
 
@@ -37,12 +38,12 @@ impl Folder {
 
     /// Answers a conflict. Gives the change that does.
     pub(super) fn answer(self, document: &DocumentName, wish: &Wish) -> Result<String, Failure> {
-        self.write(document, |desk| desk.answer(wish))
+        self.write(document, |desk| desk.answer(Clock::wall(), wish))
     }
 
     /// Takes an answer back. Gives the change that does.
     pub(super) fn reopen(self, document: &DocumentName, id: ConflictId, author: &str) -> Result<String, Failure> {
-        self.write(document, |desk| desk.reopen(id, author))
+        self.write(document, |desk| desk.reopen(Clock::wall(), id, author))
     }
 
     fn write(
@@ -71,5 +72,5 @@ fn desk(reader: &mut SqliteReader, document: &DocumentName) -> Result<Desk, Fail
     let mut changes = Vec::new();
     let walked = walk::read(reader, document, true, |_, pack| changes.extend(pack)).map_err(|e| at(document, &e))?;
     let (_, walk) = walked.ok_or_else(|| at(document, &"no such document"))?;
-    Desk::new(document, reader.store_id(), changes, walk).map_err(|e| at(document, &e))
+    walk::desk(document, reader.store_id(), changes, walk).map_err(|e| at(document, &e))
 }
