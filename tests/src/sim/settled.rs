@@ -20,8 +20,7 @@ use crate::sim::rules::RuleSet;
 use crate::sim::world::World;
 
 /// What a gate's seeds must show of settling, by the names under which it is counted.
-pub const SETTLED: [&str; 5] =
-    [BY_SERVER, LEFT, "conflict answered on read", "rules declared", "server crash while it settles"];
+pub const SETTLED: [&str; 4] = [BY_SERVER, LEFT, "conflict answered on read", "rules declared"];
 
 /// One settlement in a log.
 const BY_SERVER: &str = "conflict settled by the server";

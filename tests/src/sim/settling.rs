@@ -170,10 +170,6 @@ impl World {
         let (pack, cursor) = (written.pack.clone(), Some(written.cursor));
         let until = self.now + ANSWERED_WITHIN;
         settling.writing = Some(Writing { session, document: document.clone(), incarnation, written, until });
-        // Beside the crashes that come anyway, so that they come between any two steps of this.
-        if self.chaos && settling.rng.chance(100) {
-            self.server.crash_after = Some(settling.rng.below(8));
-        }
         self.count("round of settlements");
         let open = Open {
             handle: DocumentHandle(1),
