@@ -150,13 +150,15 @@ pub enum Planted {
     HoldsWithoutOutbox,
     /// The replica says that it is as far in the log as its last acknowledgement, over a hole.
     HoldsOverHoles,
+    /// All tabs on a store write under the actor of the first one.
+    TabsShareActor,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 60] = [
+    pub const ALL: [(Planted, &'static str); 61] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -216,6 +218,7 @@ impl Planted {
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
         (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
         (Planted::HoldsOverHoles, "holds-over-holes"),
+        (Planted::TabsShareActor, "tabs-share-actor"),
         (Planted::WaitingLost, "waiting-lost"),
     ];
 }

@@ -392,7 +392,7 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
-        let key = rows::identity_key(self.tab());
+        let key = rows::identity_key(self.writes_as());
         let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
         let identity = match of(&key) {
             Some(Ok(identity)) => identity,
@@ -427,7 +427,7 @@ impl Replica {
     fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
         let Some(identity) = &self.identity else { return };
         let actor = identity.actor.0.clone();
-        let tab = self.tab();
+        let tab = self.writes_as();
         let Some(doc) = self.documents.get_mut(&id) else { return };
         match &doc.phase {
             DocPhase::Ready(_) if !doc.tabs.reading => return,

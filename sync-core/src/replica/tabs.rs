@@ -14,6 +14,7 @@ use crate::clock::VectorClock;
 use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
+use crate::planted::Planted;
 use crate::protocol::Hash;
 use crate::replica::local::Local;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
@@ -123,6 +124,11 @@ impl Tabs {
 }
 
 impl Replica {
+    /// The tab whose actors this one writes under: its own number, which no other tab has at the same time.
+    pub(super) fn writes_as(&self) -> TabId {
+        if self.config.planted.has(Planted::TabsShareActor) { TabId::FIRST } else { self.tab() }
+    }
+
     /// This tab leads from now on. `epoch` is higher than that of any leader before, of which nothing is written any more.
     pub(super) fn lead(&mut self, now: Instant, epoch: u64) {
         self.tabs.role = Role::Leads { epoch };

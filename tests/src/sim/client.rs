@@ -357,7 +357,7 @@ impl World {
     /// Writes down what the changes that a client holds contain.
     pub(crate) fn scan(&mut self, index: usize, id: DocumentId) {
         let Some(replica) = &self.clients[index].replica else { return };
-        let contents = &mut self.ledger.contents;
+        let (contents, deps) = (&mut self.ledger.contents, &mut self.ledger.deps);
         let fresh = replica.outbox(id).into_iter().map(|e| e.change).filter(|hash| !contents.contains_key(hash));
         let fresh: Vec<ChangeHash> = fresh.collect();
         if fresh.is_empty() {
@@ -367,6 +367,7 @@ impl World {
             for hash in fresh {
                 if let Some(change) = document.get_change_by_hash(&hash) {
                     contents.insert(hash, tokens_of(&change));
+                    deps.insert(hash, change.deps().iter().map(|dep| ChangeHash::from(*dep)).collect());
                 }
             }
         });
