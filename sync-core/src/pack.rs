@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 pub(crate) mod leb;
 mod outside;
+mod piece;
 
 use std::collections::BTreeSet;
 
@@ -22,6 +23,8 @@ pub(crate) use decode::inflate;
 pub(crate) use encode::deflate;
 use leb::Reader;
 pub use outside::{Beside, Outside};
+pub use piece::Chunks;
+use piece::Piece;
 
 /// What both sides of a pack know: the numbers of actors, and the hashes of changes that both hold.
 pub trait PackContext {
@@ -92,7 +95,8 @@ pub fn encode(changes: &[Change], base: u32, context: &impl PackContext) -> Resu
 
 /// Unpacks, re-creating the very bytes of each change and proving it by the digest.
 pub fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
-    decode::decode(bytes, context, limits)
+    let (changes, base, new_actors) = decode::pieces(bytes, context, limits)?;
+    Ok(Unpacked { changes, base, new_actors })
 }
 
 /// What a pack names that the receiver must hold, or may: see [`Names`]. Reads the pack without making its changes.
@@ -157,8 +161,8 @@ fn read_start(r: &mut Reader<'_>) -> Result<(bool, u32), PackError> {
 }
 
 /// The first eight bytes of SHA-256 over the changes' hashes in order.
-fn digest<'a>(changes: impl Iterator<Item = &'a Change>) -> [u8; 8] {
-    let hash = changes.fold(Sha256::new(), |sha, change| sha.chain_update(change.hash().0)).finalize();
+fn digest(changes: &[impl Piece]) -> [u8; 8] {
+    let hash = changes.iter().fold(Sha256::new(), |sha, change| sha.chain_update(change.hash().0)).finalize();
     hash[..8].try_into().expect("eight bytes")
 }
 

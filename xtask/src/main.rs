@@ -14,6 +14,7 @@ mod server;
 mod setup;
 mod sim;
 mod test;
+mod traps;
 mod wasm;
 
 use std::process::ExitCode;

@@ -31,6 +31,8 @@ pub(crate) async fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Erro
         let (rate, spent) = measure(&server, clients, &frames, true).await?;
         ours.push(rate);
         cpu.push(spent);
+        // What it still does for itself must not slow the bare one down.
+        server.stop()?;
         let data = bench.data()?;
         let server = Process::floor("commit", data.path())?;
         let (rate, spent) = measure(&server, clients, &frames, false).await?;

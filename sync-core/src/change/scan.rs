@@ -75,7 +75,7 @@ pub enum ScanError {
 }
 
 /// What a chunk has many of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) operations: u64,
     pub(crate) predecessors: u64,

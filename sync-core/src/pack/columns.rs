@@ -2,6 +2,8 @@
 //!
 //! Owns the table of usual layouts and the dictionary that grows over a pack.
 
+use std::borrow::Cow;
+
 use super::PackError;
 use super::chunk::Columns;
 use super::leb::{Reader, put_signed};
@@ -178,14 +180,14 @@ const USUAL: [Usual; 16] = [
 
 /// One layout and what stood in its columns when it was last used.
 #[derive(Clone, Debug)]
-pub(super) enum Layout {
+pub(super) enum Layout<'a> {
     /// Not used yet in this pack.
     Usual(Usual),
     /// Introduced or used in this pack.
-    Last(Columns),
+    Last(Columns<'a>),
 }
 
-impl Layout {
+impl<'a> Layout<'a> {
     /// Number of its columns.
     pub(super) fn len(&self) -> usize {
         match self {
@@ -201,19 +203,30 @@ impl Layout {
             Self::Last(columns) => (columns[index].0, &columns[index].1),
         }
     }
+
+    /// All columns, to be changed.
+    pub(super) fn columns(&mut self) -> &mut Columns<'a> {
+        if let Self::Usual(columns) = self {
+            *self = Self::Last(columns.iter().map(|(spec, bytes)| (*spec, Cow::Borrowed(*bytes))).collect());
+        }
+        match self {
+            Self::Last(columns) => columns,
+            Self::Usual(_) => unreachable!("it was replaced"),
+        }
+    }
 }
 
 /// The layouts usable at a point of a pack.
-pub(super) struct Layouts(pub(super) Vec<Layout>);
+pub(super) struct Layouts<'a>(pub(super) Vec<Layout<'a>>);
 
-impl Layouts {
+impl Layouts<'_> {
     /// The usual ones.
     pub(super) fn usual() -> Self {
         Self(USUAL.iter().map(|usual| Layout::Usual(usual)).collect())
     }
 
     /// The layout with just these columns.
-    pub(super) fn find(&self, columns: &Columns) -> Option<usize> {
+    pub(super) fn find(&self, columns: &Columns<'_>) -> Option<usize> {
         self.0.iter().position(|layout| {
             layout.len() == columns.len() && (0..columns.len()).all(|j| layout.column(j).0 == columns[j].0)
         })
@@ -221,7 +234,7 @@ impl Layouts {
 
     /// Adds a layout whose columns were empty so far.
     pub(super) fn push(&mut self, specs: impl Iterator<Item = u32>) -> usize {
-        self.0.push(Layout::Last(specs.map(|spec| (spec, Vec::new())).collect()));
+        self.0.push(Layout::Last(specs.map(|spec| (spec, Cow::Borrowed(&[][..]))).collect()));
         self.0.len() - 1
     }
 }
@@ -242,22 +255,24 @@ fn first_number(column: &[u8]) -> Result<Option<(std::ops::Range<usize>, i64)>, 
 }
 
 /// Replaces the first number of a column by itself plus `by`; gives the number after that.
-fn shift(column: &mut Vec<u8>, by: Option<i64>) -> Result<Option<i64>, PackError> {
+fn shift(column: &mut Cow<'_, [u8]>, by: Option<i64>) -> Result<Option<i64>, PackError> {
     let Some((range, value)) = first_number(column)? else { return Ok(None) };
     let out_of_range = PackError::Malformed("a counter is out of range");
     let shifted = by.and_then(|by| value.checked_add(by)).ok_or(out_of_range)?;
-    let mut number = Vec::with_capacity(10);
-    put_signed(&mut number, shifted);
-    column.splice(range, number);
+    let mut out = Vec::with_capacity(column.len() + 10);
+    out.extend_from_slice(&column[..range.start]);
+    put_signed(&mut out, shifted);
+    out.extend_from_slice(&column[range.end..]);
+    *column = out.into();
     Ok(Some(shifted))
 }
 
-fn position(columns: &Columns, spec: u32) -> Option<usize> {
+fn position(columns: &Columns<'_>, spec: u32) -> Option<usize> {
     columns.iter().position(|(own, _)| *own == spec)
 }
 
 /// Writes the first key counter relative to the start operation, and the first predecessor relative to that key (or the start operation).
-pub(super) fn make_relative(columns: &mut Columns, start_op: i64) -> Result<(), PackError> {
+pub(super) fn make_relative(columns: &mut Columns<'_>, start_op: i64) -> Result<(), PackError> {
     let mut from = start_op;
     if position(columns, KEY_ACTOR).is_some()
         && let Some(at) = position(columns, KEY_COUNTER)
@@ -273,7 +288,7 @@ pub(super) fn make_relative(columns: &mut Columns, start_op: i64) -> Result<(), 
 }
 
 /// Undoes [`make_relative`].
-pub(super) fn make_absolute(columns: &mut Columns, start_op: i64) -> Result<(), PackError> {
+pub(super) fn make_absolute(columns: &mut Columns<'_>, start_op: i64) -> Result<(), PackError> {
     let mut from = start_op;
     if position(columns, KEY_ACTOR).is_some()
         && let Some(at) = position(columns, KEY_COUNTER)

@@ -11,7 +11,7 @@ use flate2::bufread::DeflateDecoder;
 use super::chunk::{Columns, Fields};
 use super::columns::{COLUMNS_MAX, Layout, Layouts, make_absolute};
 use super::leb::Reader;
-use super::{ACTOR_BYTES_MAX, Names, PackContext, PackError, Unpacked, digest, flags, read_start};
+use super::{ACTOR_BYTES_MAX, Names, PackContext, PackError, Piece, digest, flags, read_start};
 use crate::change::{Change, ChangeError, Counts, ScanError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::{ChangeLimits, PackLimits};
@@ -65,7 +65,12 @@ pub(super) fn names(bytes: &[u8], context: &impl PackContext, limits: &PackLimit
     Ok(names)
 }
 
-pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Unpacked, PackError> {
+/// A pack's changes, how many actors it takes as known, and those that it introduces.
+pub(super) fn pieces<P: Piece, C: PackContext>(
+    bytes: &[u8],
+    context: &C,
+    limits: &PackLimits,
+) -> Result<(Vec<P>, u32, Vec<ActorId>), PackError> {
     let Opened { count, numbers, expected, body } = open(bytes, context, limits)?;
     let base = numbers.base;
     let plans = read_body(&body, count, limits)?;
@@ -78,15 +83,15 @@ pub(super) fn decode(bytes: &[u8], context: &impl PackContext, limits: &PackLimi
         time: 0,
         changes: Vec::with_capacity(count),
         raw_bytes: 0,
-        counts: Counts { operations: 0, predecessors: 0 },
+        counts: Counts::default(),
     };
     for plan in plans {
         maker.change(plan)?;
     }
-    if digest(maker.changes.iter()) != expected {
+    if digest(&maker.changes) != expected {
         return Err(PackError::DigestMismatch);
     }
-    Ok(Unpacked { changes: maker.changes, base, new_actors: maker.numbers.introduced })
+    Ok((maker.changes, base, maker.numbers.introduced))
 }
 
 fn read_actors(
@@ -290,20 +295,20 @@ struct Author {
 }
 
 /// Re-creates the changes one by one.
-struct Maker<'a, C> {
+struct Maker<'a, C, P> {
     numbers: Numbers<'a, C>,
     limits: &'a PackLimits,
-    layouts: Layouts,
+    layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
     start_op: i64,
     time: i64,
-    changes: Vec<Change>,
+    changes: Vec<P>,
     raw_bytes: usize,
     counts: Counts,
 }
 
-impl<C: PackContext> Maker<'_, C> {
-    fn change(&mut self, plan: Plan<'_>) -> Result<(), PackError> {
+impl<'a, C: PackContext, P: Piece> Maker<'a, C, P> {
+    fn change(&mut self, plan: Plan<'a>) -> Result<(), PackError> {
         let actor = self.numbers.actor(plan.author)?.clone();
         let last = self.authors.get(&plan.author).map_or(0, |author| author.seq);
         let seq = match plan.seq {
@@ -312,10 +317,11 @@ impl<C: PackContext> Maker<'_, C> {
         };
         let number = plan.author;
         let change = if plan.is_whole() {
-            self.parse(plan.whole)?
+            let len = plan.whole.len();
+            self.made(len, |limits| P::from_chunk(plan.whole, limits))?
         } else {
             let fields = self.fields(plan, actor.clone(), seq)?;
-            self.parse(&fields.chunk())?
+            self.made(0, |limits| P::from_fields(fields, limits))?
         };
         if change.seq() != seq || *change.actor() != actor {
             return Err(PackError::Malformed("a whole change is another's"));
@@ -327,9 +333,13 @@ impl<C: PackContext> Maker<'_, C> {
         Ok(())
     }
 
-    fn parse(&mut self, bytes: &[u8]) -> Result<Change, PackError> {
-        self.room_for(bytes.len())?;
-        self.raw_bytes += bytes.len();
+    /// Makes a change of at least so many bytes, within what is left of the limits.
+    fn made(
+        &mut self,
+        bytes: usize,
+        make: impl FnOnce(&ChangeLimits) -> Result<(P, Counts), ChangeError>,
+    ) -> Result<P, PackError> {
+        self.room_for(bytes)?;
         let index = self.changes.len();
         let (operations, predecessors) = (
             self.limits.operations_max - self.counts.operations,
@@ -341,7 +351,7 @@ impl<C: PackContext> Maker<'_, C> {
             predecessors_max: each.predecessors_max.min(predecessors),
             ..*each
         };
-        let (change, counts) = Change::parse_counted(bytes, &limits).map_err(|error| match error {
+        let (change, counts) = make(&limits).map_err(|error| match error {
             // Beyond what the whole pack may have, though the change alone may have it.
             ChangeError::Scan(ScanError::TooMany { what: "operations", count, .. }) if count <= each.operations_max => {
                 PackError::TooLarge("operations")
@@ -355,6 +365,8 @@ impl<C: PackContext> Maker<'_, C> {
         })?;
         self.counts.operations += counts.operations;
         self.counts.predecessors += counts.predecessors;
+        self.room_for(change.bytes().len())?;
+        self.raw_bytes += change.bytes().len();
         Ok(change)
     }
 
@@ -363,7 +375,7 @@ impl<C: PackContext> Maker<'_, C> {
         if fits { Ok(()) } else { Err(PackError::TooLarge("bytes of changes")) }
     }
 
-    fn fields(&mut self, mut plan: Plan<'_>, actor: ActorId, seq: u32) -> Result<Fields, PackError> {
+    fn fields(&mut self, mut plan: Plan<'a>, actor: ActorId, seq: u32) -> Result<Fields<'a>, PackError> {
         let out_of_range = PackError::Malformed("a start operation is out of range");
         self.start_op = self.start_op.checked_add(plan.start_op).filter(|op| *op > 0).ok_or(out_of_range)?;
         let out_of_range = PackError::Malformed("a time is out of range");
@@ -380,10 +392,10 @@ impl<C: PackContext> Maker<'_, C> {
             seq: u64::from(seq),
             start_op: self.start_op as u64,
             time: self.time,
-            message: plan.message.to_vec(),
+            message: plan.message,
             others,
             columns,
-            extra: plan.extra.to_vec(),
+            extra: plan.extra,
         })
     }
 
@@ -439,16 +451,15 @@ impl<C: PackContext> Maker<'_, C> {
         author.others.iter().map(|number| self.numbers.actor(*number).cloned()).collect()
     }
 
-    fn columns(&mut self, plan: &Plan<'_>) -> Result<Columns, PackError> {
+    fn columns(&mut self, plan: &Plan<'a>) -> Result<Columns<'a>, PackError> {
         if let Some(specs) = &plan.specs {
             self.layouts.push(specs.iter().copied());
         }
-        let layout = self.layouts.0.get(plan.layout).ok_or(PackError::Malformed("unknown layout"))?;
-        let mut columns: Columns = (0..layout.len()).map(|j| layout.column(j)).map(|(s, b)| (s, b.to_vec())).collect();
+        let layout = self.layouts.0.get_mut(plan.layout).ok_or(PackError::Malformed("unknown layout"))?;
+        let columns = layout.columns();
         for (column, bytes) in &plan.written {
-            columns[*column].1 = bytes.to_vec();
+            columns[*column].1 = Cow::Borrowed(bytes);
         }
-        self.layouts.0[plan.layout] = Layout::Last(columns.clone());
-        Ok(columns)
+        Ok(columns.clone())
     }
 }

@@ -11,14 +11,13 @@ use flate2::{Compression, write::DeflateEncoder};
 use super::chunk::{Columns, Fields};
 use super::columns::{COLUMNS_MAX, Layout, Layouts, make_absolute, make_relative};
 use super::leb::{put_prefixed, put_signed, put_unsigned};
-use super::{DEFLATED, PackContext, PackError, VERSION, digest, flags};
-use crate::change::Change;
+use super::{DEFLATED, PackContext, PackError, Piece, VERSION, digest, flags};
 use crate::id::{ActorId, ChangeHash};
 
 /// A body is deflated if it is longer than this and becomes shorter by it.
 const DEFLATE_BYTES_MIN: usize = 100;
 
-pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
+pub(super) fn encode<P: Piece>(changes: &[P], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
     let mut numbers = Numbers { base, context, introduced: Vec::new(), by_actor: BTreeMap::new() };
     for change in changes {
         numbers.introduce(change.actor());
@@ -33,7 +32,7 @@ pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) 
         time: 0,
         before: None,
         streams: Streams::default(),
-        writes: Vec::new(),
+        writes: BTreeMap::new(),
     };
     for (index, change) in changes.iter().enumerate() {
         writer.change(index, change)?;
@@ -45,7 +44,7 @@ pub(super) fn encode(changes: &[Change], base: u32, context: &impl PackContext) 
     for actor in &writer.numbers.introduced {
         put_prefixed(&mut out, actor.to_bytes());
     }
-    out.extend_from_slice(&digest(changes.iter()));
+    out.extend_from_slice(&digest(changes));
     let body = writer.body();
     if body.len() > DEFLATE_BYTES_MIN {
         let deflated = deflate(&body);
@@ -116,19 +115,19 @@ struct Author {
 struct Writer<'a, C> {
     numbers: Numbers<'a, C>,
     indices: BTreeMap<ChangeHash, usize>,
-    layouts: Layouts,
+    layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
     author: u32,
     start_op: i64,
     time: i64,
     before: Option<ChangeHash>,
     streams: Streams,
-    /// Columns written out: by layout and column, in the order of changes.
-    writes: Vec<(usize, usize, Vec<u8>)>,
+    /// Columns written out, by layout and column: the bytes of all changes behind one another.
+    writes: BTreeMap<(usize, usize), Vec<u8>>,
 }
 
-impl<C: PackContext> Writer<'_, C> {
-    fn change(&mut self, index: usize, change: &Change) -> Result<(), PackError> {
+impl<'a, C: PackContext> Writer<'a, C> {
+    fn change(&mut self, index: usize, change: &'a impl Piece) -> Result<(), PackError> {
         let mut flag = 0;
         let number = self.numbers.introduce(change.actor());
         if number != self.author {
@@ -144,7 +143,7 @@ impl<C: PackContext> Writer<'_, C> {
         match self.expressible(change) {
             Some((fields, start_op)) => {
                 flag |= self.deps(index, change)?;
-                flag |= self.fields(number, &fields, start_op);
+                flag |= self.fields(number, fields, start_op);
             }
             None => {
                 flag |= flags::WHOLE;
@@ -160,7 +159,7 @@ impl<C: PackContext> Writer<'_, C> {
     }
 
     /// The change's fields with relative counters, and its start operation, if the reader would get the same bytes back from them.
-    fn expressible(&self, change: &Change) -> Option<(Fields, i64)> {
+    fn expressible(&self, change: &'a impl Piece) -> Option<(Fields<'a>, i64)> {
         let mut fields = Fields::parse(change.bytes()).ok()?;
         let start_op = i64::try_from(fields.start_op).ok()?;
         start_op.checked_sub(self.start_op)?;
@@ -175,7 +174,7 @@ impl<C: PackContext> Writer<'_, C> {
         (back == absolute).then_some((fields, start_op))
     }
 
-    fn deps(&mut self, index: usize, change: &Change) -> Result<u8, PackError> {
+    fn deps(&mut self, index: usize, change: &impl Piece) -> Result<u8, PackError> {
         let deps = change.deps();
         if let [only] = deps {
             if self.before.as_ref() == Some(only) {
@@ -203,7 +202,7 @@ impl<C: PackContext> Writer<'_, C> {
     }
 
     /// The change before this one by the same author.
-    fn own_before(&self, change: &Change) -> Option<ChangeHash> {
+    fn own_before(&self, change: &impl Piece) -> Option<ChangeHash> {
         let seq = change.seq() - 1;
         let author = self.authors.get(&self.author)?;
         if author.seq == seq && author.hash.is_some() {
@@ -212,7 +211,7 @@ impl<C: PackContext> Writer<'_, C> {
         self.numbers.context.hash(change.actor(), seq)
     }
 
-    fn fields(&mut self, number: u32, fields: &Fields, start_op: i64) -> u8 {
+    fn fields(&mut self, number: u32, fields: Fields<'a>, start_op: i64) -> u8 {
         let mut flag = 0;
         put_signed(&mut self.streams.starts, start_op - self.start_op);
         put_signed(&mut self.streams.times, fields.time - self.time);
@@ -225,20 +224,20 @@ impl<C: PackContext> Writer<'_, C> {
             others.iter().for_each(|other| put_unsigned(&mut self.streams.others, u64::from(*other)));
             author.others = others;
         }
-        self.columns(&fields.columns);
+        self.columns(fields.columns);
         if !fields.message.is_empty() {
             flag |= flags::MESSAGE;
-            put_prefixed(&mut self.streams.messages, &fields.message);
+            put_prefixed(&mut self.streams.messages, fields.message);
         }
         if !fields.extra.is_empty() {
             flag |= flags::EXTRA;
-            put_prefixed(&mut self.streams.extras, &fields.extra);
+            put_prefixed(&mut self.streams.extras, fields.extra);
         }
         flag
     }
 
-    fn columns(&mut self, columns: &Columns) {
-        let known = self.layouts.find(columns);
+    fn columns(&mut self, columns: Columns<'a>) {
+        let known = self.layouts.find(&columns);
         let id = known.unwrap_or_else(|| self.layouts.push(columns.iter().map(|(spec, _)| *spec)));
         put_unsigned(&mut self.streams.layouts, id as u64);
         if known.is_none() {
@@ -248,14 +247,14 @@ impl<C: PackContext> Writer<'_, C> {
         let layout = &self.layouts.0[id];
         let mut mask = 0u64;
         for (j, (_, bytes)) in columns.iter().enumerate() {
-            if layout.column(j).1 != bytes {
+            if layout.column(j).1 != &**bytes {
                 mask |= 1 << j;
                 put_unsigned(&mut self.streams.lengths, bytes.len() as u64);
-                self.writes.push((id, j, bytes.clone()));
+                self.writes.entry((id, j)).or_default().extend_from_slice(bytes);
             }
         }
         put_unsigned(&mut self.streams.masks, mask);
-        self.layouts.0[id] = Layout::Last(columns.clone());
+        self.layouts.0[id] = Layout::Last(columns);
     }
 
     fn body(self) -> Vec<u8> {
@@ -264,9 +263,7 @@ impl<C: PackContext> Writer<'_, C> {
         for stream in [s.flags, s.authors, s.seqs, s.deps, s.starts, s.times, s.others, s.layouts, s.masks, s.lengths] {
             out.extend_from_slice(&stream);
         }
-        let mut writes = self.writes;
-        writes.sort_by_key(|(layout, column, _)| (*layout, *column));
-        writes.iter().for_each(|(_, _, bytes)| out.extend_from_slice(bytes));
+        self.writes.values().for_each(|bytes| out.extend_from_slice(bytes));
         for stream in [s.messages, s.extras, s.whole] {
             out.extend_from_slice(&stream);
         }

@@ -58,9 +58,10 @@ impl<'a> Reader<'a> {
         for (i, b) in bytes.iter().enumerate() {
             value |= u64::from(b & 0x7f) << (7 * i);
         }
-        let mut canonical = Vec::with_capacity(bytes.len());
-        put_unsigned(&mut canonical, value);
-        if canonical == bytes { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
+        // A last group of zeros says nothing, and of a tenth only the lowest bit fits in.
+        let last = bytes[bytes.len() - 1];
+        let canonical = (bytes.len() == 1 || last != 0) && (bytes.len() < 10 || last == 1);
+        if canonical { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
     }
 
     /// A signed number in its shortest form.
@@ -74,9 +75,11 @@ impl<'a> Reader<'a> {
         if bits < 64 && bytes[bytes.len() - 1] & 0x40 != 0 {
             value |= -1 << bits;
         }
-        let mut canonical = Vec::with_capacity(bytes.len());
-        put_signed(&mut canonical, value);
-        if canonical == bytes { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
+        // A last group says nothing if it repeats the sign of the one before; a tenth holds the sign alone.
+        let last = bytes[bytes.len() - 1];
+        let repeats = bytes.len() > 1 && last == if bytes[bytes.len() - 2] & 0x40 == 0 { 0 } else { 0x7f };
+        let canonical = !repeats && (bytes.len() < 10 || last == 0 || last == 0x7f);
+        if canonical { Ok(value) } else { Err(PackError::Malformed("a number is not in its shortest form")) }
     }
 
     pub(crate) fn small(&mut self) -> Result<u32, PackError> {
@@ -136,6 +139,35 @@ mod tests {
             prop_assert!(reader.is_empty());
         }
     }
+
+    proptest! {
+        /// What is taken for a number's shortest form is what would be written, and nothing else is.
+        #[test]
+        fn only_the_written_form_is_read(bytes in prop::collection::vec(prop::sample::select(EDGES), 1..12)) {
+            let mut written = Vec::new();
+            if let Ok(value) = Reader::new(&bytes).unsigned() {
+                put_unsigned(&mut written, value);
+                prop_assert!(bytes.starts_with(&written));
+            } else if let Some(end) = bytes.iter().take(10).position(|b| b & 0x80 == 0) {
+                let value = bytes[..=end].iter().rev().fold(0u128, |value, b| value << 7 | u128::from(b & 0x7f));
+                put_unsigned(&mut written, value as u64);
+                prop_assert_ne!(&written, &bytes[..=end]);
+            }
+            written.clear();
+            if let Ok(value) = Reader::new(&bytes).signed() {
+                put_signed(&mut written, value);
+                prop_assert!(bytes.starts_with(&written));
+            } else if let Some(end) = bytes.iter().take(10).position(|b| b & 0x80 == 0) {
+                let value = bytes[..=end].iter().rev().fold(0u128, |value, b| value << 7 | u128::from(b & 0x7f));
+                let value = if bytes[end] & 0x40 == 0 { value as i64 } else { (value as i128 | -1 << (7 * (end + 1))) as i64 };
+                put_signed(&mut written, value);
+                prop_assert_ne!(&written, &bytes[..=end]);
+            }
+        }
+    }
+
+    /// Groups at which forms differ.
+    const EDGES: &[u8] = &[0, 1, 2, 0x3f, 0x40, 0x41, 0x7e, 0x7f, 0x80, 0x81, 0xbf, 0xc0, 0xfe, 0xff];
 
     #[test]
     fn longer_forms_are_refused() {

@@ -3,8 +3,7 @@
 //! Owns which packs are worth it, and the last that were put together, since after a cut many come back to the same place. Packs of a compacted log
 //! are long already.
 
-use crate::pack::{self, Outside, PackError};
-use crate::reading;
+use crate::pack::{Chunks, PackError};
 use crate::room::Room;
 use crate::storage::StoredPack;
 
@@ -43,20 +42,19 @@ impl Room {
 
     fn coalesce(&self, packs: &[StoredPack]) -> Result<Option<(StoredPack, usize)>, PackError> {
         let Some(log) = self.phase.body().map(|body| &body.reading.log) else { return Ok(None) };
-        let (mut changes, mut beside, mut count, mut bytes) = (Vec::new(), Outside::default(), 0, 0);
+        let (mut chunks, mut count) = (Chunks::default(), 0);
         for pack in packs {
             // Where one can't be read, its client is to say so, and those before it can go together all the same.
-            let Ok((unpacked, _)) = reading::unpack(pack, log) else { break };
-            bytes += unpacked.iter().map(|change| change.bytes().len()).sum::<usize>();
-            changes.extend(unpacked);
+            if chunks.add(&pack.bytes, pack.count, log.table()).is_err() {
+                break;
+            }
             count += 1;
-            if bytes > CHANGES_BYTES_MAX {
+            if chunks.bytes() > CHANGES_BYTES_MAX {
                 break;
             }
         }
         let [first, .., last] = &packs[..count] else { return Ok(None) };
-        changes.iter().for_each(|change| beside.add(change, log.table()));
-        let bytes = pack::encode(&changes, log.actor_count_at(first.before()), &beside.beside(log.table()))?;
+        let bytes = chunks.encode(log.actor_count_at(first.before()), log.table())?;
         let held = packs[..count].iter().map(|pack| pack.count).sum();
         let pack = StoredPack { first: first.first, count: held, digest: last.digest, bytes, outside: None };
         Ok(Some((pack, count)))
