@@ -367,7 +367,7 @@ impl World {
             for hash in fresh {
                 if let Some(change) = document.get_change_by_hash(&hash) {
                     contents.insert(hash, tokens_of(&change));
-                    deps.insert(hash, change.deps().iter().map(|dep| ChangeHash::from(*dep)).collect());
+                    deps.insert(hash, change.deps().to_vec());
                 }
             }
         });
