@@ -14,9 +14,9 @@ use crate::clock::VectorClock;
 use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
-use crate::planted::Planted;
 use crate::protocol::Hash;
 use crate::replica::local::Local;
+use crate::replica::rows::ActorBytes;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
@@ -124,11 +124,6 @@ impl Tabs {
 }
 
 impl Replica {
-    /// The tab whose actors this one writes under: its own number, which no other tab has at the same time.
-    pub(super) fn writes_as(&self) -> TabId {
-        if self.config.planted.has(Planted::TabsShareActor) { TabId::FIRST } else { self.tab() }
-    }
-
     /// This tab leads from now on. `epoch` is higher than that of any leader before, of which nothing is written any more.
     pub(super) fn lead(&mut self, now: Instant, epoch: u64) {
         self.tabs.role = Role::Leads { epoch };
@@ -167,8 +162,11 @@ impl Replica {
         }
     }
 
-    /// Says that this tab has come, once it knows who it is.
+    /// Says that this tab has come, once it knows who it is. One that leads says under which number.
     pub(super) fn greet(&mut self, now: Instant) {
+        if let Role::Leads { epoch } = self.tabs.role {
+            self.tell_all(&TabMessage::Lead(self.lead_message(epoch)));
+        }
         if self.tabs.follows() {
             self.tabs.watch.heard(now);
             let actor = self.identity.as_ref().map(|identity| identity.actor.clone());
@@ -207,7 +205,9 @@ impl Replica {
         let Ok(messages) = TabMessage::decode_all(bytes) else { return };
         self.heard_tab(now, from);
         for message in messages {
-            if let TabMessage::Hello(Greeting { actor: Some(actor) }) = &message {
+            if let TabMessage::Hello(Greeting { actor: Some(actor) })
+            | TabMessage::Writes(Greeting { actor: Some(actor) }) = &message
+            {
                 self.tabs.know(&actor.0);
             }
             match &self.tabs.role {
@@ -228,6 +228,9 @@ impl Replica {
                 self.drop_tab(from);
                 let lead = TabMessage::Lead(self.lead_message(epoch));
                 self.tell(from, &lead);
+                for actor in self.tabs.actors.clone() {
+                    self.tell(from, &TabMessage::Writes(Greeting { actor: Some(ActorBytes(actor)) }));
+                }
             }
             TabMessage::Link(frame) => self.link_frame_to_leader(now, from, frame),
             TabMessage::Blocked(blocked) => self.told_blocked(now, from, blocked),
@@ -388,7 +391,8 @@ impl Replica {
         self.outputs.push_back(Output::Tell(Some(to), message.encode()));
     }
 
-    fn tell_all(&mut self, message: &TabMessage) {
+    /// Says something to all other tabs.
+    pub(super) fn tell_all(&mut self, message: &TabMessage) {
         self.outputs.push_back(Output::Tell(None, message.encode()));
     }
 

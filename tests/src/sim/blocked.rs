@@ -1,7 +1,9 @@
-//! Edits that a client keeps as rejected by itself, since they do not fit what it holds: a device must not fall out with itself.
+//! A device must not fall out with itself: edits that a client keeps as rejected since they do not fit what it holds, and tabs that write under
+//! one number.
 //!
 //! Owns which edits those were, and the check that each stood on something that was let go. What the server refuses is its own business.
 
+use sync_core::id::DocumentName;
 use sync_core::protocol::RejectCode;
 use sync_core::replica::{DocumentId, OutboxState};
 
@@ -18,6 +20,26 @@ impl World {
             {
                 self.count("blocked edit");
             }
+        }
+    }
+}
+
+impl World {
+    /// P2: no two tabs that run have written the same change of an actor. One writes it again where the document was deleted.
+    pub(crate) fn note_number(&mut self, index: usize, name: &DocumentName, id: DocumentId) {
+        let client = &self.clients[index];
+        let Some(change) = client.replica.as_ref().and_then(|replica| replica.pending(id).last()) else { return };
+        let (actor, seq, hash) = (change.actor().clone(), change.seq(), change.hash());
+        let before = self.ledger.numbers.insert((name.clone(), actor.clone(), seq), (index, client.epoch, hash));
+        if let Some((other, process, held)) = before
+            && other != index
+            && held != hash
+            && self.share_disk(index, other)
+            && self.is_tab(other, process)
+        {
+            self.fail(format!(
+                "P2: tabs {other} and {index} have both written change {seq} of actor {actor} in {name}"
+            ));
         }
     }
 }

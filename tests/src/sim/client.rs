@@ -466,6 +466,7 @@ impl World {
             self.fail(format!("P4: client {index} does not see its own edit {token}"));
         }
         self.ledger.write(token, name.clone(), index);
+        self.note_number(index, &name, id);
         if let Some(opened) = self.clients[index].documents.get_mut(&name) {
             opened.edits.push((change, token));
             let edits = opened.edits.len();

@@ -105,6 +105,8 @@ pub(crate) struct Ledger {
     pub(crate) dead: BTreeMap<DocumentName, BTreeMap<Token, Incarnation>>,
     /// The server's store went back at some time.
     pub(crate) restored: bool,
+    /// Who has written each change by its document, actor and seq: client and process.
+    pub(crate) numbers: BTreeMap<(DocumentName, ActorId, u32), (usize, u64, ChangeHash)>,
     /// Changes that a client kept as rejected since they do not fit what it held, with their documents and the reason.
     pub(crate) blocked: BTreeMap<ChangeHash, (DocumentName, String)>,
     /// Changes that no log may hold, and why.
