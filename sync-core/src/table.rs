@@ -195,16 +195,17 @@ impl ChangeTable {
     /// Says whether `change` could be added now, and if not why.
     pub fn check(&self, change: &Change) -> Result<(), TableError> {
         let (actor, seq) = (change.actor(), change.seq());
-        if self.number(actor).is_some_and(|actor| self.is_unread(Place { actor, seq })) {
+        let place = self.number(actor).map(|actor| Place { actor, seq });
+        if place.is_some_and(|place| self.is_unread(place)) {
             return Err(TableError::Unread { actor: actor.clone(), seq });
         }
-        if let Some(held) = self.hash(actor, seq) {
+        if let Some(held) = place.and_then(|place| self.hash_at(place)) {
             if held == change.hash() {
                 return Err(TableError::Held);
             }
             return Err(TableError::Equivocation { actor: actor.clone(), seq, held });
         }
-        let held = self.seq(actor);
+        let held = place.map_or(0, |place| self.actors[place.actor as usize].seq());
         if seq != held + 1 {
             return Err(TableError::SeqGap { actor: actor.clone(), seq, held });
         }

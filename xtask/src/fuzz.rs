@@ -79,21 +79,21 @@ pub(crate) fn fuzz(options: &Options) -> Result<(), Failure> {
         return targets.iter().try_for_each(|target| fuzzer.keep(target));
     }
     let failed = fuzzer.run_all(targets, &Run { seconds: options.seconds, seed: options.seed });
-    if failed == 0 { Ok(()) } else { Err(Failure::new(format!("{failed} fuzz targets failed"))) }
+    if failed.is_empty() { Ok(()) } else { Err(Failure::new(format!("fuzz targets failed: {}", failed.join(", ")))) }
 }
 
 /// What the gate does: every target for a while, from the kept corpus and one seed, in folders that it empties first. Gives how many
-/// held and how many failed.
+/// held and which failed.
 ///
 /// One seed, so that it goes the same way on every machine, as far as the machine gets: new ways are for those who look for them.
-pub(crate) fn gate() -> Result<(u64, u64), Failure> {
+pub(crate) fn gate() -> Result<(u64, Vec<String>), Failure> {
     setup::for_fuzzing()?;
     println!("building the fuzzer");
     let fuzzer = Fuzzer::build()?;
     let targets = targets()?;
     let count = targets.len() as u64;
     let failed = fuzzer.run_all(targets, &Run { seconds: GATE_SECONDS, seed: Some(GATE_SEED) });
-    Ok((count - failed, failed))
+    Ok((count - failed.len() as u64, failed))
 }
 
 /// The targets: a test holds that each has a folder here, and that there is no other.
@@ -158,9 +158,9 @@ impl Fuzzer {
         command
     }
 
-    /// Runs targets, [`AT_ONCE`] at a time, and prints a line for each. Gives how many failed.
-    fn run_all(&self, targets: Vec<String>, run: &Run) -> u64 {
-        let (waiting, failed) = (Mutex::new(VecDeque::from(targets)), Mutex::new(0));
+    /// Runs targets, [`AT_ONCE`] at a time, and prints a line for each. Gives those that failed.
+    fn run_all(&self, targets: Vec<String>, run: &Run) -> Vec<String> {
+        let (waiting, failed) = (Mutex::new(VecDeque::from(targets)), Mutex::new(Vec::new()));
         let next = || waiting.lock().ok().and_then(|mut waiting| waiting.pop_front());
         let work = || {
             while let Some(target) = next() {
@@ -168,13 +168,13 @@ impl Fuzzer {
                     Ok(report) => println!("fuzz {target}: {report}"),
                     Err(failure) => {
                         println!("fuzz {target}: FAILED\n{failure}");
-                        failed.lock().map(|mut failed| *failed += 1).expect("nobody panics while counting");
+                        failed.lock().expect("nobody panics while counting").push(target);
                     }
                 }
             }
         };
         thread::scope(|scope| (0..AT_ONCE).for_each(|_| drop(scope.spawn(work))));
-        *failed.lock().expect("nobody panics while counting")
+        failed.into_inner().expect("nobody panics while counting")
     }
 
     fn run(&self, target: &str, run: &Run) -> Result<Report, Failure> {

@@ -1,8 +1,13 @@
 //! `cargo xtask demo`: the examples' pages at one address, with a server behind them, until Ctrl-C.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::run::{self, Failure};
 use crate::{package, server, setup};
@@ -29,15 +34,23 @@ pub(crate) fn pages() -> Result<(), Failure> {
     // One address is to be opened, and it is the pages'.
     sync.stdout(Stdio::null());
     println!("\nOffline notes and the Conflict lab. Ctrl-C ends it; open in a browser:");
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let heard = flag::register(signal, Arc::clone(&ended));
+        heard.map_err(|error| Failure::new(format!("signal {signal} can't be listened to: {error}")))?;
+    }
     let mut running = [Running::start(&mut sync)?, Running::start(&mut page)?];
-    loop {
+    while !ended.load(Ordering::Relaxed) {
         for process in &mut running {
-            if let Ok(Some(status)) = process.0.try_wait() {
+            if let Ok(Some(status)) = process.0.try_wait()
+                && !ended.load(Ordering::Relaxed)
+            {
                 return Err(Failure::new(format!("one of the two servers has ended: {status}")));
             }
         }
         thread::sleep(POLL);
     }
+    Ok(())
 }
 
 /// A process that goes with us.

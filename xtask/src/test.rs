@@ -63,7 +63,7 @@ fn lints() -> Result<(), Failure> {
 /// Each target counts as one.
 fn fuzzing() -> Tally {
     match fuzz::gate() {
-        Ok((passed, failed)) => Tally::counts(passed, failed),
+        Ok((passed, failed)) => Tally::of_targets(passed, &failed),
         Err(failure) => {
             eprintln!("fuzzing failed: {failure}");
             Tally::failure("fuzzing")

@@ -17,14 +17,14 @@ use crate::id::{ActorId, ChangeHash};
 use crate::limits::{ChangeLimits, PackLimits};
 
 /// A pack's parts before its changes are made.
-struct Opened<'a, C> {
+struct Opened<'a> {
     count: usize,
-    numbers: Numbers<'a, C>,
+    numbers: Numbers<'a>,
     expected: &'a [u8],
     body: Cow<'a, [u8]>,
 }
 
-fn open<'a, C: PackContext>(bytes: &'a [u8], context: &'a C, limits: &PackLimits) -> Result<Opened<'a, C>, PackError> {
+fn open<'a>(bytes: &'a [u8], context: &'a dyn PackContext, limits: &PackLimits) -> Result<Opened<'a>, PackError> {
     let mut r = Reader::new(bytes);
     let (deflated, count) = read_start(&mut r)?;
     let count = count as usize;
@@ -41,7 +41,7 @@ fn open<'a, C: PackContext>(bytes: &'a [u8], context: &'a C, limits: &PackLimits
     Ok(Opened { count, numbers, expected, body })
 }
 
-pub(super) fn names(bytes: &[u8], context: &impl PackContext, limits: &PackLimits) -> Result<Names, PackError> {
+pub(super) fn names(bytes: &[u8], context: &dyn PackContext, limits: &PackLimits) -> Result<Names, PackError> {
     let Opened { count, numbers, body, .. } = open(bytes, context, limits)?;
     let mut names = Names::default();
     let mut seqs: BTreeMap<u32, u32> = BTreeMap::new();
@@ -66,9 +66,9 @@ pub(super) fn names(bytes: &[u8], context: &impl PackContext, limits: &PackLimit
 }
 
 /// A pack's changes, how many actors it takes as known, and those that it introduces.
-pub(super) fn pieces<P: Piece, C: PackContext>(
+pub(super) fn pieces<P: Piece>(
     bytes: &[u8],
-    context: &C,
+    context: &dyn PackContext,
     limits: &PackLimits,
 ) -> Result<(Vec<P>, u32, Vec<ActorId>), PackError> {
     let Opened { count, numbers, expected, body } = open(bytes, context, limits)?;
@@ -97,7 +97,7 @@ pub(super) fn pieces<P: Piece, C: PackContext>(
 fn read_actors(
     r: &mut Reader<'_>,
     base: u32,
-    context: &impl PackContext,
+    context: &dyn PackContext,
     limits: &PackLimits,
 ) -> Result<Vec<ActorId>, PackError> {
     let count = r.length()?;
@@ -136,13 +136,13 @@ pub(crate) fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Vec<u8>, Pack
 }
 
 /// Numbers back to actors.
-struct Numbers<'a, C> {
+struct Numbers<'a> {
     base: u32,
-    context: &'a C,
+    context: &'a dyn PackContext,
     introduced: Vec<ActorId>,
 }
 
-impl<C: PackContext> Numbers<'_, C> {
+impl Numbers<'_> {
     fn actor(&self, number: u32) -> Result<&ActorId, PackError> {
         let known = match number.checked_sub(self.base) {
             None => self.context.actor(number),
@@ -295,8 +295,8 @@ struct Author {
 }
 
 /// Re-creates the changes one by one.
-struct Maker<'a, C, P> {
-    numbers: Numbers<'a, C>,
+struct Maker<'a, P> {
+    numbers: Numbers<'a>,
     limits: &'a PackLimits,
     layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
@@ -307,7 +307,7 @@ struct Maker<'a, C, P> {
     counts: Counts,
 }
 
-impl<'a, C: PackContext, P: Piece> Maker<'a, C, P> {
+impl<'a, P: Piece> Maker<'a, P> {
     fn change(&mut self, plan: Plan<'a>) -> Result<(), PackError> {
         let actor = self.numbers.actor(plan.author)?.clone();
         let last = self.authors.get(&plan.author).map_or(0, |author| author.seq);

@@ -17,7 +17,7 @@ use crate::id::{ActorId, ChangeHash};
 /// A body is deflated if it is longer than this and becomes shorter by it.
 const DEFLATE_BYTES_MIN: usize = 100;
 
-pub(super) fn encode<P: Piece>(changes: &[P], base: u32, context: &impl PackContext) -> Result<Bytes, PackError> {
+pub(super) fn encode<P: Piece>(changes: &[P], base: u32, context: &dyn PackContext) -> Result<Bytes, PackError> {
     let mut numbers = Numbers { base, context, introduced: Vec::new(), by_actor: BTreeMap::new() };
     for change in changes {
         numbers.introduce(change.actor());
@@ -65,14 +65,14 @@ pub(crate) fn deflate(body: &[u8]) -> Vec<u8> {
 }
 
 /// Numbers of actors, introducing those that the receiver does not know.
-struct Numbers<'a, C> {
+struct Numbers<'a> {
     base: u32,
-    context: &'a C,
+    context: &'a dyn PackContext,
     introduced: Vec<ActorId>,
     by_actor: BTreeMap<ActorId, u32>,
 }
 
-impl<C: PackContext> Numbers<'_, C> {
+impl Numbers<'_> {
     fn introduce(&mut self, actor: &ActorId) -> u32 {
         if let Some(number) = self.by_actor.get(actor) {
             return *number;
@@ -112,8 +112,8 @@ struct Author {
     others: Vec<u32>,
 }
 
-struct Writer<'a, C> {
-    numbers: Numbers<'a, C>,
+struct Writer<'a> {
+    numbers: Numbers<'a>,
     indices: BTreeMap<ChangeHash, usize>,
     layouts: Layouts<'a>,
     authors: BTreeMap<u32, Author>,
@@ -126,7 +126,7 @@ struct Writer<'a, C> {
     writes: BTreeMap<(usize, usize), Vec<u8>>,
 }
 
-impl<'a, C: PackContext> Writer<'a, C> {
+impl<'a> Writer<'a> {
     fn change(&mut self, index: usize, change: &'a impl Piece) -> Result<(), PackError> {
         let mut flag = 0;
         let number = self.numbers.introduce(change.actor());

@@ -111,7 +111,7 @@ pub struct Chunks {
 impl Chunks {
     /// Adds those of one more pack; none if it can't be read, or has another number of them.
     pub fn add(&mut self, pack: &[u8], count: u32, context: &impl PackContext) -> Result<(), PackError> {
-        let (chunks, ..) = decode::pieces::<Chunk, _>(pack, context, &PackLimits::stored())?;
+        let (chunks, ..) = decode::pieces::<Chunk>(pack, context, &PackLimits::stored())?;
         if chunks.len() != count as usize {
             return Err(PackError::Malformed("it holds another number of changes"));
         }

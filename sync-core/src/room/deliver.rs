@@ -65,7 +65,9 @@ impl Room {
     /// One commit, one frame, shared by all who have everything before it.
     pub(super) fn fan_out(&mut self, pack: &StoredPack, origin: Option<SessionId>) {
         let before = pack.before();
-        let frame = self.changes(pack.first, Some(pack.bytes.clone()), None);
+        // Who is alone with a document is told by acknowledgements.
+        let alone = self.subscribers.keys().all(|session| origin == Some(*session));
+        let frame = if alone { Bytes::new() } else { self.changes(pack.first, Some(pack.bytes.clone()), None) };
         let unbound = self.config.planted.has(Planted::SubscriberBoundIgnored);
         let bound = if unbound { usize::MAX } else { self.config.subscriber_bytes_max };
         let loses = self.config.planted.has(Planted::LostOnSlowSubscriber);

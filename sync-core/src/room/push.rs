@@ -278,6 +278,9 @@ impl Room {
             next_too.extend(self.staging.acks.iter().filter(|ack| ack.needs <= durable).map(|ack| ack.session));
         }
         let is_due = |ack: &PendingAck| ack.needs <= durable || next_too.contains(&ack.session);
+        if !self.staging.acks.iter().any(is_due) {
+            return;
+        }
         let due: VecDeque<PendingAck>;
         (due, self.staging.acks) = std::mem::take(&mut self.staging.acks).into_iter().partition(is_due);
         let mut joined = Joined::default();

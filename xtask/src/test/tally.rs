@@ -32,6 +32,12 @@ impl Tally {
         Self { passed: 0, failed: 1, names: vec![name.to_owned()] }
     }
 
+    /// So many fuzz targets that held, and those that failed.
+    pub(crate) fn of_targets(passed: u64, failed: &[String]) -> Self {
+        let names = failed.iter().map(|target| format!("fuzz {target}")).collect();
+        Self { passed, failed: failed.len() as u64, names }
+    }
+
     /// No count yet, but the name of one that failed: its count comes with the closing line.
     fn named(name: &str) -> Self {
         Self { names: vec![name.to_owned()], ..Self::default() }
