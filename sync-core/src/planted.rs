@@ -150,6 +150,8 @@ pub enum Planted {
     HoldsWithoutOutbox,
     /// The replica says that it is as far in the log as its last acknowledgement, over a hole.
     HoldsOverHoles,
+    /// All tabs on a store write under the actor of the first one.
+    TabsShareActor,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
     /// The server settles by its rule what people have reopened.
@@ -170,7 +172,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 67] = [
+    pub const ALL: [(Planted, &'static str); 68] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -230,6 +232,7 @@ impl Planted {
         (Planted::UnstoredToldToTabs, "unstored-told-to-tabs"),
         (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
         (Planted::HoldsOverHoles, "holds-over-holes"),
+        (Planted::TabsShareActor, "tabs-share-actor"),
         (Planted::WaitingLost, "waiting-lost"),
         (Planted::SettlesReopened, "settles-reopened"),
         (Planted::SettlesAnswered, "settles-answered"),

@@ -8,6 +8,7 @@ mod branch;
 mod conflicts;
 mod connection;
 mod conversation;
+mod identity;
 mod kept;
 mod local;
 mod newcomer;
@@ -42,13 +43,13 @@ use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, RESERVED_KEY, TaskId
 use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
-use crate::storage::{LocalDone, LocalTask, StoreError, Table};
+use crate::storage::{LocalDone, LocalTask, StoreError};
 use crate::time::{Instant, WallTime};
 use allowed::Writer;
 use connection::Connection;
 use conversation::Conversation;
 use local::{Delta, Local, LocalError};
-use rows::{ActorBytes, IDENTITY_KEY, IdentityRow};
+use rows::IdentityRow;
 use save::Saves;
 use tabs::{DocTabs, Tabs};
 
@@ -116,7 +117,7 @@ impl Replica {
             next_edit: 0,
             outputs: VecDeque::new(),
         };
-        replica.task(Task::Identity, LocalTask::Read { tables: vec![Table::Meta], prefix: IDENTITY_KEY.to_vec() });
+        replica.read_identity();
         replica
     }
 
@@ -131,6 +132,7 @@ impl Replica {
             Input::Lead(epoch) => self.lead(now, epoch),
             Input::Deposed => self.deposed(now),
             Input::Told(from, bytes) => self.told(now, from, &bytes),
+            Input::Seat(tab) => self.seated(tab),
         }
     }
 
@@ -387,47 +389,10 @@ impl Replica {
         }
     }
 
-    fn identified(&mut self, now: Instant, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
-        let rows = match result {
-            Ok(tables) => tables.into_iter().next().unwrap_or_default(),
-            Err(error) => return self.event(Event::StorageFailed(error)),
-        };
-        let key = rows::identity_key(self.tab());
-        let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
-        let identity = match of(&key) {
-            Some(Ok(identity)) => identity,
-            Some(Err(error)) => return self.event(Event::StorageFailed(error)),
-            None => {
-                // All tabs are one client.
-                let client = of(IDENTITY_KEY).and_then(Result::ok).map(|first| first.client);
-                let client = client.unwrap_or_else(|| self.rng.client_id());
-                let identity = IdentityRow { client, actor: ActorBytes(self.rng.actor()) };
-                let write = rows::put(Table::Meta, key, &identity);
-                self.save_writes(now, DocumentId(0), vec![write], Vec::new());
-                identity
-            }
-        };
-        let tabs = rows.iter().filter(|(key, _)| key.starts_with(IDENTITY_KEY));
-        for row in tabs.filter_map(|(_, value)| rows::parse::<IdentityRow>(value).ok()) {
-            self.tabs.know(&row.actor.0);
-        }
-        self.identity = Some(identity);
-        let waiting: Vec<_> = self.documents.keys().copied().collect();
-        for id in waiting {
-            self.reload(id);
-        }
-        self.greet(now);
-        self.connect_soon(now);
-    }
-
-    fn tab(&self) -> TabId {
-        self.config.tab.unwrap_or(TabId::FIRST)
-    }
-
     fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
         let Some(identity) = &self.identity else { return };
         let actor = identity.actor.0.clone();
-        let tab = self.tab();
+        let tab = self.writes_as();
         let Some(doc) = self.documents.get_mut(&id) else { return };
         match &doc.phase {
             DocPhase::Ready(_) if !doc.tabs.reading => return,
@@ -452,6 +417,7 @@ impl Replica {
                 doc.phase = DocPhase::Ready(Box::new(local));
                 if !self.tabs.follows() {
                     self.save_writes(now, id, writes, Vec::new());
+                    self.part_forks(now, id);
                 }
                 self.event(Event::Ready(id));
                 self.event(Event::Changed { document: id, local: false });
@@ -486,6 +452,7 @@ impl Replica {
                 doc.count_rebuild(&mut delta);
             }
         }
+        delta.writes.extend(self.note_actor(id));
         if delta.changed {
             self.event(Event::Changed { document: id, local: local_edit });
         }

@@ -103,6 +103,12 @@ impl Replica {
         self.0.handle_input(at(now_ms), Input::Deposed);
     }
 
+    /// Another tab may have the number that this one had; it has this one from now on.
+    #[wasm_bindgen(js_name = handleSeat)]
+    pub fn handle_seat(&mut self, now_ms: f64, tab: u32) {
+        self.0.handle_input(at(now_ms), Input::Seat(TabId(tab)));
+    }
+
     /// Another tab said something.
     #[wasm_bindgen(js_name = handleTold)]
     pub fn handle_told(&mut self, now_ms: f64, from: u32, message: Vec<u8>) {

@@ -3,6 +3,7 @@
 //! Owns the world around the machines and the checks on them. A seed is a whole run: the same seed gives the same outputs, byte for byte.
 
 mod answers;
+mod blocked;
 mod checks;
 mod client;
 mod compaction;

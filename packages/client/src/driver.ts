@@ -65,7 +65,8 @@ export class Driver {
     this.#tell = tell;
     this.#tabs = tabs;
     this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online, tabs?.number);
-    tabs?.listen((from, message) => this.#told(from, message));
+    const moved = () => void (this.#end || this.turn((engine, now) => engine.handleSeat(now, (tabs as Tabs).number)));
+    tabs?.listen((from, message) => this.#told(from, message), moved);
     this.#drain();
     this.#stand();
   }

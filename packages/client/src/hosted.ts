@@ -119,7 +119,7 @@ export class Hosted {
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
         this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
-        this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+        return this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
       },
     });
     this.#engine = { driver, id, undo };
@@ -178,15 +178,13 @@ export class Hosted {
     const done = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
     const after = writer.done();
     try {
-      if (done.length > 0) {
-        this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
-      }
+      if (done.length > 0) this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
     } catch (error) {
       if (driver.ended) throw error;
       return this.#refuse(change, error);
     }
     this.#shown = after;
-    undo.changed(before, driver.now());
+    undo.changed(before, done.map(([edit]) => edit), driver.now());
     this.#done.page = change;
     this.#changes.push({ engine: this.#done.engine, page: change });
     try {
@@ -205,15 +203,16 @@ export class Hosted {
   }
 
   /** Something has come from elsewhere; gives the page what leads to it. */
-  #arrive(write: (writer: Writer) => Edit[]): void {
+  #arrive(write: (writer: Writer) => Edit[]): Edit[] {
     const writer = new Writer(this.#shown);
     const edits = write(writer);
     this.#shown = writer.done();
-    if (edits.length === 0) return;
+    if (edits.length === 0) return edits;
     this.#version += 1;
     this.#come.push({ version: this.#version, edits });
     this.#post({ kind: "come", document: this.id, edits });
     this.#keep();
+    return edits;
   }
 
   /** Something was received. A batch of any size costs about as much as one change, so they wait as long as the last batch has cost. */

@@ -18,34 +18,50 @@ export function hasLocks(): boolean {
 }
 
 export class Tabs {
-  /** This tab's number; no other tab has it. */
-  readonly number: number;
+  #number = 0;
   /** What they share. */
   readonly name: string;
   readonly #channel: BroadcastChannel;
-  readonly #free: () => void;
+  #free = () => {};
+  #moved: () => void = () => {};
   #left = false;
   /** Ends the wait for the leader's lock, or frees it. */
   #standing = new AbortController();
 
-  private constructor(name: string, number: number, free: () => void) {
-    this.number = number;
+  private constructor(name: string) {
     this.name = name;
-    this.#free = free;
     this.#channel = new BroadcastChannel(name);
   }
 
-  /** Takes the lowest number that no other tab has. */
+  /** This tab's number; no other tab has it. */
+  get number(): number {
+    return this.#number;
+  }
+
   static async join(name: string): Promise<Tabs> {
+    const tabs = new Tabs(name);
+    await tabs.#sit();
+    return tabs;
+  }
+
+  /** Takes the lowest number that no other tab has; and another one whenever its lock is taken away: then another tab may have this one's. */
+  async #sit(): Promise<void> {
+    const lost = () => {
+      if (!this.#left) void this.#sit().then(() => this.#moved(), () => undefined);
+    };
     for (let number = 0; number < TABS_MAX; number += 1) {
-      const free = await take(`${name}#${number}`);
-      if (free) return new Tabs(name, number, free);
+      const free = await take(`${this.name}#${number}`, lost);
+      if (!free) continue;
+      [this.#number, this.#free] = [number, free];
+      return this.#left ? free() : undefined;
     }
+    this.leave();
     throw new RejoinError("store-in-use", `${TABS_MAX} tabs have this store open`);
   }
 
-  /** Calls `heard` with what other tabs say. */
-  listen(heard: (from: number, message: Uint8Array) => void): void {
+  /** Calls `heard` with what other tabs say, and `moved` when this one has got another number. */
+  listen(heard: (from: number, message: Uint8Array) => void, moved: () => void): void {
+    this.#moved = moved;
     this.#channel.onmessage = ({ data }: MessageEvent<Said>) => {
       if (data.to === undefined || data.to === this.number) heard(data.from, data.message);
     };
@@ -86,14 +102,16 @@ export class Tabs {
   }
 }
 
-/** Takes a lock unless somebody has it; gives what frees it. */
-function take(name: string): Promise<(() => void) | undefined> {
+/** Takes a lock unless somebody has it; gives what frees it. Calls `lost` if it is taken away. */
+function take(name: string, lost: () => void): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
+    let had = false;
     const held = (lock: Lock | null) => {
-      if (lock) return new Promise<void>((free) => resolve(free));
+      had = lock !== null;
+      if (had) return new Promise<void>((free) => resolve(free));
       resolve(undefined);
       return undefined;
     };
-    navigator.locks.request(name, { ifAvailable: true }, held).catch(reject);
+    navigator.locks.request(name, { ifAvailable: true }, held).catch((error: unknown) => (had ? lost() : reject(error)));
   });
 }

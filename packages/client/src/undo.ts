@@ -3,11 +3,12 @@
  *
  * Owns what it takes to take a change back: where it was made, by cursors that hold while anybody edits, and what was there before. What
  * others have changed since stays: a key is put back only if it still holds what was put there, and of a text or list only what was
- * inserted here goes. Kept in memory, as long as the page.
+ * inserted here goes. What stands between the pieces of a text that a change has written is not touched. Kept in memory, as long as the page.
  */
 
 import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
 import { crossing, lookUp } from "./mirror.js";
+import { isSame, type Piece, written } from "./pieces.js";
 import { codePoints } from "./values.js";
 import type { Edit, NewValue, Path, Run } from "./wasm/rejoin.js";
 
@@ -27,7 +28,8 @@ export type Ground = {
   exact(path: Path, cursor: string): number | undefined;
   /** Where a cursor points, as JavaScript counts. */
   position(cursor: string): number | undefined;
-  edit(edits: Edit[]): void;
+  /** Does edits; gives them as pages count. */
+  edit(edits: Edit[]): Edit[];
 };
 
 /** A key, or an element of a list wherever it has moved. */
@@ -38,7 +40,8 @@ type Step =
   | { kind: "increment"; path: Anchor[]; at: Anchor; by: number }
   | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: Run[]; insert: NewValue[] | string };
 
-type Entry = { steps: Step[]; before: Shown; begunAt: number; endedAt: number; others: number };
+/** `edits`: those that led from `before` to where the steps lead back from, as pages count. */
+type Entry = { steps: Step[]; before: Shown; edits: readonly Edit[]; begunAt: number; endedAt: number; others: number };
 
 /** An edit, and what must be known to do several at once: deeper ones first, and in one place from its end. */
 type Placed = { depth: number; at: number; edit: Edit };
@@ -69,15 +72,16 @@ export class Undo {
   }
 
   /** The page has changed the document, and nothing has happened since. */
-  changed(before: Shown, nowMs: number): void {
-    const steps = this.#steps(before);
+  changed(before: Shown, edits: readonly Edit[], nowMs: number): void {
+    const steps = this.#steps(before, edits);
     if (steps.length === 0) return;
     this.#undone.length = 0;
     const last = this.#done.at(-1);
     if (last && this.#typing && this.#goesOn(last, steps, nowMs)) {
-      last.steps = this.#steps(last.before);
+      last.edits = [...last.edits, ...edits];
+      last.steps = this.#steps(last.before, last.edits);
       last.endedAt = nowMs;
-    } else this.#push(this.#done, { steps, before, begunAt: nowMs, endedAt: nowMs, others: this.#others });
+    } else this.#push(this.#done, { steps, before, edits, begunAt: nowMs, endedAt: nowMs, others: this.#others });
     this.#typing = true;
   }
 
@@ -102,8 +106,8 @@ export class Undo {
       const edits = this.#edits(entry.steps);
       if (edits.length === 0) continue;
       const before = this.#ground.shown();
-      this.#ground.edit(edits);
-      this.#push(to, { steps: this.#steps(before), before, begunAt: 0, endedAt: 0, others: this.#others });
+      const done = this.#ground.edit(edits);
+      this.#push(to, { steps: this.#steps(before, done), before, edits: done, begunAt: 0, endedAt: 0, others: this.#others });
       return true;
     }
     return false;
@@ -115,10 +119,39 @@ export class Undo {
   }
 
   /** What takes the document back to what it was. */
-  #steps(before: Shown): Step[] {
+  #steps(before: Shown, edits: readonly Edit[]): Step[] {
     const steps: Step[] = [];
     const now = this.#ground.shown();
-    compare(before, now, [], (patch, was) => void steps.push(this.#step(patch, was, before, now)));
+    const texts = written(edits);
+    compare(before, now, [], (patch, was) => {
+      const text = patch.kind === "text" ? texts.find(({ path }) => isSame(path, patch.path)) : undefined;
+      if (text?.isTold) return;
+      const told = text && this.#pieceSteps(text.path, text.pieces, (was.container as Record<string | number, string>)[was.at] as string, now);
+      if (text && told) text.isTold = true;
+      steps.push(...(told ?? [this.#step(patch, was, before, now)]));
+    });
+    return steps;
+  }
+
+  /** Those of a text of which it is known where it was written, last one first; none if the pieces do not lead from what it was to what it is. */
+  #pieceSteps(path: Path, pieces: readonly Piece[], before: string, now: Shown): Step[] | undefined {
+    const text = lookUp(now.value, path) as string;
+    const parts = pieces.map(({ at, length, was, removed }) => [text.slice(at, at + length), before.slice(was, was + removed)] as const);
+    let [led, from] = ["", 0];
+    for (const [index, { was, removed }] of pieces.entries()) {
+      led += before.slice(from, was) + parts[index]?.[0];
+      from = was + removed;
+    }
+    if (led + before.slice(from) !== text) return undefined;
+    const steps: Step[] = [];
+    let [index, end] = [0, 0];
+    for (const [n, [inserted, removed]] of parts.entries()) {
+      const { at, length } = pieces[n] as Piece;
+      index += codePoints(text.slice(end, at), 0, at - end);
+      const count = codePoints(inserted, 0, length);
+      if (inserted !== removed) steps.unshift(this.#spliceOf(path, index, count, removed));
+      [index, end] = [index + count, at + length];
+    }
     return steps;
   }
 
@@ -146,9 +179,12 @@ export class Undo {
       const kind = (offset: number) => kindOf({ value: was.container, kinds: before.kinds }, (was.at as number) + offset);
       insert = (was.value as unknown[]).map((item, offset) => crossing(item, kind(offset), before.kinds));
     }
-    const cursor = (at: number) => this.#ground.cursor(patch.path, at);
-    const remove = this.#ground.cursors(patch.path, index, count);
-    return { kind: "splice", path: this.#anchors(patch.path), after: index > 0 ? cursor(index - 1) : undefined, remove, insert };
+    return this.#spliceOf(patch.path, index, count, insert);
+  }
+
+  #spliceOf(path: Path, index: number, count: number, insert: NewValue[] | string): Step {
+    const after = index > 0 ? this.#ground.cursor(path, index - 1) : undefined;
+    return { kind: "splice", path: this.#anchors(path), after, remove: this.#ground.cursors(path, index, count), insert };
   }
 
   #counts(shown: Shown, path: Path, at: string | number): boolean {

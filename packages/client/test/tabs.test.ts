@@ -153,6 +153,41 @@ test("a tab whose lock was taken from it writes nothing more as the leader, and 
   }
 });
 
+/**
+ * What its lock stands for is then another tab's, the actor that it writes under with it. It hears of that when its worker goes on, and has
+ * written under the same number as the other by then.
+ */
+test("a tab whose number was taken from it goes on under another one, and no edit is lost or refused", async () => {
+  const tabs = await browser("notes/number");
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await write(second, "before");
+  await synced(second);
+  const author = (page: Page) => page.evaluate(async () => (await globalThis.doc.history).at(-1)?.actor);
+  const actor = await author(second);
+  const goOn = await hang(second);
+  await second.evaluate(() => void globalThis.doc.change((draft) => draft.notes.push({ title: "in the one that hangs", done: false })));
+  await first.evaluate(() => navigator.locks.request("rejoin:test#1", { steal: true }, async () => {}));
+  const third = await tabs.tab();
+  await write(third, "in the one that has its number");
+  await synced(third);
+  assert.equal(await author(third), actor, "both write under one actor");
+  goOn();
+  const pages = [first, second, third];
+  const all = ["before", "in the one that has its number", "in the one that hangs"];
+  for (const page of pages) await titles(page, ...all);
+  await write(second, "after");
+  await write(third, "later");
+  for (const page of pages) {
+    await titles(page, ...all, "after", "later");
+    await synced(page);
+    assert.equal(await page.evaluate(() => globalThis.doc.status.rejected), 0);
+  }
+  assert.deepEqual(await Promise.all(pages.map((page) => page.evaluate(async () => (await globalThis.client.inspect()).tab))), [0, 2, 1]);
+  const writers = await first.evaluate(async () => (await globalThis.doc.history).slice(-2).map(({ actor, mine }) => ({ actor, mine })));
+  assert.notEqual(writers[0]?.actor, writers[1]?.actor, "they have parted");
+  assert.ok(writers.every(({ mine }) => mine), "what either writes is this device's own");
+});
+
 test("a tab that hangs while it leads is passed over, and follows with nothing lost when it goes on", async () => {
   const tabs = await browser("notes/stuck");
   const [first, second, third] = (await tabs.tabs(3)) as [Page, Page, Page];

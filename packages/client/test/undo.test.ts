@@ -65,6 +65,34 @@ test("a deletion is undone where it was, though the text has moved", async () =>
   await body([ann, bob], "zero one two three");
 });
 
+test("undo and redo of a change at both ends of a text leave alone what stands and is written between", async () => {
+  const [ann, bob] = await two("undo/scattered");
+  const [head, tail] = ["a".repeat(150), "b".repeat(150)];
+  await type(bob, 0, 0, `${head} between ${tail}`);
+  await body([ann], `${head} between ${tail}`);
+  const middle = await bob.evaluate(() => globalThis.doc.cursor(["body"], 155));
+  await ann.evaluate(() =>
+    globalThis.doc.change(({ body }) => {
+      body.splice(159, 150, "z".repeat(150));
+      body.splice(0, 150, "y");
+    }),
+  );
+  await body([bob], `y between ${"z".repeat(150)}`);
+  await bob.evaluate(async () => {
+    globalThis.client.goOffline();
+    await globalThis.doc.saved(globalThis.doc.change((d) => d.body.splice(6, 0, "BOB")));
+  });
+  assert.equal(await ann.evaluate(() => globalThis.doc.undo()), true);
+  await body([ann], `${head} between ${tail}`);
+  await bob.evaluate(() => globalThis.client.goOnline());
+  const place = () => Promise.all([ann, bob].map((page) => page.evaluate((middle) => globalThis.doc.position(middle), middle)));
+  await body([ann, bob], `${head} betwBOBeen ${tail}`);
+  assert.deepEqual(await place(), [158, 158], "the cursor stays with its character");
+  assert.equal(await ann.evaluate(() => globalThis.doc.redo()), true);
+  await body([ann, bob], `y betwBOBeen ${"z".repeat(150)}`);
+  assert.deepEqual(await place(), [9, 9]);
+});
+
 test("typing without a pause is undone at once, and other changes one by one", async () => {
   const [ann] = await two("undo/bursts");
   const seen = await ann.evaluate(async () => {

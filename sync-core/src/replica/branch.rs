@@ -10,7 +10,7 @@ use crate::op_index::OpIndex;
 use crate::planted::Planted;
 use crate::protocol::RejectCode;
 use crate::reissue::{Base, Reissued, reissue};
-use crate::replica::local::{Delta, Local, LocalError};
+use crate::replica::local::{Delta, Local, LocalError, Rejected};
 use crate::replica::rows;
 use crate::storage::Write;
 use crate::table::ChangeTable;
@@ -155,20 +155,58 @@ impl Local {
     pub(super) fn retry(&mut self, hash: ChangeHash, fresh_actor: &ActorId) -> Result<Option<Delta>, LocalError> {
         let Some(rejected) = self.rejected.iter().find(|r| r.change.hash() == hash) else { return Ok(None) };
         let change = rejected.change.clone();
-        let mut delta = Delta { changed: true, rebuilt: true, ..Delta::default() };
-        let held = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
-        let again = self.write_again(&held, std::slice::from_ref(&change), &BTreeSet::new(), fresh_actor)?;
-        // Nothing of it can stand on what is held now: it stays where it can be seen.
-        if again.changes.is_empty() {
-            return Ok(None);
+        let mut delta = Delta::default();
+        Ok(self.write_rejected_again(&[change], fresh_actor, &mut delta)?.then_some(delta))
+    }
+
+    /// Whether something is kept as rejected only since another tab has written another change under its number.
+    pub(super) fn has_forks(&self) -> bool {
+        self.rejected.iter().any(|rejected| self.is_fork(rejected))
+    }
+
+    fn is_fork(&self, rejected: &Rejected) -> bool {
+        let (change, held) = (&rejected.change, self.all.hash(rejected.change.actor(), rejected.change.seq()));
+        rejected.code == RejectCode::Blocked && held.is_some_and(|held| held != change.hash())
+    }
+
+    /// Two tabs have written under one actor: the changes of the one that came later, and what stands on them, are written again.
+    pub(super) fn part_forks(&mut self, fresh_actor: &ActorId, delta: &mut Delta) -> Result<(), LocalError> {
+        let mut forks: Vec<Change> = Vec::new();
+        for rejected in self.rejected.iter().filter(|rejected| rejected.code == RejectCode::Blocked) {
+            let change = &rejected.change;
+            if self.is_fork(rejected) || forks.iter().any(|fork| change.deps().contains(&fork.hash())) {
+                forks.push(change.clone());
+            }
         }
-        delta.writes.extend(self.forget_rejected(hash));
+        if !forks.is_empty() && self.write_rejected_again(&forks, fresh_actor, delta)? {
+            self.take_actor(fresh_actor);
+        }
+        Ok(())
+    }
+
+    /// Writes what is kept as rejected again on top of what is held now. False if nothing of it can stand there: then it stays where it can be seen.
+    fn write_rejected_again(
+        &mut self,
+        rejected: &[Change],
+        fresh_actor: &ActorId,
+        delta: &mut Delta,
+    ) -> Result<bool, LocalError> {
+        let held = self.document.changes().map_err(|e| LocalError::Damaged(e.to_string()))?;
+        let again = self.write_again(&held, rejected, &BTreeSet::new(), fresh_actor)?;
+        if again.changes.is_empty() {
+            return Ok(false);
+        }
+        for (old, new) in again.replaced.iter().filter_map(|(old, new)| new.map(|new| (*old, new))) {
+            self.was.insert(new, vec![old]);
+            delta.writes.extend(self.forget_rejected(old));
+            delta.replaced.push((old, Some(new)));
+        }
         self.document.apply(again.changes.clone()).map_err(|e| LocalError::Damaged(e.to_string()))?;
         for change in again.changes {
-            self.enqueue(change, &mut delta);
+            self.enqueue(change, delta);
         }
-        delta.replaced.extend(again.replaced);
-        Ok(Some(delta))
+        (delta.changed, delta.rebuilt) = (true, true);
+        Ok(true)
     }
 
     fn forget_rejected(&mut self, hash: ChangeHash) -> Option<Write> {

@@ -79,6 +79,8 @@ pub(super) struct Local {
     pub(super) document: Document,
     /// Who edits here.
     pub(super) actor: ActorId,
+    /// Nobody has been told of the actor.
+    pub(super) is_actor_new: bool,
     tab: TabId,
     /// Actors that are this document's own and go into its row.
     own_actors: OwnActors,
@@ -137,6 +139,7 @@ impl Local {
             name,
             document: Document::new(),
             actor,
+            is_actor_new: false,
             tab,
             own_actors: OwnActors::new(),
             acked: ChangeTable::new(),
@@ -374,7 +377,13 @@ impl Local {
     /// Writes under a fresh actor from now on.
     pub(super) fn take_actor(&mut self, fresh: &ActorId) {
         self.actor = fresh.clone();
+        self.is_actor_new = true;
         self.own_actors.insert(self.tab, fresh.clone());
+    }
+
+    /// Goes on under the number of another tab, until it is read again, and writes under none of the actors that it has had.
+    pub(super) fn goes_on_as(&mut self, tab: TabId, fresh: &ActorId) {
+        (self.tab, self.actor, self.is_actor_new) = (tab, fresh.clone(), true);
     }
 
     /// Who edits this document on this device, in whichever tab.

@@ -158,6 +158,9 @@ impl Local {
         let at = self.outbox.len() - self.unsaved();
         let pending = |change| Pending { change, saved: true, sent: None };
         self.outbox.splice(at..at, fresh.into_iter().map(pending));
+        if leads && self.has_forks() {
+            self.part_forks(fresh_actor, &mut delta)?;
+        }
         Ok((delta, fits))
     }
 

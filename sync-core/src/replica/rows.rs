@@ -36,6 +36,9 @@ pub(super) struct IdentityRow {
     pub(super) client: ClientId,
     #[n(1)]
     pub(super) actor: ActorBytes,
+    /// Actors that it has taken since, for a document each.
+    #[n(2)]
+    pub(super) taken: Option<Vec<ActorBytes>>,
 }
 
 /// An actor within a row.

@@ -16,6 +16,7 @@ use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
 use crate::protocol::Hash;
 use crate::replica::local::Local;
+use crate::replica::rows::ActorBytes;
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
@@ -161,8 +162,11 @@ impl Replica {
         }
     }
 
-    /// Says that this tab has come, once it knows who it is.
+    /// Says that this tab has come, once it knows who it is. One that leads says under which number.
     pub(super) fn greet(&mut self, now: Instant) {
+        if let Role::Leads { epoch } = self.tabs.role {
+            self.tell_all(&TabMessage::Lead(self.lead_message(epoch)));
+        }
         if self.tabs.follows() {
             self.tabs.watch.heard(now);
             let actor = self.identity.as_ref().map(|identity| identity.actor.clone());
@@ -201,7 +205,9 @@ impl Replica {
         let Ok(messages) = TabMessage::decode_all(bytes) else { return };
         self.heard_tab(now, from);
         for message in messages {
-            if let TabMessage::Hello(Greeting { actor: Some(actor) }) = &message {
+            if let TabMessage::Hello(Greeting { actor: Some(actor) })
+            | TabMessage::Writes(Greeting { actor: Some(actor) }) = &message
+            {
                 self.tabs.know(&actor.0);
             }
             match &self.tabs.role {
@@ -222,6 +228,9 @@ impl Replica {
                 self.drop_tab(from);
                 let lead = TabMessage::Lead(self.lead_message(epoch));
                 self.tell(from, &lead);
+                for actor in self.tabs.actors.clone() {
+                    self.tell(from, &TabMessage::Writes(Greeting { actor: Some(ActorBytes(actor)) }));
+                }
             }
             TabMessage::Link(frame) => self.link_frame_to_leader(now, from, frame),
             TabMessage::Blocked(blocked) => self.told_blocked(now, from, blocked),
@@ -382,7 +391,8 @@ impl Replica {
         self.outputs.push_back(Output::Tell(Some(to), message.encode()));
     }
 
-    fn tell_all(&mut self, message: &TabMessage) {
+    /// Says something to all other tabs.
+    pub(super) fn tell_all(&mut self, message: &TabMessage) {
         self.outputs.push_back(Output::Tell(None, message.encode()));
     }
 

@@ -1,5 +1,6 @@
 //! Client and server machines against each other, with perfect links and stores in memory.
 
+mod actors;
 mod compaction;
 mod deletion;
 mod link;

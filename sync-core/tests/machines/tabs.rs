@@ -11,7 +11,7 @@ use sync_core::replica::{DocumentId, Input, State};
 use crate::net::Net;
 
 /// Client 0 is somebody else; the tabs follow it, the first of them leads.
-fn tabs(count: u32) -> (Net, Vec<usize>, Vec<DocumentId>) {
+pub(crate) fn tabs(count: u32) -> (Net, Vec<usize>, Vec<DocumentId>) {
     let mut net = Net::new(2);
     let tabs: Vec<_> = (0..count).map(|tab| net.tab(1, tab)).collect();
     net.lead(tabs[0], 1);
@@ -20,7 +20,7 @@ fn tabs(count: u32) -> (Net, Vec<usize>, Vec<DocumentId>) {
 }
 
 /// All tabs show this value, and nothing waits in any.
-fn all_show(net: &Net, tabs: &[usize], documents: &[DocumentId], value: &str) {
+pub(crate) fn all_show(net: &Net, tabs: &[usize], documents: &[DocumentId], value: &str) {
     for (tab, document) in tabs.iter().zip(documents) {
         assert_eq!(net.value(*tab, *document), value, "tab {tab}");
         let status = net.status(*tab, *document);

@@ -109,8 +109,12 @@ impl World {
             let ids: Vec<_> = self.clients[index].documents.values().map(|d| d.id).collect();
             for id in ids {
                 self.scan(index, id);
+                self.note_blocked(index, id);
                 rejected.extend(self.rejected(index, id));
             }
+        }
+        if let Some(wrong) = self.ledger.blocked_in_vain() {
+            return self.fail(wrong);
         }
         let lost = self.ledger.fates.iter().find_map(|(token, fate)| {
             if self.ledger.in_log(*token) || fate.excused {

@@ -357,7 +357,7 @@ impl World {
     /// Writes down what the changes that a client holds contain.
     pub(crate) fn scan(&mut self, index: usize, id: DocumentId) {
         let Some(replica) = &self.clients[index].replica else { return };
-        let contents = &mut self.ledger.contents;
+        let (contents, deps) = (&mut self.ledger.contents, &mut self.ledger.deps);
         let fresh = replica.outbox(id).into_iter().map(|e| e.change).filter(|hash| !contents.contains_key(hash));
         let fresh: Vec<ChangeHash> = fresh.collect();
         if fresh.is_empty() {
@@ -367,6 +367,7 @@ impl World {
             for hash in fresh {
                 if let Some(change) = document.get_change_by_hash(&hash) {
                     contents.insert(hash, tokens_of(&change));
+                    deps.insert(hash, change.deps().to_vec());
                 }
             }
         });
@@ -465,6 +466,7 @@ impl World {
             self.fail(format!("P4: client {index} does not see its own edit {token}"));
         }
         self.ledger.write(token, name.clone(), index);
+        self.note_number(index, &name, id);
         if let Some(opened) = self.clients[index].documents.get_mut(&name) {
             opened.edits.push((change, token));
             let edits = opened.edits.len();

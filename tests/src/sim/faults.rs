@@ -237,6 +237,7 @@ impl World {
         let ids: Vec<_> = self.clients[index].documents.values().map(|d| d.id).collect();
         let now = self.now;
         for id in ids {
+            self.note_blocked(index, id);
             let Some(replica) = self.clients[index].replica.as_mut() else { return };
             let outbox = replica.outbox(id);
             let rejected = outbox.into_iter().find(|e| matches!(e.state, OutboxState::Rejected { .. }));

@@ -95,6 +95,8 @@ pub(crate) struct Ledger {
     pub(crate) fates: BTreeMap<Token, Fate>,
     /// The tokens of each change seen.
     pub(crate) contents: BTreeMap<ChangeHash, Vec<Token>>,
+    /// What each change seen stands on.
+    pub(crate) deps: BTreeMap<ChangeHash, Vec<ChangeHash>>,
     /// Tokens that were in a log on the server's disk at some time.
     pub(crate) ever_logged: BTreeSet<Token>,
     /// The server's logs.
@@ -103,6 +105,10 @@ pub(crate) struct Ledger {
     pub(crate) dead: BTreeMap<DocumentName, BTreeMap<Token, Incarnation>>,
     /// The server's store went back at some time.
     pub(crate) restored: bool,
+    /// Who has written each change by its document, actor and seq: client and process.
+    pub(crate) numbers: BTreeMap<(DocumentName, ActorId, u32), (usize, u64, ChangeHash)>,
+    /// Changes that a client kept as rejected since they do not fit what it held, with their documents and the reason.
+    pub(crate) blocked: BTreeMap<ChangeHash, (DocumentName, String)>,
     /// Changes that no log may hold, and why.
     pub(crate) poison: BTreeMap<ChangeHash, &'static str>,
 }

@@ -84,7 +84,7 @@ impl World {
         }
     }
 
-    fn is_tab(&self, index: usize, process: u64) -> bool {
+    pub(crate) fn is_tab(&self, index: usize, process: u64) -> bool {
         self.clients[index].epoch == process && self.clients[index].replica.is_some()
     }
 

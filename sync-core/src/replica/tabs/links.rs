@@ -44,8 +44,10 @@ impl Replica {
         let taken = std::mem::take(&mut doc.tabs.fresh_actor);
         let waiting = std::mem::take(&mut doc.tabs.waiting);
         if let (true, true, DocPhase::Ready(local)) = (taken, follows, &mut doc.phase) {
-            local.actor = fresh;
+            (local.actor, local.is_actor_new) = (fresh, true);
         }
+        let write = self.note_actor(id).into_iter().collect();
+        self.save_writes(now, DocumentId(0), write, Vec::new());
         self.begin_link(now, id);
         self.settle_acked(now, id);
         for (tab, ()) in waiting {
@@ -199,7 +201,7 @@ impl Replica {
     }
 
     /// Reads a document again, which stays as it is until then. What was read before does not count.
-    pub(super) fn read_again(&mut self, id: DocumentId) {
+    pub(in crate::replica) fn read_again(&mut self, id: DocumentId) {
         let Some(doc) = self.documents.get_mut(&id) else { return };
         doc.tabs.links.clear();
         doc.tabs.reading = matches!(doc.phase, DocPhase::Ready(_));
@@ -226,6 +228,19 @@ impl Replica {
                 }
             }
             Err(_) => self.reload(id),
+        }
+    }
+
+    /// What was read from the store and two tabs have written under one actor is put apart.
+    pub(in crate::replica) fn part_forks(&mut self, now: Instant, id: DocumentId) {
+        if !self.local_mut(id).is_some_and(|local| local.has_forks()) {
+            return;
+        }
+        let (fresh, mut delta) = (self.rng.actor(), Delta::default());
+        let Some(local) = self.local_mut(id) else { return };
+        // What can't be written again stays where it can be seen.
+        if local.part_forks(&fresh, &mut delta).is_ok() {
+            self.save(now, id, delta, false);
         }
     }
 

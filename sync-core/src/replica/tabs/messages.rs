@@ -36,6 +36,8 @@ messages! {
         11 => Here(Empty),
         /// What a follower has found in the store, and can't stand on what is there.
         12 => Blocked(Blocked),
+        /// Who writes on this device as well.
+        13 => Writes(Greeting),
     }
 }
 
@@ -44,7 +46,7 @@ messages! {
 #[cbor(map)]
 pub struct Empty {}
 
-/// Who has come.
+/// Who has come, or who writes.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
 pub struct Greeting {

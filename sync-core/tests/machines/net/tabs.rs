@@ -55,6 +55,12 @@ impl Net {
         self.clients.len() - 1
     }
 
+    /// A tab has another number from now on.
+    pub(crate) fn seat(&mut self, client: usize, tab: u32) {
+        self.clients[client].tab = Some(TabId(tab));
+        self.feed(client, replica::Input::Seat(TabId(tab)));
+    }
+
     /// A client's machine.
     pub(crate) fn replica(&mut self, client: usize) -> &mut Replica {
         &mut self.clients[client].replica
