@@ -35,8 +35,13 @@ pub struct Client {
 impl Client {
     /// A client that opens [`document`] over a store.
     pub fn new(now: Instant, store: MemoryLocalStore, online: bool) -> Self {
+        Self::in_life(3, now, store, online)
+    }
+
+    /// The same with chance of another life: no process draws the actors of an earlier one.
+    pub fn in_life(life: u8, now: Instant, store: MemoryLocalStore, online: bool) -> Self {
         let config = Config { online, unsaved_bytes_max: 20_000, outbox_changes_max: 40, ..Config::default() };
-        let mut replica = Replica::new(config, [3; 32]);
+        let mut replica = Replica::new(config, [life; 32]);
         let id = replica.open(now, document());
         let mut client = Self {
             replica,

@@ -407,7 +407,11 @@ impl Replica {
             tables
         });
         match result.and_then(|tables| Local::load(doc.name.clone(), tab, actor, &tables)) {
-            Ok((mut local, writes)) => {
+            Ok((mut local, mut writes)) => {
+                if local.would_fork() {
+                    local.take_actor(&self.rng.actor());
+                    writes.push(local.row_write());
+                }
                 local.planted = self.config.planted;
                 local.holds = self.config.holds;
                 doc.edits.replace(&local.written_again());

@@ -27,7 +27,7 @@ pub(super) fn run(input: &[u8]) {
         damaged |= alter(&mut input, &mut store);
     }
     let now = Instant(1);
-    let mut client = Client::new(now, store, false);
+    let mut client = Client::in_life(5, now, store, false);
     while client.store_step(now, None) {}
     if client.failed.is_some() || client.heads().is_none() {
         return assert!(damaged, "honest rows are refused: {:?}", client.failed);
@@ -37,7 +37,7 @@ pub(super) fn run(input: &[u8]) {
         while client.store_step(now, None) {}
     }
     let shown = client.heads();
-    let mut again = Client::new(now, client.store.clone(), false);
+    let mut again = Client::in_life(6, now, client.store.clone(), false);
     while again.store_step(now, None) {}
     assert_eq!(again.failed, None, "opened, edited, saved, and refused");
     assert_eq!(again.heads(), shown, "shows other changes after a restart");
@@ -52,7 +52,7 @@ fn honest(input: &mut Input<'_>) -> MemoryLocalStore {
     let number = input.below(8) as usize % WORLDS;
     let settled = SETTLED.with(|settled| settled[number].get_or_init(|| settle(number)).clone());
     let now = Instant(1);
-    let mut client = Client::new(now, settled, false);
+    let mut client = Client::in_life(4, now, settled, false);
     while client.store_step(now, None) {}
     for _ in 0..input.below(3) {
         client.edit(now, input);

@@ -381,6 +381,12 @@ impl Local {
         self.own_actors.insert(self.tab, fresh.clone());
     }
 
+    /// Whether the next edit would take the number of a change that is kept as rejected, and is not held.
+    pub(super) fn would_fork(&self) -> bool {
+        let last = self.all.seq(&self.actor);
+        self.rejected.iter().any(|rejected| *rejected.change.actor() == self.actor && rejected.change.seq() > last)
+    }
+
     /// Goes on under the number of another tab, until it is read again, and writes under none of the actors that it has had.
     pub(super) fn goes_on_as(&mut self, tab: TabId, fresh: &ActorId) {
         (self.tab, self.actor, self.is_actor_new) = (tab, fresh.clone(), true);

@@ -53,3 +53,23 @@ fn a_chunk_of_a_number_that_nobody_writes_refuses_the_document() {
         assert!(matches!(load(number), Err(StoreError::Corrupt(_))), "{number}");
     }
 }
+
+/// What a change stood on is gone from the store: it is kept where it can be seen, and its number is not written once more.
+#[test]
+fn the_number_of_a_change_that_is_kept_as_rejected_is_not_taken_again() {
+    let mut document = AutoCommit::new().with_actor(actor());
+    for value in 1..3 {
+        document.put(ROOT, "k", value).expect("the root is a map");
+        document.commit();
+    }
+    let second = Change::from_automerge(document.get_changes(&[]).remove(1)).expect("it fits");
+    let name = empty().name;
+    let Write::Put { key, value, .. } = rows::put_outbox(&name, &second, None) else { panic!("a row is put") };
+    let loaded = Local::load(name, TabId::FIRST, actor(), &[Vec::new(), Vec::new(), vec![(key, value)]]);
+    let (mut local, _) = loaded.expect("it opens");
+    assert_eq!(local.rejected.len(), 1, "it can't stand");
+    assert!(local.would_fork(), "the next edits would be changes 1 and 2 of its actor");
+    local.take_actor(&ActorId::from([2; 16]));
+    assert!(!local.would_fork());
+    assert!(!empty().would_fork());
+}
