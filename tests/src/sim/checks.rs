@@ -173,10 +173,8 @@ impl World {
 
     /// P3: replicas list the conflicts that the log has, with the same answers, and none is missing.
     fn check_conflicts(&mut self) {
-        match self.compare_conflicts() {
-            Ok(seen) => seen.into_iter().for_each(|what| self.count(what)),
-            Err(e) => self.fail(e),
-        }
+        let outcome = self.compare_conflicts();
+        self.note(outcome);
     }
 
     fn compare_conflicts(&mut self) -> Result<Vec<&'static str>, String> {

@@ -137,10 +137,8 @@ impl World {
         if self.settling.is_none() {
             return;
         }
-        match self.compare_rulings() {
-            Ok(seen) => seen.into_iter().for_each(|what| self.count(what)),
-            Err(e) => self.fail(e),
-        }
+        let outcome = self.compare_rulings();
+        self.note(outcome);
     }
 
     fn compare_rulings(&mut self) -> Result<Vec<&'static str>, String> {

@@ -125,10 +125,8 @@ impl World {
         if self.is_settling() {
             return self.fail("P5: the server settles what was at rest".into());
         }
-        match self.compare_settled() {
-            Ok(seen) => seen.into_iter().for_each(|what| self.count(what)),
-            Err(e) => self.fail(e),
-        }
+        let outcome = self.compare_settled();
+        self.note(outcome);
     }
 
     fn compare_settled(&self) -> Result<Vec<&'static str>, String> {

@@ -351,6 +351,14 @@ impl World {
         self.trace = checksum(self.trace, bytes);
     }
 
+    /// Notes what a check has seen, or why it fails.
+    pub(crate) fn note(&mut self, outcome: Result<Vec<&'static str>, String>) {
+        match outcome {
+            Ok(seen) => seen.into_iter().for_each(|what| self.count(what)),
+            Err(e) => self.fail(e),
+        }
+    }
+
     /// Notes the first failing check; the run ends there.
     pub(crate) fn fail(&mut self, what: String) {
         let at = self.now.0 as f64 / 1e6;
