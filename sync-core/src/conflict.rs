@@ -192,6 +192,8 @@ pub struct Conflict {
     pub steps: Steps,
     /// Of each actor whose work is hidden the seq of the last change that holds some of it: what an answer's author must have known.
     pub hidden: BTreeMap<ActorId, u32>,
+    /// The same of objects that say what shows: an edit in what shows, as an answer may be, hides them.
+    pub agreeing: BTreeMap<ActorId, u32>,
     /// Where it stands.
     pub state: ConflictState,
 }

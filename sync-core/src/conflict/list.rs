@@ -48,6 +48,8 @@ struct Draft {
     steps: Steps,
     /// Of each actor the last change that holds something hidden.
     hidden: BTreeMap<u32, u32>,
+    /// The same of objects that say what shows.
+    agreeing: BTreeMap<u32, u32>,
     state: ConflictState,
 }
 
@@ -115,7 +117,7 @@ impl Lister<'_> {
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
-        let mut hidden = Hidden::default();
+        let (mut hidden, mut agreeing) = (Hidden::default(), Hidden::default());
         let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
@@ -123,8 +125,10 @@ impl Lister<'_> {
         for op in std::iter::once(shown).chain(others) {
             let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
             // What says the same as what shows is not hidden.
-            if candidates.first().is_some_and(|first| first.value != value) {
-                self.hide(op, state, &mut hidden);
+            match candidates.first().map(|first| first.value == value) {
+                Some(true) => self.hide(op, state, &mut agreeing),
+                Some(false) => self.hide(op, state, &mut hidden),
+                None => {}
             }
             if candidates.iter().all(|held| held.value != value) {
                 makes |= self.history.kind(op) == Some(Kind::Make);
@@ -145,11 +149,25 @@ impl Lister<'_> {
         let base = self.base(id, &places);
         let version = self.version(hidden.count + 1, hidden.told.into_iter());
         let hidden = hidden.last;
+        // Any other value that shows is overwritten by an answer, with all that says the same.
+        let agreeing = if kind == ConflictKind::Container { agreeing.last } else { BTreeMap::new() };
         let steps = match (kind, state) {
             (ConflictKind::Register, ConflictState::Open) => self.steps(id, &candidates),
             _ => Steps::FromBase,
         };
-        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, steps, hidden, state })
+        Some(Draft {
+            kind,
+            slot: id,
+            lost: None,
+            hiding: shown,
+            version,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+        })
     }
 
     /// Counts what an operation said that does not show. Work in what was overwritten later is a conflict of its own.
@@ -282,8 +300,8 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        let (hidden, steps) = (actors.clone(), Steps::FromBase);
-        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, state })
+        let (hidden, agreeing, steps) = (actors.clone(), BTreeMap::new(), Steps::FromBase);
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, agreeing, state })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -315,8 +333,20 @@ impl Lister<'_> {
         let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
         steps.sort_unstable();
         let version = self.version(lost.len() as u64, steps.into_iter());
-        let (hidden, steps) = (last, Steps::FromBase);
-        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, steps, hidden, state })
+        let (hidden, agreeing, steps) = (last, BTreeMap::new(), Steps::FromBase);
+        Some(Draft {
+            kind,
+            slot,
+            lost: Some(counter),
+            hiding,
+            version,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+        })
     }
 
     /// Marks of one name in a text.
@@ -349,8 +379,8 @@ impl Lister<'_> {
             let version = self.version(2, std::iter::empty());
             let place = self.history.place(overlap.hidden);
             let hidden = BTreeMap::from([(place.actor, place.seq)]);
-            let (base, steps) = (None, Steps::FromBase);
-            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, state })
+            let (base, agreeing, steps) = (None, BTreeMap::new(), Steps::FromBase);
+            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, agreeing, state })
         });
         told.collect()
     }
@@ -441,11 +471,11 @@ impl Lister<'_> {
     }
 
     fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, state } = draft;
+        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state } = draft;
         let id = self.id(kind, slot, lost, hiding);
         let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
-        let hidden = hidden.into_iter().filter_map(named).collect();
-        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, state })
+        let [hidden, agreeing] = [hidden, agreeing].map(|last| last.into_iter().filter_map(named).collect());
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, agreeing, state })
     }
 
     fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
