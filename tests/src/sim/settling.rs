@@ -173,7 +173,7 @@ impl World {
         let (pack, cursor) = (written.pack.clone(), Some(written.cursor));
         let until = self.now + ANSWERED_WITHIN;
         settling.writing = Some(Writing { session, document: document.clone(), incarnation, written, until });
-        if settling.rng.chance(CRASH_PER_MILLE) {
+        if self.chaos && settling.rng.chance(CRASH_PER_MILLE) {
             self.server.crash_after = Some(settling.rng.below(CRASH_WITHIN));
         }
         self.count("round of settlements");
