@@ -12,6 +12,7 @@ import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict, Told } from "./conflicts/types.js";
 import { type Kind, type Kinds, same, type Shown } from "./diff.js";
 import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
+import { Numbers } from "./numbers.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
@@ -58,9 +59,7 @@ export class Hosted {
   #come: { version: number; edits: Edit[] }[] = [];
   #waiting: PageEdit[] = [];
   #refused = 0;
-  /** Changes of the engine by the page's numbers. */
-  #changes: { engine: number; page: number }[] = [];
-  #done = { page: 0, engine: 0, saved: 0, acknowledged: 0 };
+  readonly #numbers = new Numbers();
   #status: Status = { ...NOTHING, loading: true };
   #event: "ready" | { reason: string } | undefined;
   #announced = false;
@@ -118,7 +117,7 @@ export class Hosted {
       exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
-        this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
+        this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
         return this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
       },
     });
@@ -152,10 +151,9 @@ export class Hosted {
     const { progress } = this.#status;
     if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), this.#status);
     if (engine) this.#status = { ...this.#status, loading: this.#ahead, progress };
-    const { saved, acknowledged } = this.#done;
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
     const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
-    return { status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
+    return { status, outbox: this.#outbox(), ...this.#numbers.settled, canUndo, canRedo };
   }
 
   /** The page has all that came up to `base`. */
@@ -178,21 +176,19 @@ export class Hosted {
     const done = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
     const after = writer.done();
     try {
-      if (done.length > 0) this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
+      if (done.length > 0) this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
     } catch (error) {
       if (driver.ended) throw error;
       return this.#refuse(change, error);
     }
     this.#shown = after;
     undo.changed(before, done.map(([edit]) => edit), driver.now());
-    this.#done.page = change;
-    this.#changes.push({ engine: this.#done.engine, page: change });
+    this.#numbers.made(change);
     try {
       this.declare(true);
     } catch {
       // The edit is made; the next one tries again.
     }
-    this.#settle();
     this.#keep();
     this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
   }
@@ -250,8 +246,8 @@ export class Hosted {
       this.#event = { reason: event.reason };
       this.#status = { ...this.#status, state: "failed" };
     }
-    if (event.kind === "saved") this.#note("saved", event.change);
-    if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
+    if (event.kind === "saved") this.#numbers.reached("saved", event.change);
+    if (event.kind === "acknowledged") this.#numbers.reached("acknowledged", event.change);
     if (event.kind === "changed" && !event.local && this.#engine) {
       this.#engine.undo.otherChanged();
       if (this.#ahead) this.#caughtUp();
@@ -293,23 +289,6 @@ export class Hosted {
   /** Edits that the engine does not have, and can't have yet. */
   get waiting(): number {
     return this.#waiting.length;
-  }
-
-  /** The numbers under which the page waits. */
-  #reached = { saved: 0, acknowledged: 0 };
-
-  #note(what: "saved" | "acknowledged", change: number): void {
-    this.#reached[what] = Math.max(this.#reached[what], change);
-    this.#settle();
-  }
-
-  #settle(): void {
-    for (const what of ["saved", "acknowledged"] as const) {
-      const page = this.#changes.findLast(({ engine }) => engine <= this.#reached[what])?.page ?? 0;
-      this.#done[what] = Math.max(this.#done[what], page);
-    }
-    const both = Math.min(this.#reached.saved, this.#reached.acknowledged);
-    this.#changes = this.#changes.filter(({ engine, page }) => engine > both || page === this.#done.page);
   }
 
   /** What the engine says of the page's own history. */
