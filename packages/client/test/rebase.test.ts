@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 
 import type { Shown } from "#modules/diff.js";
 import { SyncDocument } from "#modules/document.js";
+import type { RejoinError } from "#modules/errors.js";
 import { Hosted } from "#modules/hosted.js";
 import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
@@ -212,7 +213,8 @@ function change(page: SyncDocument<Any>, [kind, path, ...rest]: Edit): void {
   });
 }
 
-test("page and worker show the same once nothing is on its way, whatever was edited on both sides and when it arrived", async () => {
+test("page and worker show the same once nothing is on its way, whatever was edited on both sides and when it arrived", async (t) => {
+  const reported = reports(t);
   for (let seed = 1; seed <= 300; seed += 1) {
     const next = random(seed);
     const { model, hosted, page, deliver } = await wired(next(4) === 0 ? { map: [["body", { text: "old 😀" }], ["gone", 1]] } : undefined);
@@ -233,7 +235,53 @@ test("page and worker show the same once nothing is on its way, whatever was edi
     assert.equal(page.status.unsaved, 0, `seed ${seed}`);
     assert.ok(Object.isFrozen(page.value));
   }
+  assert.ok(reported.length > 0, "some are told that what they edited is gone");
+  assert.ok(reported.every(({ code }) => code === "place-gone"));
 });
+
+test("of what is typed in what is deleted elsewhere the page hears that it is lost, and of nothing else", async (t) => {
+  const reported = reports(t);
+  const { model, hosted, page, deliver } = await wired(undefined);
+  const elsewhere = (edit: Edit) => {
+    model.shown = edited(model.shown, [edit]);
+    hosted.handle({ kind: "changed", document: 1, local: false });
+  };
+  const outcome = (id: ReturnType<typeof page.change>) => page.saved(id).then(() => "saved", ({ code }: Any) => code as string);
+  const within = (text: string) => page.change((d: Any) => void d.notes[0].body.insert(0, text));
+  // One that was posted, and one that the page rebases while it still grows.
+  const posted = within("posted");
+  page.commit();
+  const growing = within("growing");
+  elsewhere(["splice", ["notes"], 0, 1, []]);
+  deliver();
+  const beside = page.change((d: Any) => void d.body.insert(0, "beside "));
+  const half = page.change((d: Any) => {
+    d.title = "half";
+    d.notes[1][1].insert(0, "!");
+  });
+  elsewhere(["splice", ["notes"], 1, 1, []]);
+  const waits = [posted, growing, beside, half].map(outcome);
+  deliver();
+  // What is removed twice is gone, as both wanted.
+  const twice = page.change((d: Any) => void delete d.title);
+  elsewhere(["delete", [], "title"]);
+  waits.push(outcome(twice));
+  deliver();
+  hosted.handle({ kind: "saved", document: 1, change: model.change });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual(await Promise.all(waits), ["place-gone", "place-gone", "saved", "place-gone", "saved"]);
+  assert.deepEqual(reported.map(({ code }) => code), ["place-gone", "place-gone", "place-gone"]);
+  assert.deepEqual([(page.value as Any).body, (page.value as Any).title, page.status.unsaved], ["beside hello 😀 world", undefined, 0]);
+});
+
+/** The errors that the page tells of, from now on to the test's end. */
+function reports(t: { after(end: () => void): void }): RejoinError[] {
+  const reported: RejoinError[] = [];
+  (globalThis as Any).reportError = (error: RejoinError) => void reported.push(error);
+  t.after(() => delete (globalThis as Any).reportError);
+  return reported;
+}
 
 /** The kinds of what a page shows, found by what its drafts make of it. */
 function kindsOf(page: SyncDocument<Any>): Shown["kinds"] {
@@ -255,9 +303,7 @@ function kindsOf(page: SyncDocument<Any>): Shown["kinds"] {
 }
 
 test("what the engine refuses is taken back in the page, with what stands on it, and the page hears of it", async (t) => {
-  const reported: unknown[] = [];
-  (globalThis as Any).reportError = (error: unknown) => void reported.push(error);
-  t.after(() => delete (globalThis as Any).reportError);
+  const reported = reports(t);
   const { model, page, deliver } = await wired(undefined);
   model.refuse = true;
   const first = page.change((d: Any) => void (d.title = "first"));
