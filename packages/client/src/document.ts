@@ -285,7 +285,10 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return this.#ask({ do: "export", document: this.#id });
   }
 
-  /** Closes the document. What is not saved yet still will be; what is unsent is sent when it is open again. */
+  /**
+   * Closes the document. What is not saved yet still will be, but for edits that wait for its history (`status.loading`): they are lost, and
+   * the page's `error` event says so. What is unsent is sent when it is open again.
+   */
   close(): void {
     if (this.#closed) return;
     this.commit();

@@ -1,8 +1,8 @@
 /**
  * One document where the engine is: takes a page's edits, rebased over what has come since the page saw it, and tells what comes.
  *
- * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value
- * stands for it, and edits wait.
+ * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value,
+ * or what the server shows of it first, stands for it, and edits wait.
  */
 
 import type { Driver } from "./driver.js";
@@ -10,15 +10,16 @@ import { RejoinError } from "./errors.js";
 import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict, Told } from "./conflicts/types.js";
-import { type Kind, type Kinds, same, type Shown } from "./diff.js";
+import { same, type Shown } from "./diff.js";
 import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
 import { Numbers } from "./numbers.js";
 import { rebase } from "./rebase.js";
+import { isBare, shownBy } from "./shown.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
 import type { Peer } from "./presence.js";
-import { type Answer, type DocumentState, failureOf, type InitKey, type Opening } from "./wire.js";
+import { type Answer, type DocumentState, failureOf, type InitKey, type Kept, type Opening } from "./wire.js";
 import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
@@ -38,7 +39,7 @@ type Context = {
   driver: Promise<Driver>;
   post: (answer: Answer) => void;
   opened: (engineId: number, document: Hosted) => void;
-  keep: (view: () => NewValue) => Promise<void>;
+  keep: (view: () => Kept) => Promise<void>;
 };
 
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
@@ -75,16 +76,17 @@ export class Hosted {
   /** A batch of what was received is due. */
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
-  /** The page shows more than the engine has. */
-  #ahead = false;
-  readonly #init: readonly InitKey[];
+  /** The page shows more than the engine has: what the server has shown, now or the last time, and not sent yet. */
+  #ahead: boolean;
+  /** The root keys that the page relies on. */
+  #init: readonly InitKey[];
   #closed = false;
 
   constructor(
     id: number,
     name: string,
     init: readonly InitKey[],
-    view: NewValue | undefined,
+    view: Kept | undefined,
     context: Context,
   ) {
     this.id = id;
@@ -94,10 +96,11 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? withInit(shownOf(view), init) : nothing();
     this.#init = init;
-    this.loaded = this.#load(init, context.opened);
+    this.#ahead = view?.ahead ?? false;
+    this.loaded = this.#load(context.opened);
   }
 
-  async #load(init: readonly InitKey[], opened: (id: number, document: Hosted) => void): Promise<void> {
+  async #load(opened: (id: number, document: Hosted) => void): Promise<void> {
     const driver = await this.#driver;
     if (this.#closed) return;
     const id = driver.turn((engine, now) => {
@@ -122,8 +125,8 @@ export class Hosted {
       },
     });
     this.#engine = { driver, id, undo };
-    this.init(init);
-    this.#refresh();
+    this.init(this.#init);
+    if (this.#ahead && !this.#isBare()) this.#caughtUp();
     this.#doWaiting();
     this.announce();
   }
@@ -132,7 +135,9 @@ export class Hosted {
   init(keys: readonly InitKey[]): void {
     const { driver, id } = this.#held;
     for (const { key, kind, start } of keys) driver.turn((engine, now) => engine.init(now, id, key, kind, start));
-    this.#refresh();
+    this.#init = [...this.#init.filter(({ key }) => !keys.some((own) => own.key === key)), ...keys];
+    if (this.#ahead) this.#show(withInit(this.#shown, keys));
+    else this.#refresh();
   }
 
   /** As it is now; all that has come is in it. */
@@ -230,12 +235,9 @@ export class Hosted {
     const { driver, id } = this.#engine;
     const begun = driver.now();
     driver.turn((engine, now) => engine.applyWaiting(now, id));
-    const shown = shownBy((special) => driver.peek((engine) => engine.value(id, special)));
+    const shown = this.#ownValue();
     // A copy in memory that proved damaged is loaded again; until then the last value stands.
-    if (shown) {
-      const edits = differences(this.#shown, shown);
-      this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
-    }
+    if (shown) this.#show(shown);
     const now = driver.now();
     this.#restUntil = now + Math.min(now - begun, REST_MS_MAX);
   }
@@ -248,12 +250,12 @@ export class Hosted {
     }
     if (event.kind === "saved") this.#numbers.reached("saved", event.change);
     if (event.kind === "acknowledged") this.#numbers.reached("acknowledged", event.change);
-    if (event.kind === "changed" && !event.local && this.#engine) {
-      this.#engine.undo.otherChanged();
-      if (this.#ahead) this.#caughtUp();
-      else this.#received();
+    if (event.kind === "changed" && !event.local) {
+      this.#engine?.undo.otherChanged();
+      if (!this.#ahead) this.#received();
     }
     if (event.kind === "view") this.#showView(event.view);
+    else if (this.#ahead && this.#engine && this.#hasCome()) this.#caughtUp();
     if (event.kind === "progress") {
       const progress = event.done < event.total ? event.done / event.total : undefined;
       this.#status = { ...this.#status, progress };
@@ -261,23 +263,44 @@ export class Hosted {
     this.announce();
   }
 
+  #show(shown: Shown): void {
+    const edits = differences(this.#shown, shown);
+    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+  }
+
   /** The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. */
   #showView(view: Uint8Array): void {
     if (!this.#engine) return;
     const shown = shownBy((special) => showView(view, special));
     if (!shown) return;
-    const edits = differences(this.#shown, withInit(shown, this.#init));
     this.#ahead = true;
-    this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
+    this.#show(withInit(shown, this.#init));
   }
 
-  /** The engine may have what was only shown: it has once it has anything of the server's log. */
+  /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
+  #isBare(): boolean {
+    const shown = this.#ownValue();
+    return !this.#hasCome() && (!shown || isBare(shown, this.#init));
+  }
+
+  /** Whether the engine has what was only shown: it has once it has anything of the server's log, or knows that there is no more. */
+  #hasCome(): boolean {
+    const { driver, id } = this.#held;
+    if (driver.peek((engine) => engine.holds(id)?.cursor)) return true;
+    return driver.status((engine) => engine.status(id), this.#status).state === "synced";
+  }
+
+  #ownValue(): Shown | undefined {
+    return shownBy((special) => this.#ask((engine, id) => engine.value(id, special)));
+  }
+
+  /** What the engine has stands for the document from now on. */
   #caughtUp(): void {
-    if (!this.#ask((engine, id) => engine.holds(id)?.cursor)) return;
     this.#ahead = false;
     this.#status = { ...this.#status, progress: undefined };
     this.#refresh();
     this.#doWaiting();
+    this.#keep();
   }
 
   #doWaiting(): void {
@@ -450,11 +473,11 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#keepView(() => this.#crossing);
+    await this.#keepView(() => ({ ...(this.#crossing as Kept), ahead: this.#ahead }));
   }
 
-  /** The page has closed it. What is not saved yet still will be. */
-  async close(): Promise<void> {
+  /** The page has closed it. What is not saved yet still will be, but for edits that wait for its history; gives how many. */
+  async close(): Promise<number> {
     await this.loaded.catch(() => undefined);
     void this.keep();
     this.#closed = true;
@@ -462,17 +485,6 @@ export class Hosted {
     clearTimeout(this.#due);
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
+    return this.waiting;
   }
-}
-
-type Special = (container: object, key: string | number, kind: Kind) => void;
-
-/** A value that the engine shows. */
-function shownBy(show: (special: Special) => unknown): Shown | undefined {
-  const kinds: Kinds = new WeakMap();
-  const value = show((container, key, kind) => {
-    const known = kinds.get(container) ?? new Map<string | number, Kind>();
-    kinds.set(container, known.set(key, kind));
-  });
-  return value === undefined ? undefined : { value: value as object, kinds };
 }

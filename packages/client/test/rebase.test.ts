@@ -14,6 +14,7 @@ import { Hosted } from "#modules/hosted.js";
 import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
 import type { Edit, NewValue, Path } from "#modules/wasm/rejoin.js";
+import type { Kept } from "#modules/wire.js";
 
 import { test } from "./timed.js";
 
@@ -28,7 +29,7 @@ function random(seed: number): Random {
   };
 }
 
-const START: NewValue = {
+const START: Kept = {
   map: [
     ["notes", { list: [{ map: [["body", { text: "ab😀cd" }], ["left", { counter: 1 }], ["tags", { list: ["x", "y"] }]] }, "plain", { list: [1, { text: "zz" }] }] }],
     ["body", { text: "hello 😀 world" }],
@@ -123,13 +124,15 @@ class Model {
   shown = shownOf(START);
   change = 0;
   refuse = false;
+  state = "synced";
+  cursor: number | undefined;
 
   driver: Any = {
     ended: false,
     closed: false,
     now: () => 0,
     until: async (reached: () => unknown) => reached(),
-    status: () => ({ state: "synced", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined }),
+    status: () => ({ state: this.state, pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined }),
     peek: (call: (engine: Any) => unknown) => call(this.engine),
     turn: (call: (engine: Any, now: number) => unknown) => call(this.engine, 0),
   };
@@ -139,6 +142,7 @@ class Model {
     init: () => undefined,
     applyWaiting: () => undefined,
     outbox: () => [],
+    holds: () => ({ cursor: this.cursor, clock: [] }),
     cursor: () => "cursor",
     cursors: () => [],
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
@@ -164,8 +168,7 @@ class Model {
 }
 
 /** A page and a worker with a wire between them that delivers when it is told to. */
-async function wired(view: NewValue | undefined): Promise<{ model: Model; hosted: Hosted; page: SyncDocument<Any>; toPage: Any[]; toWorker: Any[]; deliver: (all?: boolean, next?: Random) => void }> {
-  const model = new Model();
+async function wired(view: Kept | undefined, model = new Model()): Promise<{ model: Model; hosted: Hosted; page: SyncDocument<Any>; toPage: Any[]; toWorker: Any[]; deliver: (all?: boolean, next?: Random) => void }> {
   const [toPage, toWorker]: [Any[], Any[]] = [[], []];
   let open!: (driver: Any) => void;
   const driver = new Promise<Any>((resolve) => (open = resolve));
@@ -273,6 +276,54 @@ test("of what is typed in what is deleted elsewhere the page hears that it is lo
   assert.deepEqual(await Promise.all(waits), ["place-gone", "place-gone", "saved", "place-gone", "saved"]);
   assert.deepEqual(reported.map(({ code }) => code), ["place-gone", "place-gone", "place-gone"]);
   assert.deepEqual([(page.value as Any).body, (page.value as Any).title, page.status.unsaved], ["beside hello 😀 world", undefined, 0]);
+});
+
+/** A device that was shown a document, and holds nothing of it. */
+async function shownOnly(own: Edit[]) {
+  const model = new Model();
+  Object.assign(model, { state: "offline", shown: edited(nothing(), own) });
+  const wire = await wired({ ...START, ahead: true }, model);
+  wire.deliver();
+  return { ...wire, value: () => wire.page.value as Any };
+}
+
+test("what was shown of a document that has not come stands when it is opened again, and edits wait until it has come", async () => {
+  const { model, hosted, page, deliver, value } = await shownOnly([]);
+  const edit = page.change((d: Any) => void d.notes[0].body.insert(0, "early "));
+  const saved = page.saved(edit);
+  deliver();
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value().notes[0].body, page.status.loading, page.status.unsaved], ["early ab😀cd", true, 1]);
+  assert.deepEqual(model.shown.value, {}, "no edit of what is not there");
+  model.shown = edited(shownOf(START), [["splice", ["notes"], 0, 0, ["before"]]]);
+  model.cursor = 7;
+  hosted.handle({ kind: "changed", document: 1, local: false });
+  hosted.handle({ kind: "saved", document: 1, change: model.change });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  await saved;
+  assert.deepEqual([value().notes[1].body, page.status.loading, page.status.unsaved], ["early ab😀cd", false, 0]);
+  assert.deepEqual(model.shown.value, page.value);
+});
+
+test("what was shown of a document that the server has no more is let go, and edits of it are told as lost", async (t) => {
+  const reported = reports(t);
+  const { model, hosted, page, deliver, value } = await shownOnly([]);
+  const lost = page.saved(page.change((d: Any) => void d.notes[0].body.insert(0, "early "))).catch(({ code }: Any) => code);
+  deliver();
+  model.state = "synced";
+  hosted.handle({ kind: "status", document: 1 });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value(), page.status.loading, await lost, reported.length], [{}, false, "place-gone", 1]);
+});
+
+test("what this device has written itself is shown in place of what the server showed of a document that has not come", async () => {
+  const { page, deliver, value } = await shownOnly([["put", [], "title", "own"]]);
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value(), page.status.loading], [{ title: "own" }, false]);
 });
 
 /** The errors that the page tells of, from now on to the test's end. */
