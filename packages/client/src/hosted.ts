@@ -268,9 +268,12 @@ export class Hosted {
     this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
   }
 
-  /** The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. */
+  /**
+   * The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. Not where something was
+   * written on this device before: that is not in it, and stays in sight.
+   */
   #showView(view: Uint8Array): void {
-    if (!this.#engine) return;
+    if (!this.#engine || !(this.#ahead || this.#isBare())) return;
     const shown = shownBy((special) => showView(view, special));
     if (!shown) return;
     this.#ahead = true;

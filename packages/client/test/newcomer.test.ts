@@ -162,3 +162,39 @@ test("a newcomer who loads the page again before the history has come still read
     await line.close();
   }
 });
+
+test("what a device has written before it first met the server is shown and saved all the while the history comes", async () => {
+  const name = "notes/newcomer-with-own";
+  const ann = await author(name);
+  const line = await Line.open(stage.server.url, SLOW);
+  try {
+    const bob = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(bob, line.url, { name, offline: true });
+    await write(bob, "written offline");
+    await bob.evaluate(() => {
+      const { doc, client } = globalThis;
+      const without: unknown[] = [];
+      Object.assign(globalThis, { without });
+      doc.subscribe(({ value }) => void (value.notes.some(({ title }) => title === "written offline") || without.push(value.notes)));
+      client.goOnline();
+    });
+    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+    // What is written now does not wait for the history.
+    await write(bob, "while it comes");
+    const shown = await bob.evaluate(() => {
+      const { loading, progress, unsaved } = globalThis.doc.status;
+      return { loading, unsaved, comes: (progress ?? 1) < 1, titles: globalThis.doc.value.notes.map(({ title }) => title) };
+    });
+    assert.deepEqual(shown, { loading: false, unsaved: 0, comes: true, titles: ["written offline", "while it comes"] });
+    line.heal();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [bob, ann]) {
+      await titles(page, "while it comes", "written before", "written offline");
+      await synced(page);
+      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body");
+    }
+    assert.deepEqual(await bob.evaluate(() => (globalThis as unknown as { without: unknown[] }).without), [], "always shown");
+  } finally {
+    await line.close();
+  }
+});
