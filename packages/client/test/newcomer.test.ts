@@ -134,6 +134,22 @@ test("a newcomer who loads the page again before the history has come still read
     await other.evaluate(() => globalThis.doc.history);
     await titles(other, "written before");
     assert.equal(await other.evaluate(() => globalThis.doc.status.loading), true);
+    // Closed with an edit that waits it says so, and shows what it did when it is open again.
+    const told = await other.evaluate(async () => {
+      const { client, doc } = globalThis;
+      const told = new Promise<string>((resolve) => {
+        globalThis.addEventListener("error", (event) => {
+          event.preventDefault();
+          resolve((event.error as { code: string }).code);
+        }, { once: true });
+      });
+      doc.change((draft) => draft.body.insert(4, "?"));
+      doc.close();
+      globalThis.doc = await client.open(doc.name);
+      return told;
+    });
+    assert.equal(told, "closed");
+    await titles(other, "written before");
     // Somebody else writes before it meanwhile.
     await ann.evaluate(async () => {
       const { doc } = globalThis;
