@@ -300,7 +300,11 @@ export class Client {
   #close(document: number, name: string): void {
     this.#documents.delete(document);
     this.#opened.delete(name);
-    const closing = this.#channel.call<void>({ do: "close-document", document }).catch(() => undefined);
+    const close = async () => {
+      const lost = await this.#channel.call<number>({ do: "close-document", document }).catch(() => 0);
+      if (lost > 0) reportError(new RejoinError("closed", `${name} was closed before its history had come: ${lost} changes are lost`));
+    };
+    const closing = close();
     this.#closing.set(name, closing);
     void closing.then(() => this.#closing.get(name) === closing && this.#closing.delete(name));
   }

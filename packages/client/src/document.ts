@@ -11,7 +11,7 @@ import { callAll } from "./listeners.js";
 import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
-import { rebase } from "./rebase.js";
+import { bringing, rebase } from "./rebase.js";
 import { type Status, withEdits } from "./status.js";
 import type { Value } from "./values.js";
 import { type Answer, type DocumentState, errorOf, type InitKey, type Opening } from "./wire.js";
@@ -47,8 +47,8 @@ export type Inspection = {
   readonly pending: boolean;
 };
 
-/** Edits that the worker has not answered. Only the last one may still grow. */
-type Burst = { first: number; change: number; edits: Edit[]; posted: boolean; begunAt: number; typing: string | undefined };
+/** Edits that the worker has not answered, and how many bring something. Only the last one may still grow. */
+type Burst = { first: number; change: number; edits: Edit[]; brings: number; posted: boolean; begunAt: number; typing: string | undefined };
 
 type Context = { edited: () => void; close: () => void };
 
@@ -285,7 +285,10 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return this.#ask({ do: "export", document: this.#id });
   }
 
-  /** Closes the document. What is not saved yet still will be; what is unsent is sent when it is open again. */
+  /**
+   * Closes the document. What is not saved yet still will be, but for edits that wait for its history (`status.loading`): they are lost, and
+   * the page's `error` event says so. What is unsent is sent when it is open again.
+   */
   close(): void {
     if (this.#closed) return;
     this.commit();
@@ -367,10 +370,11 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     const goesOn = last && !last.posted && typing !== undefined && last.typing === typing;
     if (goesOn) {
       last.edits = [...last.edits, ...edits];
+      last.brings += bringing(edits);
       last.change = this.#change;
     } else {
       this.commit();
-      this.#bursts.push({ first: this.#change, change: this.#change, edits, posted: false, begunAt: now, typing });
+      this.#bursts.push({ first: this.#change, change: this.#change, edits, brings: bringing(edits), posted: false, begunAt: now, typing });
     }
     clearTimeout(this.#pause);
     const { begunAt } = this.#bursts.at(-1) as Burst;
@@ -392,7 +396,12 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
 
   #answered({ change, edits, refused }: Extract<Heard, { kind: "done" }>): void {
     if (refused) this.#refuse(change, errorOf(refused));
-    else this.#bursts = this.#bursts.filter((burst) => burst.change > change);
+    else {
+      const done = this.#bursts.filter((burst) => burst.change <= change);
+      this.#bursts = this.#bursts.filter((burst) => burst.change > change);
+      const brought = done.reduce((sum, { brings }) => sum + brings, 0);
+      if (brought > bringing(edits)) this.#fail(done, new RejoinError("place-gone", "what was edited is not there any more"));
+    }
     this.#base = edited(this.#base, edits);
     this.#show();
   }
@@ -401,8 +410,13 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   #refuse(change: number, error: Error): void {
     this.#refusals += 1;
     const gone = this.#bursts.filter((burst) => burst.change <= change || !burst.posted);
-    for (const { first, change: last } of gone) for (let id = first; id <= last; id += 1) this.#refused.set(id, error);
     this.#bursts = this.#bursts.filter((burst) => !gone.includes(burst));
+    this.#fail(gone, error);
+  }
+
+  /** Edits are not in the document, or not all of them: who waits for them is told, and who looks for the page's errors. */
+  #fail(bursts: readonly Burst[], error: Error): void {
+    for (const { first, change: last } of bursts) for (let id = first; id <= last; id += 1) this.#refused.set(id, error);
     reportError(error);
   }
 

@@ -18,6 +18,8 @@ export type ErrorCode =
   | "outbox-full"
   /** The change breaks a rule that every replica depends on: nothing was changed. */
   | "refused"
+  /** What was edited was removed elsewhere before the edit had come to the document, which does not hold it, or not all of it. */
+  | "place-gone"
   /** The root key `$settled` is the engine's own: nothing was changed. */
   | "reserved-key"
   /** The copy in memory was damaged and is being loaded again from this device. */

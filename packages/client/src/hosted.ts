@@ -1,8 +1,8 @@
 /**
  * One document where the engine is: takes a page's edits, rebased over what has come since the page saw it, and tells what comes.
  *
- * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value
- * stands for it, and edits wait.
+ * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value,
+ * or what the server shows of it first, stands for it, and edits wait.
  */
 
 import type { Driver } from "./driver.js";
@@ -10,14 +10,16 @@ import { RejoinError } from "./errors.js";
 import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict, Told } from "./conflicts/types.js";
-import { type Kind, type Kinds, same, type Shown } from "./diff.js";
+import { same, type Shown } from "./diff.js";
 import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
+import { Numbers } from "./numbers.js";
 import { rebase } from "./rebase.js";
+import { isBare, shownBy } from "./shown.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
 import type { Peer } from "./presence.js";
-import { type Answer, type DocumentState, failureOf, type InitKey, type Opening } from "./wire.js";
+import { type Answer, type DocumentState, failureOf, type InitKey, type Kept, type Opening } from "./wire.js";
 import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
@@ -37,7 +39,7 @@ type Context = {
   driver: Promise<Driver>;
   post: (answer: Answer) => void;
   opened: (engineId: number, document: Hosted) => void;
-  keep: (view: () => NewValue) => Promise<void>;
+  keep: (view: () => Kept) => Promise<void>;
 };
 
 type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
@@ -58,9 +60,7 @@ export class Hosted {
   #come: { version: number; edits: Edit[] }[] = [];
   #waiting: PageEdit[] = [];
   #refused = 0;
-  /** Changes of the engine by the page's numbers. */
-  #changes: { engine: number; page: number }[] = [];
-  #done = { page: 0, engine: 0, saved: 0, acknowledged: 0 };
+  readonly #numbers = new Numbers();
   #status: Status = { ...NOTHING, loading: true };
   #event: "ready" | { reason: string } | undefined;
   #announced = false;
@@ -76,16 +76,17 @@ export class Hosted {
   /** A batch of what was received is due. */
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
-  /** The page shows more than the engine has. */
-  #ahead = false;
-  readonly #init: readonly InitKey[];
+  /** The page shows more than the engine has: what the server has shown, now or the last time, and not sent yet. */
+  #ahead: boolean;
+  /** The root keys that the page relies on. */
+  #init: readonly InitKey[];
   #closed = false;
 
   constructor(
     id: number,
     name: string,
     init: readonly InitKey[],
-    view: NewValue | undefined,
+    view: Kept | undefined,
     context: Context,
   ) {
     this.id = id;
@@ -95,10 +96,11 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? withInit(shownOf(view), init) : nothing();
     this.#init = init;
-    this.loaded = this.#load(init, context.opened);
+    this.#ahead = view?.ahead ?? false;
+    this.loaded = this.#load(context.opened);
   }
 
-  async #load(init: readonly InitKey[], opened: (id: number, document: Hosted) => void): Promise<void> {
+  async #load(opened: (id: number, document: Hosted) => void): Promise<void> {
     const driver = await this.#driver;
     if (this.#closed) return;
     const id = driver.turn((engine, now) => {
@@ -118,13 +120,13 @@ export class Hosted {
       exact: (path, cursor) => driver.peek((engine) => engine.exact(id, path, cursor)),
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
-        this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
+        this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
         return this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
       },
     });
     this.#engine = { driver, id, undo };
-    this.init(init);
-    this.#refresh();
+    this.init(this.#init);
+    if (this.#ahead && !this.#isBare()) this.#caughtUp();
     this.#doWaiting();
     this.announce();
   }
@@ -133,7 +135,9 @@ export class Hosted {
   init(keys: readonly InitKey[]): void {
     const { driver, id } = this.#held;
     for (const { key, kind, start } of keys) driver.turn((engine, now) => engine.init(now, id, key, kind, start));
-    this.#refresh();
+    this.#init = [...this.#init.filter(({ key }) => !keys.some((own) => own.key === key)), ...keys];
+    if (this.#ahead) this.#show(withInit(this.#shown, keys));
+    else this.#refresh();
   }
 
   /** As it is now; all that has come is in it. */
@@ -152,10 +156,9 @@ export class Hosted {
     const { progress } = this.#status;
     if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), this.#status);
     if (engine) this.#status = { ...this.#status, loading: this.#ahead, progress };
-    const { saved, acknowledged } = this.#done;
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
     const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
-    return { status, outbox: this.#outbox(), saved, acknowledged, canUndo, canRedo };
+    return { status, outbox: this.#outbox(), ...this.#numbers.settled, canUndo, canRedo };
   }
 
   /** The page has all that came up to `base`. */
@@ -178,21 +181,19 @@ export class Hosted {
     const done = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
     const after = writer.done();
     try {
-      if (done.length > 0) this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
+      if (done.length > 0) this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
     } catch (error) {
       if (driver.ended) throw error;
       return this.#refuse(change, error);
     }
     this.#shown = after;
     undo.changed(before, done.map(([edit]) => edit), driver.now());
-    this.#done.page = change;
-    this.#changes.push({ engine: this.#done.engine, page: change });
+    this.#numbers.made(change);
     try {
       this.declare(true);
     } catch {
       // The edit is made; the next one tries again.
     }
-    this.#settle();
     this.#keep();
     this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
   }
@@ -234,12 +235,9 @@ export class Hosted {
     const { driver, id } = this.#engine;
     const begun = driver.now();
     driver.turn((engine, now) => engine.applyWaiting(now, id));
-    const shown = shownBy((special) => driver.peek((engine) => engine.value(id, special)));
+    const shown = this.#ownValue();
     // A copy in memory that proved damaged is loaded again; until then the last value stands.
-    if (shown) {
-      const edits = differences(this.#shown, shown);
-      this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
-    }
+    if (shown) this.#show(shown);
     const now = driver.now();
     this.#restUntil = now + Math.min(now - begun, REST_MS_MAX);
   }
@@ -250,14 +248,14 @@ export class Hosted {
       this.#event = { reason: event.reason };
       this.#status = { ...this.#status, state: "failed" };
     }
-    if (event.kind === "saved") this.#note("saved", event.change);
-    if (event.kind === "acknowledged") this.#note("acknowledged", event.change);
-    if (event.kind === "changed" && !event.local && this.#engine) {
-      this.#engine.undo.otherChanged();
-      if (this.#ahead) this.#caughtUp();
-      else this.#received();
+    if (event.kind === "saved") this.#numbers.reached("saved", event.change);
+    if (event.kind === "acknowledged") this.#numbers.reached("acknowledged", event.change);
+    if (event.kind === "changed" && !event.local) {
+      this.#engine?.undo.otherChanged();
+      if (!this.#ahead) this.#received();
     }
     if (event.kind === "view") this.#showView(event.view);
+    else if (this.#ahead && this.#engine && this.#hasCome()) this.#caughtUp();
     if (event.kind === "progress") {
       const progress = event.done < event.total ? event.done / event.total : undefined;
       this.#status = { ...this.#status, progress };
@@ -265,23 +263,47 @@ export class Hosted {
     this.announce();
   }
 
-  /** The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. */
-  #showView(view: Uint8Array): void {
-    if (!this.#engine) return;
-    const shown = shownBy((special) => showView(view, special));
-    if (!shown) return;
-    const edits = differences(this.#shown, withInit(shown, this.#init));
-    this.#ahead = true;
+  #show(shown: Shown): void {
+    const edits = differences(this.#shown, shown);
     this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
   }
 
-  /** The engine may have what was only shown: it has once it has anything of the server's log. */
+  /**
+   * The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. Not where something was
+   * written on this device before: that is not in it, and stays in sight.
+   */
+  #showView(view: Uint8Array): void {
+    if (!this.#engine || !(this.#ahead || this.#isBare())) return;
+    const shown = shownBy((special) => showView(view, special));
+    if (!shown) return;
+    this.#ahead = true;
+    this.#show(withInit(shown, this.#init));
+  }
+
+  /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
+  #isBare(): boolean {
+    const shown = this.#ownValue();
+    return !this.#hasCome() && (!shown || isBare(shown, this.#init));
+  }
+
+  /** Whether the engine has what was only shown: it has once it has anything of the server's log, or knows that there is no more. */
+  #hasCome(): boolean {
+    const { driver, id } = this.#held;
+    if (driver.peek((engine) => engine.holds(id)?.cursor)) return true;
+    return driver.status((engine) => engine.status(id), this.#status).state === "synced";
+  }
+
+  #ownValue(): Shown | undefined {
+    return shownBy((special) => this.#ask((engine, id) => engine.value(id, special)));
+  }
+
+  /** What the engine has stands for the document from now on. */
   #caughtUp(): void {
-    if (!this.#ask((engine, id) => engine.holds(id)?.cursor)) return;
     this.#ahead = false;
     this.#status = { ...this.#status, progress: undefined };
     this.#refresh();
     this.#doWaiting();
+    this.#keep();
   }
 
   #doWaiting(): void {
@@ -293,23 +315,6 @@ export class Hosted {
   /** Edits that the engine does not have, and can't have yet. */
   get waiting(): number {
     return this.#waiting.length;
-  }
-
-  /** The numbers under which the page waits. */
-  #reached = { saved: 0, acknowledged: 0 };
-
-  #note(what: "saved" | "acknowledged", change: number): void {
-    this.#reached[what] = Math.max(this.#reached[what], change);
-    this.#settle();
-  }
-
-  #settle(): void {
-    for (const what of ["saved", "acknowledged"] as const) {
-      const page = this.#changes.findLast(({ engine }) => engine <= this.#reached[what])?.page ?? 0;
-      this.#done[what] = Math.max(this.#done[what], page);
-    }
-    const both = Math.min(this.#reached.saved, this.#reached.acknowledged);
-    this.#changes = this.#changes.filter(({ engine, page }) => engine > both || page === this.#done.page);
   }
 
   /** What the engine says of the page's own history. */
@@ -471,11 +476,11 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#keepView(() => this.#crossing);
+    await this.#keepView(() => ({ ...(this.#crossing as Kept), ahead: this.#ahead }));
   }
 
-  /** The page has closed it. What is not saved yet still will be. */
-  async close(): Promise<void> {
+  /** The page has closed it. What is not saved yet still will be, but for edits that wait for its history; gives how many. */
+  async close(): Promise<number> {
     await this.loaded.catch(() => undefined);
     void this.keep();
     this.#closed = true;
@@ -483,17 +488,6 @@ export class Hosted {
     clearTimeout(this.#due);
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
+    return this.waiting;
   }
-}
-
-type Special = (container: object, key: string | number, kind: Kind) => void;
-
-/** A value that the engine shows. */
-function shownBy(show: (special: Special) => unknown): Shown | undefined {
-  const kinds: Kinds = new WeakMap();
-  const value = show((container, key, kind) => {
-    const known = kinds.get(container) ?? new Map<string | number, Kind>();
-    kinds.set(container, known.set(key, kind));
-  });
-  return value === undefined ? undefined : { value: value as object, kinds };
 }

@@ -18,6 +18,12 @@ export function rebase(own: readonly Edit[], come: readonly Edit[]): [own: Edit[
   return [rebased, across];
 }
 
+/** How many of some edits bring something: as many once they are rebased, unless what one was made in is gone. */
+export function bringing(edits: readonly Edit[]): number {
+  const isAdded = (edit: Edit) => edit[0] === "put" || edit[0] === "increment" || (edit[0] !== "delete" && edit[4].length > 0);
+  return edits.filter(isAdded).length;
+}
+
 /** One edit of the page beside many that have come. */
 function rebaseOne(own: Edit, come: readonly Edit[]): [own: Edit[], come: Edit[]] {
   let pieces = [own];

@@ -6,7 +6,7 @@
  */
 
 import { hasLocks } from "./tabs.js";
-import type { NewValue } from "./wasm/rejoin.js";
+import type { Kept } from "./wire.js";
 
 const FORMAT = 1;
 const TABLE = "view";
@@ -37,17 +37,17 @@ export class Views {
   }
 
   /** The value seen last of a document. */
-  async read(document: string): Promise<NewValue | undefined> {
+  async read(document: string): Promise<Kept | undefined> {
     const database = await this.#database;
     try {
-      return (await done(database?.transaction(TABLE).objectStore(TABLE).get(document))) as NewValue | undefined;
+      return (await done(database?.transaction(TABLE).objectStore(TABLE).get(document))) as Kept | undefined;
     } catch {
       return undefined;
     }
   }
 
   /** Keeps a value. */
-  async write(document: string, value: NewValue): Promise<void> {
+  async write(document: string, value: Kept): Promise<void> {
     const database = await this.#database;
     try {
       await done(database?.transaction(TABLE, "readwrite").objectStore(TABLE).put(value, document));

@@ -14,15 +14,20 @@ export type Settings = { url: string; store: string; online: boolean; token: str
 /** A root key that all devices create alike. */
 export type InitKey = { key: string; kind: "map" | "list" | "text" | "counter"; start: number | undefined };
 
+/** A document's value as it is kept for the next time. `ahead`: it is what the server showed of a document that had not come here. */
+export type Kept = Extract<NewValue, { map: unknown }> & { ahead?: boolean };
+
 /** What the page wants an answer to. */
 export type Ask =
   | { do: "start"; settings: Settings }
   /** The page shows `view` already, if it is given, and goes on from there; else it waits for what `opened` says. */
-  | { do: "open"; document: number; name: string; init: InitKey[]; view: NewValue | undefined }
+  | { do: "open"; document: number; name: string; init: InitKey[]; view: Kept | undefined }
   | { do: "init"; document: number; init: InitKey[] }
   | { do: "cursor"; document: number; base: number; path: Path; index: number }
   | { do: "position"; document: number; cursor: string }
-  | { do: "history" | "undo" | "redo" | "export" | "close-document"; document: number }
+  | { do: "history" | "undo" | "redo" | "export"; document: number }
+  /** How many edits are lost by that. */
+  | { do: "close-document"; document: number }
   | { do: "at" | "retry" | "discard"; document: number; change: string }
   | { do: "resolve"; document: number; conflict: string; version: number; answer: EngineAnswer; note: string | undefined }
   | { do: "reopen" | "conflict"; document: number; conflict: string }

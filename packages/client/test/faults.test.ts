@@ -1,8 +1,8 @@
-/** A server that has forgotten, clocks that are wrong, and a bad line. */
+/** A server that has forgotten, clocks that are wrong, and a bad line. Newcomers on one are in `newcomer.test.ts`. */
 
 import assert from "node:assert/strict";
 
-import { inWorkers, joinDocument, loaded, open, synced, titles, value, write } from "./support/browser.js";
+import { inWorkers, joinDocument, open, synced, titles, value, write } from "./support/browser.js";
 import { Line } from "./support/line.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -59,59 +59,6 @@ test("devices whose clocks are an hour off, one ahead and one behind, sync and h
   for (const page of pages) {
     await titles(page, "ahead", "ahead, offline", "behind, offline");
     await synced(page);
-  }
-});
-
-/** Titles that a note had before: a newcomer has to get it, and sees nothing of it. So many changes have a snapshot. */
-const FORGOTTEN = { changes: 1_200, characters: 400 };
-
-test("a newcomer reads and edits what the server shows first, long before the history has come, and so it is when that is there", async () => {
-  const name = "notes/newcomer";
-  const ann = await open(await stage.chromium.context(), stage.site.origin);
-  await joinDocument(ann, stage.server.url, { name });
-  await write(ann, "");
-  await ann.evaluate(async ({ changes, characters }) => {
-    const { doc } = globalThis;
-    const retitle = (title: string) => doc.change((draft) => Object.assign(draft.notes[0] as object, { title }));
-    doc.change((draft) => void draft.body.insert(0, "body"));
-    for (let n = 0; n < changes; n += 1) {
-      retitle(Array.from({ length: characters }, () => Math.floor(Math.random() * 36).toString(36)).join(""));
-      doc.commit();
-    }
-    await doc.acknowledged(retitle("written before"));
-  }, FORGOTTEN);
-  await synced(ann);
-  await ann.evaluate(() => globalThis.client.goOffline());
-  await stage.server.compact();
-  const line = await Line.open(stage.server.url, { latenessMs: 0, bytesPerS: 60_000, cutAfter: [1e9, 1e9] });
-  try {
-    const bob = await open(await stage.chromium.context(), stage.site.origin);
-    await joinDocument(bob, line.url, { name });
-    await titles(bob, "written before");
-    const shown = await bob.evaluate(() => {
-      const { doc } = globalThis;
-      Object.assign(globalThis, { saved: doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "by the newcomer", done: false }))) });
-      doc.change((draft) => draft.body.insert(4, "!"));
-      const { loading, unsaved } = doc.status;
-      return { loading, unsaved, body: String(doc.value.body) };
-    });
-    assert.deepEqual(shown, { loading: true, unsaved: 2, body: "body!" });
-    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
-    // Somebody else writes there meanwhile.
-    await write(ann, "meanwhile");
-    await ann.evaluate(() => globalThis.client.goOnline());
-    await synced(ann);
-    assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
-    line.heal();
-    await loaded(bob);
-    await bob.evaluate(() => (globalThis as unknown as { saved: Promise<void> }).saved);
-    for (const page of [bob, ann]) {
-      await titles(page, "by the newcomer", "meanwhile", "written before");
-      await synced(page);
-      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
-    }
-  } finally {
-    await line.close();
   }
 });
 

@@ -9,10 +9,12 @@ import assert from "node:assert/strict";
 
 import type { Shown } from "#modules/diff.js";
 import { SyncDocument } from "#modules/document.js";
+import type { RejoinError } from "#modules/errors.js";
 import { Hosted } from "#modules/hosted.js";
 import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
 import type { Edit, NewValue, Path } from "#modules/wasm/rejoin.js";
+import type { Kept } from "#modules/wire.js";
 
 import { test } from "./timed.js";
 
@@ -27,7 +29,7 @@ function random(seed: number): Random {
   };
 }
 
-const START: NewValue = {
+const START: Kept = {
   map: [
     ["notes", { list: [{ map: [["body", { text: "ab😀cd" }], ["left", { counter: 1 }], ["tags", { list: ["x", "y"] }]] }, "plain", { list: [1, { text: "zz" }] }] }],
     ["body", { text: "hello 😀 world" }],
@@ -122,13 +124,15 @@ class Model {
   shown = shownOf(START);
   change = 0;
   refuse = false;
+  state = "synced";
+  cursor: number | undefined;
 
   driver: Any = {
     ended: false,
     closed: false,
     now: () => 0,
     until: async (reached: () => unknown) => reached(),
-    status: () => ({ state: "synced", pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined }),
+    status: () => ({ state: this.state, pending: 0, rejected: 0, unsaved: 0, syncedAt: undefined, loading: false, progress: undefined }),
     peek: (call: (engine: Any) => unknown) => call(this.engine),
     turn: (call: (engine: Any, now: number) => unknown) => call(this.engine, 0),
   };
@@ -138,6 +142,7 @@ class Model {
     init: () => undefined,
     applyWaiting: () => undefined,
     outbox: () => [],
+    holds: () => ({ cursor: this.cursor, clock: [] }),
     cursor: () => "cursor",
     cursors: () => [],
     value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
@@ -163,8 +168,7 @@ class Model {
 }
 
 /** A page and a worker with a wire between them that delivers when it is told to. */
-async function wired(view: NewValue | undefined): Promise<{ model: Model; hosted: Hosted; page: SyncDocument<Any>; toPage: Any[]; toWorker: Any[]; deliver: (all?: boolean, next?: Random) => void }> {
-  const model = new Model();
+async function wired(view: Kept | undefined, model = new Model()): Promise<{ model: Model; hosted: Hosted; page: SyncDocument<Any>; toPage: Any[]; toWorker: Any[]; deliver: (all?: boolean, next?: Random) => void }> {
   const [toPage, toWorker]: [Any[], Any[]] = [[], []];
   let open!: (driver: Any) => void;
   const driver = new Promise<Any>((resolve) => (open = resolve));
@@ -212,7 +216,8 @@ function change(page: SyncDocument<Any>, [kind, path, ...rest]: Edit): void {
   });
 }
 
-test("page and worker show the same once nothing is on its way, whatever was edited on both sides and when it arrived", async () => {
+test("page and worker show the same once nothing is on its way, whatever was edited on both sides and when it arrived", async (t) => {
+  const reported = reports(t);
   for (let seed = 1; seed <= 300; seed += 1) {
     const next = random(seed);
     const { model, hosted, page, deliver } = await wired(next(4) === 0 ? { map: [["body", { text: "old 😀" }], ["gone", 1]] } : undefined);
@@ -233,7 +238,101 @@ test("page and worker show the same once nothing is on its way, whatever was edi
     assert.equal(page.status.unsaved, 0, `seed ${seed}`);
     assert.ok(Object.isFrozen(page.value));
   }
+  assert.ok(reported.length > 0, "some are told that what they edited is gone");
+  assert.ok(reported.every(({ code }) => code === "place-gone"));
 });
+
+test("of what is typed in what is deleted elsewhere the page hears that it is lost, and of nothing else", async (t) => {
+  const reported = reports(t);
+  const { model, hosted, page, deliver } = await wired(undefined);
+  const elsewhere = (edit: Edit) => {
+    model.shown = edited(model.shown, [edit]);
+    hosted.handle({ kind: "changed", document: 1, local: false });
+  };
+  const outcome = (id: ReturnType<typeof page.change>) => page.saved(id).then(() => "saved", ({ code }: Any) => code as string);
+  const within = (text: string) => page.change((d: Any) => void d.notes[0].body.insert(0, text));
+  // One that was posted, and one that the page rebases while it still grows.
+  const posted = within("posted");
+  page.commit();
+  const growing = within("growing");
+  elsewhere(["splice", ["notes"], 0, 1, []]);
+  deliver();
+  const beside = page.change((d: Any) => void d.body.insert(0, "beside "));
+  const half = page.change((d: Any) => {
+    d.title = "half";
+    d.notes[1][1].insert(0, "!");
+  });
+  elsewhere(["splice", ["notes"], 1, 1, []]);
+  const waits = [posted, growing, beside, half].map(outcome);
+  deliver();
+  // What is removed twice is gone, as both wanted.
+  const twice = page.change((d: Any) => void delete d.title);
+  elsewhere(["delete", [], "title"]);
+  waits.push(outcome(twice));
+  deliver();
+  hosted.handle({ kind: "saved", document: 1, change: model.change });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual(await Promise.all(waits), ["place-gone", "place-gone", "saved", "place-gone", "saved"]);
+  assert.deepEqual(reported.map(({ code }) => code), ["place-gone", "place-gone", "place-gone"]);
+  assert.deepEqual([(page.value as Any).body, (page.value as Any).title, page.status.unsaved], ["beside hello 😀 world", undefined, 0]);
+});
+
+/** A device that was shown a document, and holds nothing of it. */
+async function shownOnly(own: Edit[]) {
+  const model = new Model();
+  Object.assign(model, { state: "offline", shown: edited(nothing(), own) });
+  const wire = await wired({ ...START, ahead: true }, model);
+  wire.deliver();
+  return { ...wire, value: () => wire.page.value as Any };
+}
+
+test("what was shown of a document that has not come stands when it is opened again, and edits wait until it has come", async () => {
+  const { model, hosted, page, deliver, value } = await shownOnly([]);
+  const edit = page.change((d: Any) => void d.notes[0].body.insert(0, "early "));
+  const saved = page.saved(edit);
+  deliver();
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value().notes[0].body, page.status.loading, page.status.unsaved], ["early ab😀cd", true, 1]);
+  assert.deepEqual(model.shown.value, {}, "no edit of what is not there");
+  model.shown = edited(shownOf(START), [["splice", ["notes"], 0, 0, ["before"]]]);
+  model.cursor = 7;
+  hosted.handle({ kind: "changed", document: 1, local: false });
+  hosted.handle({ kind: "saved", document: 1, change: model.change });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  await saved;
+  assert.deepEqual([value().notes[1].body, page.status.loading, page.status.unsaved], ["early ab😀cd", false, 0]);
+  assert.deepEqual(model.shown.value, page.value);
+});
+
+test("what was shown of a document that the server has no more is let go, and edits of it are told as lost", async (t) => {
+  const reported = reports(t);
+  const { model, hosted, page, deliver, value } = await shownOnly([]);
+  const lost = page.saved(page.change((d: Any) => void d.notes[0].body.insert(0, "early "))).catch(({ code }: Any) => code);
+  deliver();
+  model.state = "synced";
+  hosted.handle({ kind: "status", document: 1 });
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value(), page.status.loading, await lost, reported.length], [{}, false, "place-gone", 1]);
+});
+
+test("what this device has written itself is shown in place of what the server showed of a document that has not come", async () => {
+  const { page, deliver, value } = await shownOnly([["put", [], "title", "own"]]);
+  await new Promise((resolve) => setImmediate(resolve));
+  deliver();
+  assert.deepEqual([value(), page.status.loading], [{ title: "own" }, false]);
+});
+
+/** The errors that the page tells of, from now on to the test's end. */
+function reports(t: { after(end: () => void): void }): RejoinError[] {
+  const reported: RejoinError[] = [];
+  (globalThis as Any).reportError = (error: RejoinError) => void reported.push(error);
+  t.after(() => delete (globalThis as Any).reportError);
+  return reported;
+}
 
 /** The kinds of what a page shows, found by what its drafts make of it. */
 function kindsOf(page: SyncDocument<Any>): Shown["kinds"] {
@@ -255,9 +354,7 @@ function kindsOf(page: SyncDocument<Any>): Shown["kinds"] {
 }
 
 test("what the engine refuses is taken back in the page, with what stands on it, and the page hears of it", async (t) => {
-  const reported: unknown[] = [];
-  (globalThis as Any).reportError = (error: unknown) => void reported.push(error);
-  t.after(() => delete (globalThis as Any).reportError);
+  const reported = reports(t);
   const { model, page, deliver } = await wired(undefined);
   model.refuse = true;
   const first = page.change((d: Any) => void (d.title = "first"));

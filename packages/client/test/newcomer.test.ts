@@ -1,0 +1,216 @@
+/** Devices that hold nothing of a long document's history yet, on a line that takes its time to bring it. */
+
+import assert from "node:assert/strict";
+
+import type { Page } from "playwright-core";
+
+import { joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
+import { Line } from "./support/line.js";
+import { Stage } from "./support/stage.js";
+import { test } from "./timed.js";
+
+const stage = new Stage();
+
+/** Titles that a note had before: a newcomer has to get it, and sees nothing of it. So many changes have a snapshot. */
+const FORGOTTEN = { changes: 1_200, characters: 400 };
+const SLOW = { latenessMs: 0, bytesPerS: 60_000, cutAfter: [1e9, 1e9] } as const;
+
+/** A page that has written a long document, which the server has a snapshot of: a note, and a text. It is offline. */
+async function author(name: string): Promise<Page> {
+  const ann = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(ann, stage.server.url, { name });
+  await write(ann, "");
+  await ann.evaluate(async ({ changes, characters }) => {
+    const { doc } = globalThis;
+    const retitle = (title: string) => doc.change((draft) => Object.assign(draft.notes[0] as object, { title }));
+    doc.change((draft) => void draft.body.insert(0, "body"));
+    for (let n = 0; n < changes; n += 1) {
+      retitle(Array.from({ length: characters }, () => Math.floor(Math.random() * 36).toString(36)).join(""));
+      doc.commit();
+    }
+    await doc.acknowledged(retitle("written before"));
+  }, FORGOTTEN);
+  await synced(ann);
+  await ann.evaluate(() => globalThis.client.goOffline());
+  await stage.server.compact();
+  return ann;
+}
+
+/** Waits until the page has kept a value in which a note has this title. */
+async function kept(page: Page, title: string): Promise<void> {
+  const rows = () =>
+    page.evaluate(async () => {
+      const done = <T>(request: IDBRequest<T>) =>
+        new Promise<T>((resolve, reject) => {
+          request.onsuccess = () => resolve(request.result);
+          request.onerror = () => reject(request.error);
+        });
+      const database = await done(indexedDB.open("rejoin:test:views"));
+      const rows = await done(database.transaction("view").objectStore("view").getAll());
+      database.close();
+      return JSON.stringify(rows);
+    });
+  const deadline = performance.now() + 20_000;
+  while (!(await rows()).includes(title)) assert.ok(performance.now() < deadline, `${title} is kept`);
+}
+
+/** A newcomer who has been shown a document of which the history has not come, without a connection and on a page that was loaded again since. */
+async function reloaded(line: Line, name: string): Promise<Page> {
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  await titles(bob, "written before");
+  await kept(bob, "written before");
+  assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
+  line.down();
+  await load(bob, stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  // The engine is there once it answers.
+  await bob.evaluate(() => globalThis.doc.history);
+  return bob;
+}
+
+/** What has become of the page's edit. */
+function outcome(page: Page): Promise<string> {
+  return page.evaluate(() => (globalThis as unknown as { outcome: Promise<string> }).outcome);
+}
+
+test("a newcomer reads and edits what the server shows first, long before the history has come, and so it is when that is there", async () => {
+  const name = "notes/newcomer";
+  const ann = await author(name);
+  const line = await Line.open(stage.server.url, SLOW);
+  try {
+    const bob = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(bob, line.url, { name });
+    await titles(bob, "written before");
+    const shown = await bob.evaluate(() => {
+      const { doc } = globalThis;
+      Object.assign(globalThis, { saved: doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "by the newcomer", done: false }))) });
+      doc.change((draft) => draft.body.insert(4, "!"));
+      const { loading, unsaved } = doc.status;
+      return { loading, unsaved, body: String(doc.value.body) };
+    });
+    assert.deepEqual(shown, { loading: true, unsaved: 2, body: "body!" });
+    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+    // Somebody else writes there meanwhile.
+    await write(ann, "meanwhile");
+    await ann.evaluate(() => globalThis.client.goOnline());
+    await synced(ann);
+    assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
+    line.heal();
+    await loaded(bob);
+    await bob.evaluate(() => (globalThis as unknown as { saved: Promise<void> }).saved);
+    for (const page of [bob, ann]) {
+      await titles(page, "by the newcomer", "meanwhile", "written before");
+      await synced(page);
+      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
+    }
+  } finally {
+    await line.close();
+  }
+});
+
+test("a newcomer who loads the page again before the history has come still reads what the server showed, and edits of it are not saved before they are", async () => {
+  const name = "notes/newcomer-reloads";
+  const ann = await author(name);
+  const line = await Line.open(stage.server.url, SLOW);
+  try {
+    const bob = await reloaded(line, name);
+    const shown = await bob.evaluate(async () => {
+      const { doc } = globalThis;
+      const edit = doc.change((draft) => Object.assign(draft.notes[0] as object, { title: "by the newcomer" }));
+      doc.change((draft) => draft.body.insert(4, "!"));
+      const saved = doc.saved(edit).then(() => (state.saved = true));
+      const state = { saved: false };
+      Object.assign(globalThis, { outcome: saved.then(() => "saved", ({ code }: { code: string }) => code) });
+      // It has been asked since, and would have answered them.
+      await doc.history;
+      const { loading, unsaved } = doc.status;
+      return { loading, unsaved, saved: state.saved, title: doc.value.notes[0]?.title, body: String(doc.value.body) };
+    });
+    assert.deepEqual(shown, { loading: true, unsaved: 2, saved: false, title: "by the newcomer", body: "body!" });
+    // Another tab of the device reads the same.
+    const other = await open(bob.context(), stage.site.origin);
+    await joinDocument(other, line.url, { name });
+    await other.evaluate(() => globalThis.doc.history);
+    await titles(other, "written before");
+    assert.equal(await other.evaluate(() => globalThis.doc.status.loading), true);
+    // Closed with an edit that waits it says so, and shows what it did when it is open again.
+    const told = await other.evaluate(async () => {
+      const { client, doc } = globalThis;
+      const told = new Promise<string>((resolve) => {
+        globalThis.addEventListener("error", (event) => {
+          event.preventDefault();
+          resolve((event.error as { code: string }).code);
+        }, { once: true });
+      });
+      doc.change((draft) => draft.body.insert(4, "?"));
+      doc.close();
+      globalThis.doc = await client.open(doc.name);
+      return told;
+    });
+    assert.equal(told, "closed");
+    await titles(other, "written before");
+    // Somebody else writes before it meanwhile.
+    await ann.evaluate(async () => {
+      const { doc } = globalThis;
+      await doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "meanwhile", done: false })));
+      globalThis.client.goOnline();
+    });
+    await synced(ann);
+    line.up();
+    line.heal();
+    for (const page of [bob, other]) await loaded(page);
+    assert.equal(await outcome(bob), "saved");
+    for (const page of [bob, other, ann]) {
+      await titles(page, "by the newcomer", "meanwhile");
+      await synced(page);
+      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
+    }
+    // It was all there, and so it is after another load without a connection.
+    await kept(bob, "meanwhile");
+    line.down();
+    await load(bob, stage.site.origin);
+    await joinDocument(bob, line.url, { name });
+    await bob.evaluate(() => globalThis.doc.history);
+    await loaded(bob);
+    await titles(bob, "by the newcomer", "meanwhile");
+  } finally {
+    await line.close();
+  }
+});
+
+test("what a device has written before it first met the server is shown and saved all the while the history comes", async () => {
+  const name = "notes/newcomer-with-own";
+  const ann = await author(name);
+  const line = await Line.open(stage.server.url, SLOW);
+  try {
+    const bob = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(bob, line.url, { name, offline: true });
+    await write(bob, "written offline");
+    await bob.evaluate(() => {
+      const { doc, client } = globalThis;
+      const without: unknown[] = [];
+      Object.assign(globalThis, { without });
+      doc.subscribe(({ value }) => void (value.notes.some(({ title }) => title === "written offline") || without.push(value.notes)));
+      client.goOnline();
+    });
+    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+    // What is written now does not wait for the history.
+    await write(bob, "while it comes");
+    const shown = await bob.evaluate(() => {
+      const { loading, progress, unsaved } = globalThis.doc.status;
+      return { loading, unsaved, comes: (progress ?? 1) < 1, titles: globalThis.doc.value.notes.map(({ title }) => title) };
+    });
+    assert.deepEqual(shown, { loading: false, unsaved: 0, comes: true, titles: ["written offline", "while it comes"] });
+    line.heal();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [bob, ann]) {
+      await titles(page, "while it comes", "written before", "written offline");
+      await synced(page);
+      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body");
+    }
+    assert.deepEqual(await bob.evaluate(() => (globalThis as unknown as { without: unknown[] }).without), [], "always shown");
+  } finally {
+    await line.close();
+  }
+});
