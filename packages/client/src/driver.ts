@@ -8,7 +8,7 @@
 import { RejoinError } from "./errors.js";
 import { Socket } from "./socket.js";
 import { type Status, statusOf } from "./status.js";
-import { type LocalStore, type Row, StoreError, type Write } from "./store/store.js";
+import { type LocalStore, type Row, StoreError } from "./store/store.js";
 import type { Tabs } from "./tabs.js";
 import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
@@ -56,6 +56,9 @@ export class Driver {
   #epoch: number | undefined;
   /** The last that this tab has asked for the lead. */
   #standing: object | undefined;
+  /** It is this tab's turn to lead, and the store does not take that. */
+  #cannotLead = false;
+  #leadAgain: ReturnType<typeof setTimeout> | undefined;
   #end: "closed" | "engine-failed" | undefined;
 
   /** `tabs`: who else may be on the store; nobody if not given. */
@@ -119,8 +122,10 @@ export class Driver {
   /** A status read from the engine; of one that has failed the last that was read. */
   status(read: (engine: Replica) => EngineStatus | undefined, last: Status): Status {
     if (this.failed) return { ...last, state: "failed" };
-    const status = this.peek(read);
-    return status ? statusOf(status, this.now()) : last;
+    const engine = this.peek(read);
+    if (!engine) return last;
+    const status = statusOf(engine, this.now());
+    return this.#cannotLead ? { ...status, state: "storage-full" } : status;
   }
 
   /** The network may be back. */
@@ -168,28 +173,44 @@ export class Driver {
   /** Waits until this tab is to lead, or makes it so with `steal`. Whoever led before has no lock any more, and with the new epoch cannot write. */
   #stand(steal = false): void {
     const standing = (this.#standing = {});
+    clearTimeout(this.#leadAgain);
+    // Where it is taken anew it still can't.
+    if (!steal) this.#setCannotLead(false);
     const lost = () => {
       this.#deposed();
       this.#stand();
     };
-    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead(standing))), lost, steal);
+    this.#tabs?.stand(() => this.#leadSoon(standing), lost, steal);
   }
 
+  #leadSoon(standing: object): void {
+    this.#tasks = this.#tasks.then(() => this.#lead(standing));
+  }
+
+  /** Tries to lead, after all that was to be done before; while it fails, reading and writing go on between one attempt and the next. */
   async #lead(standing: object): Promise<void> {
-    while (!this.#end && this.#standing === standing) {
-      try {
-        const epoch = await this.#store.lead?.();
-        // Meanwhile the lock may have been taken away.
-        if (this.#end || epoch === undefined || this.#standing !== standing) return;
-        this.#epoch = epoch;
-        this.turn((engine, now) => engine.handleLead(now, epoch));
-        this.#tell({ kind: "connection" });
-        return;
-      } catch {
-        // Nothing is lost meanwhile: edits are kept, and fail or succeed by themselves.
-        await new Promise((resolve) => setTimeout(resolve, LEAD_AGAIN_MS));
-      }
+    // Meanwhile the lock may have been taken away.
+    const over = () => this.#end !== undefined || this.#standing !== standing;
+    if (over()) return;
+    try {
+      const epoch = await this.#withRoom(async () => this.#store.lead?.());
+      if (over() || epoch === undefined) return;
+      this.#epoch = epoch;
+      this.#setCannotLead(false);
+      this.turn((engine, now) => engine.handleLead(now, epoch));
+      this.#tell({ kind: "connection" });
+    } catch {
+      if (over()) return;
+      // Nothing is lost meanwhile: edits are kept, and fail or succeed by themselves.
+      this.#leadAgain = setTimeout(() => this.#leadSoon(standing), LEAD_AGAIN_MS);
+      this.#setCannotLead(true);
     }
+  }
+
+  #setCannotLead(cannot: boolean): void {
+    if (this.#cannotLead === cannot) return;
+    this.#cannotLead = cannot;
+    this.#tell({ kind: "connection" });
   }
 
   #deposed(): void {
@@ -226,6 +247,7 @@ export class Driver {
   #stop(end: "closed" | "engine-failed"): void {
     this.#end = end;
     clearTimeout(this.#timer);
+    clearTimeout(this.#leadAgain);
     this.#dropSocket();
     this.#store.close();
     this.#wake();
@@ -285,7 +307,7 @@ export class Driver {
     let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#commit(task.writes, epoch);
+      else await this.#withRoom(() => this.#store.commit(task.writes, epoch));
     } catch (error) {
       const code = error instanceof StoreError ? error.code : "io";
       deposed = code === "deposed";
@@ -311,15 +333,15 @@ export class Driver {
     });
   }
 
-  /** A device that is full has no room for caches. */
-  async #commit(writes: readonly Write[], epoch: number | undefined): Promise<void> {
+  /** Writes; a device that is full has no room for caches. */
+  async #withRoom<R>(write: () => Promise<R>): Promise<R> {
     const { views } = this.#options;
     try {
-      await this.#store.commit(writes, epoch);
+      return await write();
     } catch (error) {
       if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
       await views.clear();
-      await this.#store.commit(writes, epoch);
+      return write();
     }
   }
 
