@@ -3,11 +3,11 @@
 import { Channel, type News } from "./channel.js";
 import { SyncDocument } from "./document.js";
 import type { Frame, TokenSource } from "./driver.js";
-import { RejoinError } from "./errors.js";
+import { RejoinError, storeNewer } from "./errors.js";
 import type { Shown } from "./diff.js";
 import { callAll } from "./listeners.js";
 import { shownOf, withInit } from "./mirror.js";
-import { type ClientStatus, NOTHING, type Status, withEdits } from "./status.js";
+import { type ClientStatus, failedWith, NOTHING, type Status, withEdits } from "./status.js";
 import { Counter, Text } from "./values.js";
 import { Views } from "./views.js";
 import { errorOf, failureOf, type InitKey, type Inspected, type Opening, type Traffic } from "./wire.js";
@@ -288,9 +288,13 @@ export class Client {
       case "token":
         void this.#answerToken(news.call);
         return;
+      case "outdated":
+        for (const document of this.#documents.values()) document.stops(storeNewer());
+        this.#channel.send({ kind: "flushed" });
+        return;
       case "failed":
         this.#failure = errorOf(news.failure);
-        this.#status = { ...this.#status, state: "failed", connected: false };
+        this.#status = { ...failedWith(this.#failure, this.#status), connected: false };
         for (const document of this.#documents.values()) document.failed(this.#failure);
         this.#channel.end(this.#failure);
     }

@@ -102,6 +102,9 @@ class Host {
       case "network":
         this.#running?.networkChanged();
         return;
+      case "flushed":
+        void this.#giveUp();
+        return;
       case "hidden":
         for (const document of this.#documents.values()) void document.keep();
         return;
@@ -266,6 +269,12 @@ class Host {
     this.#documents.clear();
   }
 
+  /** What was edited before its history was there is saved once it is. */
+  async #giveUp(): Promise<void> {
+    await Promise.allSettled([...this.#documents.values()].map(({ loaded }) => loaded));
+    await this.#running?.giveUp().catch(() => undefined);
+  }
+
   async #inspect(): Promise<Inspected> {
     const driver = await (this.#driver as Promise<Driver>);
     const held = [...this.#byEngine].flatMap(([engineId, { id }]): [number, Held][] => {
@@ -284,9 +293,8 @@ class Host {
 
   #handle(event: DriverEvent): void {
     if (event.kind === "frame") return this.#passed(event.frame);
-    if (event.kind === "engine-failed") {
-      this.#post({ kind: "failed", failure: { code: "engine-failed", message: "the engine has stopped: reload the page" } });
-    }
+    if (event.kind === "outdated") return this.#post(event);
+    if (event.kind === "ended") this.#post({ kind: "failed", failure: failureOf(event.why) });
     if (event.kind === "storage-failed") this.#storeFailure = event.reason;
     // Once there is something to keep, the browser is asked not to drop it when it needs room.
     if (event.kind === "saved" && this.#storage === "device") this.#persist = true;

@@ -47,6 +47,8 @@ export type Request =
   | { kind: "online"; online: boolean }
   /** Whether each message on the connection is to be told. */
   | { kind: "watch"; frames: boolean }
+  /** After `outdated`: all that the page has edited is said. */
+  | { kind: "flushed" }
   | { kind: "network" | "hidden" | "leave" | "crash" };
 
 /** An error on its way. */
@@ -88,6 +90,8 @@ export type Answer =
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
   | { kind: "frame"; frame: Frame }
+  /** A newer version waits for the store: what was edited is to be said, and nothing more. */
+  | { kind: "outdated" }
   | { kind: "failed"; failure: Failure };
 
 export function failureOf(error: unknown): Failure {

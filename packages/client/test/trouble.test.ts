@@ -6,7 +6,7 @@ import type { Page } from "playwright-core";
 
 import type { ChangeId } from "#dist/index.js";
 
-import { joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
+import { inWorkers, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
 import { tightStorage } from "./support/full.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -81,4 +81,75 @@ test("a tab that is to lead on a full device reads, edits and says so until ther
   await second.waitForFunction(() => globalThis.client.status.leads);
   await synced(second);
   await titles(second, "by the leader", "nobody leads");
+});
+
+/** Opens the store as a newer version of the application does, and keeps it open. */
+function upgrade(page: Page): Promise<void> {
+  return page.evaluate(
+    () =>
+      new Promise((resolve, reject) => {
+        const request = indexedDB.open("rejoin:test", 99);
+        request.onsuccess = () => resolve();
+        request.onerror = () => reject(request.error);
+      }),
+  );
+}
+
+/** The code with which a document refuses an edit. */
+function refusal(page: Page): Promise<unknown> {
+  return page.evaluate(() => {
+    try {
+      globalThis.doc.change((draft) => draft.notes.push({ title: "too late", done: false }));
+    } catch (error) {
+      return (error as { code?: string }).code;
+    }
+    return "none";
+  });
+}
+
+/** It was told that the device is full, that it should make room, and that all would be saved then. */
+test("open tabs save what is edited in them when a newer version wants the store, say that they are to be loaded again, and edit no more", async () => {
+  const name = "notes/old-tabs";
+  const context = await stage.chromium.context();
+  const pages = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+  for (const page of pages) await joinDocument(page, stage.server.url, { name, offline: true });
+  const [first, second] = pages as [Page, Page];
+  await write(first, "before");
+  await titles(second, "before");
+  // In the middle of a burst, of which nothing is said to the worker before it pauses.
+  await second.evaluate(() => {
+    for (const [index, letter] of Array.from("typed").entries()) globalThis.doc.change((draft) => draft.body.insert(index, letter));
+    indexedDB.open("rejoin:test", 99);
+  });
+  for (const page of pages) {
+    await page.waitForFunction(() => globalThis.doc.status.failure === "store-newer" && globalThis.client.status.failure === "store-newer");
+    assert.deepEqual([await refusal(page), await page.evaluate(() => globalThis.doc.status.unsaved)], ["store-newer", 0]);
+    await titles(page, "before");
+  }
+  const rows = await second.evaluate(async () => {
+    const database = await new Promise<IDBDatabase>((resolve) => {
+      const request = indexedDB.open("rejoin:test");
+      request.onsuccess = () => resolve(request.result);
+    });
+    const request = database.transaction("outbox").objectStore("outbox").getAll();
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    return request.result.filter((row: Uint8Array) => new TextDecoder("latin1").decode(row).includes("typed")).length;
+  });
+  assert.equal(rows, 1, "what was typed is in the store");
+});
+
+/** The browser may end a connection without a word, and so may a page be in the background when it happens. */
+test("a tab that did not hear of the newer version says so at its next edit, which is shown as unsaved", async () => {
+  const context = await stage.chromium.context();
+  const deaf = 'Object.defineProperty(IDBDatabase.prototype, "onversionchange", { set() { this.addEventListener("versionchange", () => this.close()); } });';
+  await inWorkers(context, stage.site.origin, deaf);
+  const page = await open(context, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: "notes/deaf", offline: true });
+  await write(page, "before");
+  await upgrade(await open(context, stage.site.origin));
+  assert.equal(await page.evaluate(() => globalThis.doc.status.state), "offline");
+  await add(page, "after");
+  await page.waitForFunction(() => globalThis.doc.status.failure === "store-newer" && globalThis.client.status.failure === "store-newer");
+  assert.deepEqual([await refusal(page), await page.evaluate(() => globalThis.doc.status.unsaved)], ["store-newer", 1]);
+  await titles(page, "after", "before");
 });
