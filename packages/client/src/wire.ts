@@ -75,8 +75,8 @@ export type Inspected = { tab: number | undefined; traffic: Record<Frame["direct
 
 /** From the worker. */
 export type Answer =
-  /** `alive` names a lock that the worker holds as long as it runs. */
-  | { kind: "hello"; alive: string }
+  /** `alive` names a lock that the worker holds as long as it runs, where it can have one. */
+  | { kind: "hello"; alive: string | undefined }
   | { kind: "opened"; name: string; opening: Opening; value: NewValue }
   | { kind: "answer"; call: number; value: unknown }
   | { kind: "failure"; call: number; failure: Failure }

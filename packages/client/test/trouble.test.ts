@@ -2,11 +2,11 @@
 
 import assert from "node:assert/strict";
 
-import type { Page } from "playwright-core";
+import type { Frame, Page } from "playwright-core";
 
 import type { ChangeId } from "#dist/index.js";
 
-import { inWorkers, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
+import { Chromium, inWorkers, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
 import { tightStorage } from "./support/full.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -152,4 +152,48 @@ test("a tab that did not hear of the newer version says so at its next edit, whi
   await page.waitForFunction(() => globalThis.doc.status.failure === "store-newer" && globalThis.client.status.failure === "store-newer");
   assert.deepEqual([await refusal(page), await page.evaluate(() => globalThis.doc.status.unsaved)], ["store-newer", 1]);
   await titles(page, "after", "before");
+});
+
+/** What asking for a lock fails with. */
+const lockFails = () => navigator.locks.request("any", () => "nothing").catch((error: Error) => error.name);
+
+/** A client works in memory, and says so. */
+async function worksInMemory(page: Page | Frame): Promise<void> {
+  await joinDocument(page as Page, stage.server.url);
+  assert.equal(await page.evaluate(() => globalThis.client.status.storage), "memory");
+  await write(page as Page, "in memory");
+  await page.evaluate(() => globalThis.client.close());
+}
+
+/** The worker asked for a lock, had an error, and never said that it was there. */
+test("where the user has blocked storage, and locks with it, a client works in memory, and says so", async (t) => {
+  const blocked = await Chromium.start({ profile: { default_content_setting_values: { cookies: 2 } } });
+  t.after(() => blocked.remove());
+  const page = await open(blocked.profile, stage.site.origin);
+  assert.equal(await page.evaluate(lockFails), "SecurityError");
+  await worksInMemory(page);
+});
+
+/** Neither a worker nor storage: what failed in the page failed the whole call, with no code to tell it by. */
+test("in a frame without an origin, which has no worker either, a client works in memory, and says so", async () => {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  await page.evaluate(() => {
+    const frame = document.createElement("iframe");
+    frame.setAttribute("sandbox", "allow-scripts");
+    frame.src = "/";
+    document.body.append(frame);
+  });
+  const frame = await page.waitForSelector("iframe").then((element) => element.contentFrame());
+  assert.ok(frame);
+  await frame.waitForFunction(() => "rejoin" in globalThis);
+  assert.equal(await frame.evaluate(lockFails), "SecurityError");
+  await worksInMemory(frame);
+});
+
+test("where there are no locks, as over plain http, a client works in memory, and says so", async () => {
+  const context = await stage.chromium.context();
+  await inWorkers(context, stage.site.origin, 'Object.defineProperty(WorkerNavigator.prototype, "locks", { value: undefined });');
+  const page = await open(context, stage.site.origin);
+  await page.evaluate(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
+  await worksInMemory(page);
 });
