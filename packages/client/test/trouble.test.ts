@@ -30,6 +30,23 @@ async function dropViews(page: Page): Promise<void> {
   );
 }
 
+/** What the origin keeps. */
+const databases = async () => (await indexedDB.databases()).map(({ name }) => name);
+
+/** Waits until what is kept for the next start has so many notes. In the page. */
+const keptView = async (notes: number) => {
+  const database = await new Promise<IDBDatabase>((resolve) => {
+    const request = indexedDB.open("rejoin:test:views");
+    request.onsuccess = () => resolve(request.result);
+  });
+  for (let kept = ""; kept.split("title").length <= notes; ) {
+    const request = database.transaction("view").objectStore("view").getAll();
+    await new Promise((resolve) => (request.onsuccess = resolve));
+    kept = JSON.stringify(request.result);
+  }
+  database.close();
+};
+
 /** Adds a note; gives the edit's number. */
 function add(page: Page, title: string): Promise<ChangeId> {
   return page.evaluate((title) => globalThis.doc.change((draft) => draft.notes.push({ title, done: false })), title);
@@ -81,6 +98,40 @@ test("a tab that is to lead on a full device reads, edits and says so until ther
   await second.waitForFunction(() => globalThis.client.status.leads);
   await synced(second);
   await titles(second, "by the leader", "nobody leads");
+});
+
+test("on a full device what is kept for a quick start makes room for an edit", async () => {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  const full = await tightStorage(page, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: "notes/views", offline: true });
+  // Not to be packed: it takes its place.
+  await page.evaluate(async () => {
+    const letters = () => crypto.getRandomValues(new Uint8Array(60_000)).reduce((text, byte) => text + String.fromCharCode(0x4e00 + byte * 16), "");
+    for (let n = 0; n < 5; n += 1) await globalThis.doc.saved(globalThis.doc.change((draft) => draft.notes.push({ title: letters(), done: false })));
+  });
+  await page.evaluate(keptView, 5);
+  await full(true, false);
+  await add(page, "x".repeat(20_000));
+  await page.waitForFunction(() => globalThis.doc.status.unsaved === 0);
+  assert.ok(!(await page.evaluate(databases)).includes("rejoin:test:views"));
+});
+
+/** A page that stands in an `alert` never hears that it is to let go: saving waited for it, and nothing said that the device was full. */
+test("a page that hangs while the device is full keeps nothing from being said, saved or opened in others", async () => {
+  const context = await stage.chromium.context();
+  const [page, hanging] = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+  const full = await tightStorage(page, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: "notes/hanging", offline: true });
+  await hanging.evaluate(() => void Object.assign(globalThis, { held: indexedDB.open("rejoin:test:views") }));
+  await full(true);
+  const edit = await add(page, "x".repeat(200_000));
+  await saysFull(page);
+  await full(false);
+  await page.evaluate((edit) => globalThis.doc.saved(edit), edit);
+  assert.ok((await page.evaluate(databases)).includes("rejoin:test:views"), "the page still holds on to it");
+  const another = await open(context, stage.site.origin);
+  await joinDocument(another, stage.server.url, { name: "notes/hanging" });
+  await titles(another, "x".repeat(200_000));
 });
 
 /** Opens the store as a newer version of the application does, and keeps it open. */
