@@ -230,12 +230,18 @@ export class Client {
 
   /**
    * Waits until everything is saved on this device, ends the connection and frees the store. What the server has not acknowledged
-   * stays in the outbox for the next time. If saving fails the client stays open and goes on trying.
+   * stays in the outbox for the next time. If saving fails the client stays open and goes on trying. One that has failed has nothing to wait
+   * for: what it could not save is gone with it, as `status` has said.
    */
   async close(): Promise<void> {
     if (this.#page.signal.aborted) return;
     this.#flush();
-    await this.#channel.call({ do: "close" });
+    try {
+      if (!this.#failure) await this.#channel.call({ do: "close" });
+    } catch (error) {
+      if (this.#failure) this.#end();
+      throw error;
+    }
     this.#end();
     this.#channel.end(new RejoinError("closed", "the client is closed"));
   }

@@ -248,3 +248,34 @@ test("where there are no locks, as over plain http, a client works in memory, an
   await page.evaluate(() => Object.defineProperty(Navigator.prototype, "locks", { value: undefined }));
   await worksInMemory(page);
 });
+
+test("a client that has failed, or fails as it is closed, is closed all the same", async () => {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  const close = (failing: "before" | "meanwhile") =>
+    page.evaluate(async (failing) => {
+      const { client, doc } = globalThis;
+      const code = (error: unknown) => (error as { code?: string }).code;
+      let heard = 0;
+      client.subscribe(() => (heard += 1));
+      if (failing === "before") client.crash();
+      const closing = client.close();
+      if (failing === "meanwhile") client.crash();
+      const closed = await closing.catch(code);
+      // Again it has nothing to do.
+      await client.close();
+      const before = heard;
+      globalThis.dispatchEvent(new Event("online"));
+      const documents = await client.open("another").catch(code);
+      let edit: unknown;
+      try {
+        doc.change((draft) => void draft.left.increment());
+      } catch (error) {
+        edit = code(error);
+      }
+      return { closed, documents, edit, told: heard > before };
+    }, failing);
+  await joinDocument(page, stage.server.url, { offline: true });
+  assert.deepEqual(await close("before"), { closed: undefined, documents: "engine-failed", edit: "closed", told: false });
+  await joinDocument(page, stage.server.url, { offline: true });
+  assert.deepEqual(await close("meanwhile"), { closed: "engine-failed", documents: "engine-failed", edit: "closed", told: false });
+});
