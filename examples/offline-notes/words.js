@@ -9,8 +9,12 @@ export function counted(count, thing) {
 }
 
 /** `look` is one of `server`, `device`, `waiting` and `trouble`. */
-export function inWords({ state, pending, rejected, unsaved, loading, progress }) {
+export function inWords({ state, failure, pending, rejected, unsaved, loading, progress }) {
   const say = (look, icon, words) => ({ look, icon, words });
+  if (failure === "store-newer") {
+    const lost = unsaved > 0 ? `. ${changes(unsaved)} only here: copy what you need first` : "";
+    return say("trouble", "triangle-alert", `A newer version of this page is open. Load this one again to go on${lost}`);
+  }
   if (state === "failed") return say("trouble", "triangle-alert", "Something broke. Load the page again: what was saved is safe");
   if (state === "storage-full") {
     return say("trouble", "triangle-alert", `This device is full: ${changes(unsaved)} in memory only. Make room, and it is saved by itself`);

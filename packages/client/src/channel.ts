@@ -105,7 +105,7 @@ function startWorker(listener: Listener): Promise<Port | undefined> {
         };
         resolve({ postMessage: (message) => worker.postMessage(message), end });
         // A worker that dies says nothing, but it can't keep its lock.
-        if (data.kind !== "hello" || !hasLocks()) return;
+        if (data.kind !== "hello" || data.alive === undefined || !hasLocks()) return;
         const { signal } = watch;
         navigator.locks.request(data.alive, { signal }, () => listener.died("it died")).catch(() => undefined);
       };

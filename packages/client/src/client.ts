@@ -3,11 +3,11 @@
 import { Channel, type News } from "./channel.js";
 import { SyncDocument } from "./document.js";
 import type { Frame, TokenSource } from "./driver.js";
-import { RejoinError } from "./errors.js";
+import { RejoinError, storeNewer } from "./errors.js";
 import type { Shown } from "./diff.js";
 import { callAll } from "./listeners.js";
 import { shownOf, withInit } from "./mirror.js";
-import { type ClientStatus, NOTHING, type Status, withEdits } from "./status.js";
+import { type ClientStatus, failedWith, NOTHING, type Status, withEdits } from "./status.js";
 import { Counter, Text } from "./values.js";
 import { Views } from "./views.js";
 import { errorOf, failureOf, type InitKey, type Inspected, type Opening, type Traffic } from "./wire.js";
@@ -230,12 +230,18 @@ export class Client {
 
   /**
    * Waits until everything is saved on this device, ends the connection and frees the store. What the server has not acknowledged
-   * stays in the outbox for the next time. If saving fails the client stays open and goes on trying.
+   * stays in the outbox for the next time. If saving fails the client stays open and goes on trying. One that has failed has nothing to wait
+   * for: what it could not save is gone with it, as `status` has said.
    */
   async close(): Promise<void> {
     if (this.#page.signal.aborted) return;
     this.#flush();
-    await this.#channel.call({ do: "close" });
+    try {
+      if (!this.#failure) await this.#channel.call({ do: "close" });
+    } catch (error) {
+      if (this.#failure) this.#end();
+      throw error;
+    }
     this.#end();
     this.#channel.end(new RejoinError("closed", "the client is closed"));
   }
@@ -288,9 +294,13 @@ export class Client {
       case "token":
         void this.#answerToken(news.call);
         return;
+      case "outdated":
+        for (const document of this.#documents.values()) document.stops(storeNewer());
+        this.#channel.send({ kind: "flushed" });
+        return;
       case "failed":
         this.#failure = errorOf(news.failure);
-        this.#status = { ...this.#status, state: "failed", connected: false };
+        this.#status = { ...failedWith(this.#failure, this.#status), connected: false };
         for (const document of this.#documents.values()) document.failed(this.#failure);
         this.#channel.end(this.#failure);
     }

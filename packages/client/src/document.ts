@@ -12,7 +12,7 @@ import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { bringing, rebase } from "./rebase.js";
-import { type Status, withEdits } from "./status.js";
+import { failedWith, type Status, withEdits } from "./status.js";
 import type { Value } from "./values.js";
 import { type Answer, type DocumentState, errorOf, type InitKey, type Opening } from "./wire.js";
 import type { Edit, NewValue, OutboxEntry, Path, Version } from "./wasm/rejoin.js";
@@ -81,6 +81,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   #pause: ReturnType<typeof setTimeout> | undefined;
   #announced = false;
   #failure: Error | undefined;
+  /** Why nothing can be edited any more. */
+  #refusal: Error | undefined;
   #closed = false;
 
   /** @internal */
@@ -128,7 +130,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
    */
   change(write: (draft: T) => void): ChangeId {
     this.#check();
-    if (this.#failure) throw this.#failure;
+    if (this.#refusal) throw this.#refusal;
     return this.#write(record(this.#shown.value, this.#shown.kinds, write));
   }
 
@@ -229,7 +231,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   async restore(change: string): Promise<ChangeId> {
     const then = await this.#at(change);
     this.#check();
-    if (this.#failure) throw this.#failure;
+    if (this.#refusal) throw this.#refusal;
     return this.#write(differences(this.#shown, then));
   }
 
@@ -333,10 +335,16 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     });
   }
 
+  /** @internal Nothing more is to be edited; what was is on its way. */
+  stops(why: Error): void {
+    this.#refusal = why;
+    this.commit();
+  }
+
   /** @internal The engine has stopped. */
   failed(error: Error): void {
-    this.#failure = error;
-    this.#state = { ...this.#state, status: { ...this.#state.status, state: "failed" } };
+    this.#refusal = this.#failure = error;
+    this.#state = { ...this.#state, status: failedWith(error, this.#state.status) };
     this.#settle();
     this.announce();
   }
@@ -357,7 +365,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
 
   async #ask<R>(ask: Parameters<Channel["call"]>[0]): Promise<R> {
     this.#check();
-    if (this.#failure) throw this.#failure;
+    if (this.#refusal) throw this.#refusal;
     this.commit();
     return this.#channel.call<R>(ask);
   }

@@ -5,15 +5,18 @@
  * engine's outputs until there is none. It speaks to the page in plain data only.
  */
 
-import { RejoinError } from "./errors.js";
+import { RejoinError, storeNewer } from "./errors.js";
 import { Socket } from "./socket.js";
-import { type Status, statusOf } from "./status.js";
-import { type LocalStore, type Row, StoreError, type Write } from "./store/store.js";
+import { failedWith, type Status, statusOf } from "./status.js";
+import { type LocalStore, type Row, StoreError } from "./store/store.js";
 import type { Tabs } from "./tabs.js";
 import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
 /** After the store could not be taken over it is tried again after this time. */
 const LEAD_AGAIN_MS = 1_000;
+/** A page has so long to say what was edited in it, and the store to save that, when a newer version waits. */
+const GIVE_UP_MS = 2_000;
+const STOPPED = "the engine has stopped: reload the page";
 /** Longest delay that `setTimeout` takes. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 
@@ -35,7 +38,7 @@ export type Frame = {
 type StoreTask = Extract<Output, { kind: "read" | "commit" }>;
 
 /** What the page is told. */
-export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "engine-failed" };
+export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "outdated" } | { kind: "ended"; why: RejoinError };
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -56,7 +59,12 @@ export class Driver {
   #epoch: number | undefined;
   /** The last that this tab has asked for the lead. */
   #standing: object | undefined;
-  #end: "closed" | "engine-failed" | undefined;
+  /** It is this tab's turn to lead, and the store does not take that. */
+  #cannotLead = false;
+  #leadAgain: ReturnType<typeof setTimeout> | undefined;
+  /** How it ended, in good order or not. */
+  #end: "closed" | RejoinError | undefined;
+  #givingUp: ReturnType<typeof setTimeout> | undefined;
 
   /** `tabs`: who else may be on the store; nobody if not given. */
   constructor(options: DriverOptions, store: LocalStore, tabs: Tabs | undefined, tell: (event: DriverEvent) => void) {
@@ -67,6 +75,11 @@ export class Driver {
     this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online, tabs?.number);
     const moved = () => void (this.#end || this.turn((engine, now) => engine.handleSeat(now, (tabs as Tabs).number)));
     tabs?.listen((from, message) => this.#told(from, message), moved);
+    store.outdated = () => {
+      // The page may hang.
+      this.#givingUp ??= setTimeout(() => this.#fail(storeNewer()), GIVE_UP_MS);
+      this.#tell({ kind: "outdated" });
+    };
     this.#drain();
     this.#stand();
   }
@@ -92,9 +105,9 @@ export class Driver {
     return this.#end !== undefined;
   }
 
-  /** Whether the engine has stopped by a defect. */
-  get failed(): boolean {
-    return this.#end === "engine-failed";
+  /** Why it has ended, if not in good order. */
+  get failure(): RejoinError | undefined {
+    return this.#end === "closed" ? undefined : this.#end;
   }
 
   /** The driver's clock, in milliseconds. */
@@ -118,9 +131,11 @@ export class Driver {
 
   /** A status read from the engine; of one that has failed the last that was read. */
   status(read: (engine: Replica) => EngineStatus | undefined, last: Status): Status {
-    if (this.failed) return { ...last, state: "failed" };
-    const status = this.peek(read);
-    return status ? statusOf(status, this.now()) : last;
+    if (this.failure) return failedWith(this.failure, last);
+    const engine = this.peek(read);
+    if (!engine) return last;
+    const status = statusOf(engine, this.now());
+    return this.#cannotLead ? { ...status, state: "storage-full" } : status;
   }
 
   /** The network may be back. */
@@ -157,7 +172,13 @@ export class Driver {
 
   /** Ends as if the worker had been killed: what is not written yet is not. */
   crash(): void {
-    if (!this.#end) this.#stop("engine-failed");
+    if (!this.#end) this.#stop(new RejoinError("engine-failed", STOPPED));
+  }
+
+  /** Ends, for a newer version of the application waits for the store, as soon as all is saved that is on its way. */
+  async giveUp(): Promise<void> {
+    await this.until(() => this.#commits.inFlight === 0 || undefined);
+    this.#fail(storeNewer());
   }
 
   /** The page ends: the other tabs need not wait for this one. */
@@ -168,28 +189,45 @@ export class Driver {
   /** Waits until this tab is to lead, or makes it so with `steal`. Whoever led before has no lock any more, and with the new epoch cannot write. */
   #stand(steal = false): void {
     const standing = (this.#standing = {});
+    clearTimeout(this.#leadAgain);
+    // Where it is taken anew it still can't.
+    if (!steal) this.#setCannotLead(false);
     const lost = () => {
       this.#deposed();
       this.#stand();
     };
-    this.#tabs?.stand(() => void (this.#tasks = this.#tasks.then(() => this.#lead(standing))), lost, steal);
+    this.#tabs?.stand(() => this.#leadSoon(standing), lost, steal);
   }
 
+  #leadSoon(standing: object): void {
+    this.#tasks = this.#tasks.then(() => this.#lead(standing));
+  }
+
+  /** Tries to lead, after all that was to be done before; while it fails, reading and writing go on between one attempt and the next. */
   async #lead(standing: object): Promise<void> {
-    while (!this.#end && this.#standing === standing) {
-      try {
-        const epoch = await this.#store.lead?.();
-        // Meanwhile the lock may have been taken away.
-        if (this.#end || epoch === undefined || this.#standing !== standing) return;
-        this.#epoch = epoch;
-        this.turn((engine, now) => engine.handleLead(now, epoch));
-        this.#tell({ kind: "connection" });
-        return;
-      } catch {
-        // Nothing is lost meanwhile: edits are kept, and fail or succeed by themselves.
-        await new Promise((resolve) => setTimeout(resolve, LEAD_AGAIN_MS));
-      }
+    // Meanwhile the lock may have been taken away.
+    const over = () => this.#end !== undefined || this.#standing !== standing;
+    if (over()) return;
+    try {
+      const epoch = await this.#withRoom(async () => this.#store.lead?.());
+      if (over() || epoch === undefined) return;
+      this.#epoch = epoch;
+      this.#setCannotLead(false);
+      this.turn((engine, now) => engine.handleLead(now, epoch));
+      this.#tell({ kind: "connection" });
+    } catch (error) {
+      if (over()) return;
+      if (error instanceof RejoinError) return this.#fail(error);
+      // Nothing is lost meanwhile: edits are kept, and fail or succeed by themselves.
+      this.#leadAgain = setTimeout(() => this.#leadSoon(standing), LEAD_AGAIN_MS);
+      this.#setCannotLead(true);
     }
+  }
+
+  #setCannotLead(cannot: boolean): void {
+    if (this.#cannotLead === cannot) return;
+    this.#cannotLead = cannot;
+    this.#tell({ kind: "connection" });
   }
 
   #deposed(): void {
@@ -208,7 +246,7 @@ export class Driver {
 
   #check(): void {
     if (this.#end === "closed") throw new RejoinError("closed", "the client is closed");
-    if (this.#end) throw new RejoinError("engine-failed", "the engine has stopped: reload the page");
+    if (this.#end) throw this.#end;
   }
 
   /** A trap leaves the engine's memory in no known state: nothing is asked of it any more. */
@@ -217,15 +255,23 @@ export class Driver {
       return call();
     } catch (error) {
       if (!(error instanceof WebAssembly.RuntimeError)) throw RejoinError.from(error);
-      this.#stop("engine-failed");
-      this.#tell({ kind: "engine-failed" });
-      throw new RejoinError("engine-failed", `the engine has stopped: reload the page (${error.message})`, { cause: error });
+      const failure = new RejoinError("engine-failed", `${STOPPED} (${error.message})`, { cause: error });
+      this.#fail(failure);
+      throw failure;
     }
   }
 
-  #stop(end: "closed" | "engine-failed"): void {
+  #fail(why: RejoinError): void {
+    if (this.#end) return;
+    this.#stop(why);
+    this.#tell({ kind: "ended", why });
+  }
+
+  #stop(end: "closed" | RejoinError): void {
     this.#end = end;
+    clearTimeout(this.#givingUp);
     clearTimeout(this.#timer);
+    clearTimeout(this.#leadAgain);
     this.#dropSocket();
     this.#store.close();
     this.#wake();
@@ -285,8 +331,9 @@ export class Driver {
     let deposed = false;
     try {
       if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#commit(task.writes, epoch);
+      else await this.#withRoom(() => this.#store.commit(task.writes, epoch));
     } catch (error) {
+      if (error instanceof RejoinError) return this.#fail(error);
       const code = error instanceof StoreError ? error.code : "io";
       deposed = code === "deposed";
       failure = { code: code === "deposed" ? "io" : code, message: error instanceof Error ? error.message : String(error) };
@@ -311,15 +358,15 @@ export class Driver {
     });
   }
 
-  /** A device that is full has no room for caches. */
-  async #commit(writes: readonly Write[], epoch: number | undefined): Promise<void> {
+  /** Writes; a device that is full has no room for caches. */
+  async #withRoom<R>(write: () => Promise<R>): Promise<R> {
     const { views } = this.#options;
     try {
-      await this.#store.commit(writes, epoch);
+      return await write();
     } catch (error) {
       if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
       await views.clear();
-      await this.#store.commit(writes, epoch);
+      return write();
     }
   }
 

@@ -32,7 +32,7 @@ export type ErrorCode =
   | "conflict-changed"
   /** As many tabs as can have this store open. */
   | "store-in-use"
-  /** The store was written by a newer version of the application: reload the page. */
+  /** The store is of a newer version of the application: reload the page. */
   | "store-newer"
   /** Storage on this device fails. */
   | "store-failed"
@@ -75,4 +75,8 @@ export class RejoinError extends Error {
     if (error instanceof RejoinError || typeof code !== "string") return error;
     return new RejoinError(code as ErrorCode, (error as Error).message, { cause: error });
   }
+}
+
+export function storeNewer(): RejoinError {
+  return new RejoinError("store-newer", "a newer version of the application has this device's store: reload the page");
 }

@@ -11,7 +11,7 @@ import { PresenceHub } from "./hub.js";
 import { type ClientStatus, NOTHING } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
-import type { LocalStore } from "./store/store.js";
+import { type LocalStore, StoreError } from "./store/store.js";
 import { hasLocks, Tabs } from "./tabs.js";
 import { storeName, Views } from "./views.js";
 import { type Answer, type Ask, failureOf, type Inspected, type Request, type Settings } from "./wire.js";
@@ -24,13 +24,15 @@ export type End = { postMessage(message: unknown): void; onmessage: ((event: Mes
 export function serve(end: End): void {
   const host = new Host((answer) => end.postMessage(answer));
   end.onmessage = ({ data }) => host.handle(data);
-  const alive = `rejoin#alive-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
-  const hello = () => end.postMessage({ kind: "hello", alive } satisfies Answer);
+  const hello = (alive?: string) => end.postMessage({ kind: "hello", alive } satisfies Answer);
   if (!hasLocks()) return hello();
-  void navigator.locks.request(alive, () => {
-    hello();
+  const alive = `rejoin#alive-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  const held = () => {
+    hello(alive);
     return new Promise(() => undefined);
-  });
+  };
+  // Where storage is blocked, so are locks.
+  navigator.locks.request(alive, held).catch(() => hello());
 }
 
 let loading: Promise<unknown> | undefined;
@@ -101,6 +103,9 @@ class Host {
         return;
       case "network":
         this.#running?.networkChanged();
+        return;
+      case "flushed":
+        void this.#giveUp();
         return;
       case "hidden":
         for (const document of this.#documents.values()) void document.keep();
@@ -266,6 +271,12 @@ class Host {
     this.#documents.clear();
   }
 
+  /** What was edited before its history was there is saved once it is. */
+  async #giveUp(): Promise<void> {
+    await Promise.allSettled([...this.#documents.values()].map(({ loaded }) => loaded));
+    await this.#running?.giveUp().catch(() => undefined);
+  }
+
   async #inspect(): Promise<Inspected> {
     const driver = await (this.#driver as Promise<Driver>);
     const held = [...this.#byEngine].flatMap(([engineId, { id }]): [number, Held][] => {
@@ -284,9 +295,8 @@ class Host {
 
   #handle(event: DriverEvent): void {
     if (event.kind === "frame") return this.#passed(event.frame);
-    if (event.kind === "engine-failed") {
-      this.#post({ kind: "failed", failure: { code: "engine-failed", message: "the engine has stopped: reload the page" } });
-    }
+    if (event.kind === "outdated") return this.#post(event);
+    if (event.kind === "ended") this.#post({ kind: "failed", failure: failureOf(event.why) });
     if (event.kind === "storage-failed") this.#storeFailure = event.reason;
     // Once there is something to keep, the browser is asked not to drop it when it needs room.
     if (event.kind === "saved" && this.#storage === "device") this.#persist = true;
@@ -320,15 +330,20 @@ class Host {
 async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {
   // Without locks two tabs would write to one store under one identity. Without storage there is nothing to share.
   if (!hasLocks() || !globalThis.indexedDB) return { store: new MemoryStore(), tabs: undefined };
-  const tabs = await Tabs.join(name);
+  let tabs: Tabs | undefined;
   try {
+    tabs = await Tabs.join(name);
     return { store: await IndexedDbStore.open(name), tabs };
   } catch (error) {
-    tabs.leave();
-    // Blocked by the user or by a private window.
-    if (error instanceof Error && /^(SecurityError|InvalidStateError|NotAllowedError):/.test(error.message)) {
-      return { store: new MemoryStore(), tabs: undefined };
-    }
-    throw error instanceof RejoinError ? error : new RejoinError("store-failed", String(error));
+    tabs?.leave();
+    if (isBlocked(error)) return { store: new MemoryStore(), tabs: undefined };
+    if (error instanceof RejoinError) throw error;
+    throw new RejoinError(error instanceof StoreError && error.code === "full" ? "store-full" : "store-failed", String(error));
   }
+}
+
+/** Whether storage is blocked for this page, by the user, for its origin is opaque, or in a private window. A store names the browser's error first. */
+function isBlocked(error: unknown): boolean {
+  const { name, message } = error instanceof Error ? error : { name: "", message: "" };
+  return /^(SecurityError|InvalidStateError|NotAllowedError)\b/.test(error instanceof StoreError ? message : name);
 }

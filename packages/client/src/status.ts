@@ -1,11 +1,13 @@
 /** Where documents stand, in words and numbers to show to people. */
 
+import { type ErrorCode, RejoinError } from "./errors.js";
 import type { EngineStatus } from "./wasm/rejoin.js";
 
 /**
  * `synced`: saved on this device and on the server. `syncing`: connected, and something is on its way. `offline`: not connected.
  * `rejected`: the outbox holds changes that the server will not have. `storage-full`: this device is full or its storage fails, and
- * what is newer is in memory only. `failed`: the engine stopped by a defect; reload the page.
+ * what is newer is in memory only. `failed`: the engine stopped by a defect, or the store can't be had or not any more, as `failure` says;
+ * reload the page.
  */
 export type State = "synced" | "syncing" | "offline" | "rejected" | "storage-full" | "failed";
 
@@ -24,6 +26,8 @@ export type Status = {
   readonly loading: boolean;
   /** How much of a long transfer from the server is here, from 0 to 1; none if there is no such transfer. */
   readonly progress: number | undefined;
+  /** The code of the error that ended a client that has `failed`: `engine-failed`, or `store-newer`, where the page is to be loaded again to go on. */
+  readonly failure?: ErrorCode;
 };
 
 /** Where the client stands. */
@@ -44,6 +48,11 @@ export function statusOf(engine: EngineStatus, nowMs: number): Status {
   const { state, pending, rejected, unsaved, syncedAtMs } = engine;
   const syncedAt = syncedAtMs === undefined ? undefined : new Date(Date.now() - (nowMs - syncedAtMs));
   return { state, pending, rejected, unsaved, syncedAt, loading: false, progress: undefined };
+}
+
+/** The last status of what has failed. */
+export function failedWith<S extends Status>(error: unknown, last: S): S {
+  return { ...last, state: "failed", ...(error instanceof RejoinError && { failure: error.code }) };
 }
 
 /** A status with edits that the engine does not have yet. */

@@ -40,7 +40,12 @@ export class Tabs {
 
   static async join(name: string): Promise<Tabs> {
     const tabs = new Tabs(name);
-    await tabs.#sit();
+    try {
+      await tabs.#sit();
+    } catch (error) {
+      tabs.leave();
+      throw error;
+    }
     return tabs;
   }
 
@@ -55,7 +60,6 @@ export class Tabs {
       [this.#number, this.#free] = [number, free];
       return this.#left ? free() : undefined;
     }
-    this.leave();
     throw new RejoinError("store-in-use", `${TABS_MAX} tabs have this store open`);
   }
 

@@ -10,6 +10,12 @@ import type { Kept } from "./wire.js";
 
 const FORMAT = 1;
 const TABLE = "view";
+/**
+ * A page that hangs lets go of nothing, and whoever opens the database while another one wants to delete it waits for that page too: longer
+ * than this nobody waits to read from here, or to have room.
+ */
+const OPEN_MS_MAX = 3_000;
+const CLEAR_MS_MAX = 1_000;
 
 /** The name of a store's database, and of what its tabs share. */
 export function storeName(store: string): string {
@@ -20,6 +26,7 @@ export class Views {
   readonly #name: string;
   #database: Promise<IDBDatabase | undefined>;
   #isNew = false;
+  #isGoing = false;
 
   private constructor(name: string) {
     this.#name = name;
@@ -56,12 +63,16 @@ export class Views {
     }
   }
 
-  /** Lets all go and keeps nothing more. */
+  /** Lets all go and keeps nothing more. Where a page holds on to it, it is gone once that page lets go or ends. */
   async clear(): Promise<void> {
     const database = await this.#database;
     this.#database = Promise.resolve(undefined);
     database?.close();
-    await done(indexedDB.deleteDatabase(this.#name)).catch(() => undefined);
+    if (this.#isGoing) return;
+    this.#isGoing = true;
+    const gone = done(indexedDB.deleteDatabase(this.#name)).catch(() => undefined);
+    void gone.then(() => (this.#isGoing = false));
+    await Promise.race([gone, new Promise((resolve) => setTimeout(resolve, CLEAR_MS_MAX))]);
   }
 
   async close(): Promise<void> {
@@ -73,16 +84,26 @@ function open(name: string, isNew: () => void): Promise<IDBDatabase | undefined>
   return new Promise((resolve) => {
     try {
       const request = indexedDB.open(name, FORMAT);
+      let isLate = false;
+      const late = setTimeout(() => {
+        isLate = true;
+        resolve(undefined);
+      }, OPEN_MS_MAX);
       request.onupgradeneeded = () => {
         isNew();
         request.result.createObjectStore(TABLE);
       };
       request.onsuccess = () => {
         const { result } = request;
+        clearTimeout(late);
+        if (isLate) return result.close();
         result.onversionchange = () => result.close();
         resolve(result);
       };
-      request.onerror = () => resolve(undefined);
+      request.onerror = () => {
+        clearTimeout(late);
+        resolve(undefined);
+      };
     } catch {
       resolve(undefined);
     }

@@ -52,6 +52,8 @@ export type Request =
   | { kind: "online"; online: boolean }
   /** Whether each message on the connection is to be told. */
   | { kind: "watch"; frames: boolean }
+  /** After `outdated`: all that the page has edited is said. */
+  | { kind: "flushed" }
   | { kind: "network" | "hidden" | "leave" | "crash" };
 
 /** An error on its way. */
@@ -78,8 +80,8 @@ export type Inspected = { tab: number | undefined; traffic: Record<Frame["direct
 
 /** From the worker. */
 export type Answer =
-  /** `alive` names a lock that the worker holds as long as it runs. */
-  | { kind: "hello"; alive: string }
+  /** `alive` names a lock that the worker holds as long as it runs, where it can have one. */
+  | { kind: "hello"; alive: string | undefined }
   | { kind: "opened"; name: string; opening: Opening; value: NewValue }
   | { kind: "answer"; call: number; value: unknown }
   | { kind: "failure"; call: number; failure: Failure }
@@ -93,6 +95,8 @@ export type Answer =
   | { kind: "client"; status: ClientStatus; persist: boolean }
   | { kind: "token"; call: number }
   | { kind: "frame"; frame: Frame }
+  /** A newer version waits for the store: what was edited is to be said, and nothing more. */
+  | { kind: "outdated" }
   | { kind: "failed"; failure: Failure };
 
 export function failureOf(error: unknown): Failure {

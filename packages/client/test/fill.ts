@@ -1,6 +1,7 @@
 /** Uses up what the browser lets a page keep, in a database apart. Runs in the page. */
 
-const SIZES = [256 << 10, 16 << 10, 1 << 10];
+/** The last is smaller than any row of the package. */
+const SIZES = [256 << 10, 16 << 10, 1 << 10, 64, 1];
 
 /** Writes until the browser refuses even a small row. Throws if `bytesMax` go in. */
 export async function fill(bytesMax: number): Promise<void> {

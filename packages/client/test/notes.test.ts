@@ -285,6 +285,13 @@ test("what the server will not have stays, is told of, and goes only by its read
   await says(ann, "Saved on the server");
 });
 
+test("a page that is open while a newer version takes its store asks to be loaded again", async () => {
+  const { page, ann } = await both();
+  await says(ann, "Saved on the server");
+  await page.evaluate(() => void indexedDB.open("rejoin:ann", 99));
+  await says(ann, "A newer version of this page is open. Load this one again to go on");
+});
+
 test("without storage the page works, and says that it keeps nothing", async () => {
   const page = await demo.page("/notes/", { first: () => {
     // A worker has a global of its own, which this does not reach: the engine runs in the page.

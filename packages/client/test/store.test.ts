@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 
-import type { Page } from "playwright-core";
-
 import { Chromium, inWorkers, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { tightStorage } from "./support/full.js";
 import { SyncServer } from "./support/server.js";
 import { Site } from "./support/site.js";
 import { test } from "./timed.js";
@@ -25,25 +24,9 @@ after(async () => {
   await site?.stop();
 });
 
-/** What a page may keep in tests of a full device. Bounded from the start: Chromium remembers for a while how much room there was. */
-const ROOM = 4 << 20;
-
-/** Bounds what the origin may keep in the page's context, and fills it up or lifts the bound. */
-async function tightStorage(page: Page): Promise<(full: boolean) => Promise<void>> {
-  const devtools = await page.context().newCDPSession(page);
-  await devtools.send("Storage.overrideQuotaForOrigin", { origin: site.origin, quotaSize: ROOM });
-  return async (full) => {
-    if (!full) return void (await devtools.send("Storage.overrideQuotaForOrigin", { origin: site.origin }));
-    await page.evaluate(async (room) => {
-      const { fill } = (await import("/test/fill.js" as string)) as typeof import("./fill.js");
-      await fill(room);
-    }, ROOM);
-  };
-}
-
 test("the IndexedDB store keeps the contract", async () => {
   const page = await open(await chromium.context(), site.origin);
-  await page.exposeFunction("breakWrites", await tightStorage(page));
+  await page.exposeFunction("breakWrites", await tightStorage(page, site.origin));
   const parts = await page.evaluate(async () => {
     const { run } = (await import("/test/contract.js" as string)) as typeof import("./contract.js");
     const { IndexedDbStore } = await import("#modules/store/indexeddb.js");
@@ -169,7 +152,7 @@ test("on a full device edits stay in memory and are shown as such, and are saved
   const server = await SyncServer.start(site.origin);
   t.after(() => server.remove());
   const page = await open(await chromium.context(), site.origin);
-  const full = await tightStorage(page);
+  const full = await tightStorage(page, site.origin);
   await joinDocument(page, server.url, { offline: true });
   await write(page, "with room");
   await full(true);

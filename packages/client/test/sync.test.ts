@@ -72,6 +72,27 @@ test("a page is loaded again while the server is down, and its edits are there",
   await titles(witness, "on the server", "on this device");
 });
 
+test("what a page exports is its outbox, one change after another, with what was just typed", async () => {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: "notes/export" });
+  await synced(page);
+  const taken = () => page.evaluate(async () => Array.from(await globalThis.doc.export(), (byte) => byte.toString(16).padStart(2, "0")).join(""));
+  assert.equal(await taken(), "");
+  await page.evaluate(() => globalThis.client.goOffline());
+  await write(page, "offline");
+  await page.evaluate(() => void globalThis.doc.change((draft) => draft.body.insert(0, "typed")));
+  const exported = await taken();
+  const changes = await page.evaluate(() => globalThis.doc.outbox.map(({ change }) => change));
+  assert.equal(changes.length, 2);
+  // Automerge's chunks: a mark of four bytes, and then the first four of the hash.
+  const places = changes.map((change) => exported.indexOf(`856f4a83${change.slice(0, 8)}`));
+  assert.equal(places[0], 0);
+  assert.equal(exported.lastIndexOf("856f4a83"), places[1]);
+  await page.evaluate(() => globalThis.client.goOnline());
+  await synced(page);
+  assert.equal(await taken(), "");
+});
+
 test("a page that comes back with more than it may open and push at once is through with all of it", async () => {
   const slow = await SyncServer.start(stage.site.origin, "--opens-burst=3", "--opens-per-s=5", "--pushes-burst=3", "--pushes-per-s=5");
   try {

@@ -5,16 +5,19 @@
  * A connection that the browser ends is opened again by the next call; the engine repeats what failed.
  */
 
-import { RejoinError } from "../errors.js";
+import { storeNewer } from "../errors.js";
 import { type LocalStore, prefixEnd, type Row, StoreError, TABLES, type Table, type Write } from "./store.js";
 
 /** Format n is the database's version; an older one is brought up in `upgrade`, a newer one refused. */
 const FORMAT = 2;
+/** How long a tab of an older version may take to let go: it saves what is edited in it. One that is frozen does not. */
+const BLOCKED_MS_MAX = 10_000;
 /** The row that counts leaders. */
 const EPOCH_KEY = new TextEncoder().encode("epoch");
 
 export class IndexedDbStore implements LocalStore {
   readonly durable = true;
+  outdated?: () => void;
   readonly #name: string;
   #database: IDBDatabase | undefined;
   #closed = false;
@@ -116,8 +119,9 @@ export class IndexedDbStore implements LocalStore {
       if (this.#database === database) this.#database = undefined;
     };
     database.onclose = lost;
-    // A newer version of the application, in another tab, waits for this one to let go.
-    database.onversionchange = () => {
+    // A newer version of the application, in another tab, waits for this one to let go; or all is to be deleted.
+    database.onversionchange = ({ newVersion }) => {
+      if (newVersion !== null && this.outdated) return this.outdated();
       database.close();
       lost();
     };
@@ -162,9 +166,20 @@ function openDatabase(name: string): Promise<IDBDatabase> {
       const { result } = request;
       for (const table of TABLES) if (!result.objectStoreNames.contains(table)) result.createObjectStore(table);
     };
-    request.onsuccess = () => resolve(request.result);
+    let waiting: ReturnType<typeof setTimeout> | undefined;
+    let isOver = false;
+    request.onblocked = () => {
+      waiting = setTimeout(() => {
+        isOver = true;
+        reject(new StoreError("io", "another tab holds an older version of the store"));
+      }, BLOCKED_MS_MAX);
+    };
+    request.onsuccess = () => {
+      clearTimeout(waiting);
+      if (isOver) return request.result.close();
+      resolve(request.result);
+    };
     request.onerror = () => reject(failure(request.error));
-    request.onblocked = () => reject(new StoreError("io", "another tab holds an older version of the store"));
   });
 }
 
@@ -177,9 +192,7 @@ function done(transaction: IDBTransaction): Promise<void> {
 
 function failure(error: unknown): Error {
   const { name, message } = error instanceof Error ? error : { name: "", message: String(error) };
-  if (name === "VersionError") {
-    return new RejoinError("store-newer", "a newer version of the application wrote this store: reload the page");
-  }
+  if (name === "VersionError") return storeNewer();
   return new StoreError(name === "QuotaExceededError" ? "full" : "io", `${name}: ${message}`);
 }
 

@@ -20,6 +20,8 @@ export interface LocalStore {
   commit(writes: readonly Write[], epoch?: number): Promise<void>;
   /** Makes this the store of the tab that leads: from now on no earlier leader can commit. Gives a number that grows with each. */
   lead?(): Promise<number>;
+  /** Called when a newer version of the application waits for the store: it is to be closed as soon as what is on its way is there. */
+  outdated?: () => void;
   /** Lets the store go. */
   close(): void;
 }

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -50,8 +50,14 @@ export class Chromium {
     this.#profile = profile;
   }
 
-  static async start(): Promise<Chromium> {
+  /** One with an empty profile, in which its user has set `preferences`. */
+  static async start(preferences?: object): Promise<Chromium> {
     const started = new Chromium(await mkdtemp(join(tmpdir(), "rejoin-chromium-")));
+    if (preferences) {
+      const folder = join(started.#profile, "Default");
+      await mkdir(folder);
+      await writeFile(join(folder, "Preferences"), JSON.stringify(preferences));
+    }
     await started.start();
     return started;
   }

@@ -46,6 +46,8 @@ export class Site {
       readFile(fileURLToPath(new URL(rest, base))).then(
         (bytes) => {
           const first = rest === "worker.js" ? new RegExp(`${WORKER_COOKIE}=([^;]+)`).exec(request.headers.cookie ?? "")?.[1] : undefined;
+          // Also for pages without an origin.
+          response.setHeader("access-control-allow-origin", "*");
           response.setHeader("content-type", type).end(first ? `${decodeURIComponent(first)}\n${bytes}` : bytes);
         },
         () => response.writeHead(404).end(),
