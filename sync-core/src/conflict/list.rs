@@ -216,11 +216,14 @@ impl Lister<'_> {
         Candidate { object, ..self.side(self.history.place(op), value, shown) }
     }
 
-    /// The side of what shows where something was taken away: who says so is who put it there.
+    /// The side of what shows where something was taken away: who says so is who put it there, or deleted what was.
     fn shown(&self, slot: SlotId, hiding: OpId) -> Candidate {
+        let held = self.index.slots.get(&slot);
+        let deletes = held.into_iter().flat_map(|held| held.deletes.values()).filter_map(|deletes| deletes.last());
         match self.winner(slot) {
             Some(op) => self.candidate(op, self.value(slot, op), true),
-            None => self.candidate(hiding, None, true),
+            None if self.history.kind(hiding) == Some(Kind::Delete) => self.candidate(hiding, None, true),
+            None => self.candidate(self.history.highest(deletes).unwrap_or(hiding), None, true),
         }
     }
 
