@@ -1,12 +1,13 @@
 //! Conflicts: what a merge hid or dropped of somebody's work, found in the set of changes and in nothing else.
 //!
-//! Owns what a conflict is, the index that finds the places where one may be (`index`), and what is read of a document when they are
-//! listed (`list`). A conflict is a function of the set of changes: never of who merged what first. Nothing here is written, and no
-//! rule is applied.
+//! Owns what a conflict is, the index that finds the places where one may be (`index`), what is read of a document when they are listed
+//! (`list`), and what each is called (`name`). A conflict is a function of the set of changes: never of who merged what first. Nothing here
+//! is written, and no rule is applied.
 
 mod index;
 mod list;
 mod marks;
+mod name;
 mod read;
 mod steps;
 
@@ -192,6 +193,8 @@ pub struct Conflict {
     pub steps: Steps,
     /// Of each actor whose work is hidden the seq of the last change that holds some of it: what an answer's author must have known.
     pub hidden: BTreeMap<ActorId, u32>,
+    /// The same of objects that say what shows: an edit in what shows, as an answer may be, hides them.
+    pub agreeing: BTreeMap<ActorId, u32>,
     /// Where it stands.
     pub state: ConflictState,
 }

@@ -9,11 +9,13 @@ mod listed;
 mod print;
 mod values;
 
+use std::collections::BTreeMap;
+
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{Automerge, AutomergeError, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
-use crate::id::ChangeHash;
+use crate::id::{ActorId, ChangeHash};
 use entry::{Entry, read, write};
 use values::{insert, merge, put};
 
@@ -142,6 +144,8 @@ pub struct Plan {
     effect: Effect,
     answer: String,
     policy: String,
+    /// What is there to know.
+    knew: BTreeMap<ActorId, u32>,
     /// Conflicts at the same place with two answers, of which this makes one.
     also: Vec<ConflictId>,
 }
@@ -204,7 +208,13 @@ pub fn plan(
         Answer::Both => "both".into(),
         Answer::Value(value) => format!("value-{}", print::fingerprint(value.as_ref())),
     };
-    Ok(Plan { id: conflict.id, version, note, path: conflict.path.clone(), effect, answer, policy: HUMAN.into(), also })
+    let mut knew = conflict.agreeing.clone();
+    for (actor, seq) in &conflict.hidden {
+        let known = knew.entry(actor.clone()).or_default();
+        *known = (*known).max(*seq);
+    }
+    let (id, path, policy) = (conflict.id, conflict.path.clone(), HUMAN.into());
+    Ok(Plan { id, version, note, path, effect, answer, policy, knew, also })
 }
 
 /// What makes a value stand at the place.
@@ -297,6 +307,7 @@ impl Plan {
             is_reopened: false,
             counted: steps,
             answer: self.answer,
+            knew: self.knew,
         };
         for id in &self.also {
             if let Some((entry, _)) = read(tx, id) {

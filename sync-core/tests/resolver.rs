@@ -288,6 +288,7 @@ fn conflict(base: i64, sides: &[i64]) -> Conflict {
         candidates: sides.iter().enumerate().map(candidate).collect(),
         steps: Steps::FromBase,
         hidden: Default::default(),
+        agreeing: Default::default(),
         state: ConflictState::Open,
     }
 }

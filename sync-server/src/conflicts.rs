@@ -169,6 +169,7 @@ mod tests {
                 candidates: vec![side(true), side(false)],
                 steps: Default::default(),
                 hidden: BTreeMap::new(),
+                agreeing: BTreeMap::new(),
                 state: ConflictState::Open,
             };
             Listed { conflict, settled: None, settled_by: None, answer: None }

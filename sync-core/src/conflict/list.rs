@@ -6,12 +6,11 @@
 use std::collections::BTreeMap;
 
 use automerge::{Automerge, ChangeHash, ObjId, ReadDoc as _, ScalarValue};
-use sha2::{Digest as _, Sha256};
 
 use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
 use super::marks::overlaps;
 use super::read::{self, Reader};
-use super::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Steps, Value};
+use super::{Candidate, Conflict, ConflictKind, ConflictState, PathPart, Steps, Value};
 use crate::id::DocumentName;
 use crate::op_index::{Kind, OpId, OpIndex};
 use crate::table::{ChangeTable, Place};
@@ -25,14 +24,11 @@ impl ConflictIndex {
     }
 }
 
-/// Most that a version counts, so that it is a whole number in JavaScript too.
-const VERSION_COUNT_MAX: u64 = (1 << 21) - 1;
-
 pub(super) struct Lister<'a> {
     pub(super) index: &'a ConflictIndex,
     pub(super) reader: Reader<'a>,
     pub(super) history: History<'a>,
-    name: &'a DocumentName,
+    pub(super) name: &'a DocumentName,
 }
 
 /// A conflict about to be told.
@@ -48,6 +44,8 @@ struct Draft {
     steps: Steps,
     /// Of each actor the last change that holds something hidden.
     hidden: BTreeMap<u32, u32>,
+    /// The same of objects that say what shows.
+    agreeing: BTreeMap<u32, u32>,
     state: ConflictState,
 }
 
@@ -115,7 +113,7 @@ impl Lister<'_> {
     /// Several values, or a value and deletions, at one place.
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
-        let mut hidden = Hidden::default();
+        let (mut hidden, mut agreeing) = (Hidden::default(), Hidden::default());
         // A step that left nothing in sight says as much.
         let deletes = |op: &OpId| matches!(self.history.kind(*op), Some(Kind::Delete | Kind::Increment));
         let mut candidates: Vec<Candidate> = Vec::new();
@@ -124,8 +122,10 @@ impl Lister<'_> {
         for op in std::iter::once(shown).chain(others) {
             let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
             // What says the same as what shows is not hidden.
-            if candidates.first().is_some_and(|first| first.value != value) {
-                self.hide(op, state, &mut hidden);
+            match candidates.first().map(|first| first.value == value) {
+                Some(true) => self.hide(op, state, &mut agreeing),
+                Some(false) => self.hide(op, state, &mut hidden),
+                None => {}
             }
             if candidates.iter().all(|held| held.value != value) {
                 makes |= self.history.kind(op) == Some(Kind::Make);
@@ -146,11 +146,25 @@ impl Lister<'_> {
         let base = self.base(id, &places);
         let version = self.version(hidden.count + 1, hidden.told.into_iter());
         let hidden = hidden.last;
+        // Any other value that shows is overwritten by an answer, with all that says the same.
+        let agreeing = if kind == ConflictKind::Container { agreeing.last } else { BTreeMap::new() };
         let steps = match (kind, state) {
             (ConflictKind::Register, ConflictState::Open) => self.steps(id, &candidates),
             _ => Steps::FromBase,
         };
-        Some(Draft { kind, slot: id, lost: None, hiding: shown, version, base, candidates, steps, hidden, state })
+        Some(Draft {
+            kind,
+            slot: id,
+            lost: None,
+            hiding: shown,
+            version,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+        })
     }
 
     /// Counts what an operation said that does not show. Work in what was overwritten later is a conflict of its own.
@@ -293,8 +307,8 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        let (hidden, steps) = (actors.clone(), Steps::FromBase);
-        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, state })
+        let (hidden, agreeing, steps) = (actors.clone(), BTreeMap::new(), Steps::FromBase);
+        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, agreeing, state })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -325,8 +339,20 @@ impl Lister<'_> {
         let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
         steps.sort_unstable();
         let version = self.version(lost.len() as u64, steps.into_iter());
-        let (hidden, steps) = (last, Steps::FromBase);
-        Some(Draft { kind, slot, lost: Some(counter), hiding, version, base, candidates, steps, hidden, state })
+        let (hidden, agreeing, steps) = (last, BTreeMap::new(), Steps::FromBase);
+        Some(Draft {
+            kind,
+            slot,
+            lost: Some(counter),
+            hiding,
+            version,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+        })
     }
 
     /// Marks of one name in a text.
@@ -359,8 +385,8 @@ impl Lister<'_> {
             let version = self.version(2, std::iter::empty());
             let place = self.history.place(overlap.hidden);
             let hidden = BTreeMap::from([(place.actor, place.seq)]);
-            let (base, steps) = (None, Steps::FromBase);
-            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, state })
+            let (base, agreeing, steps) = (None, BTreeMap::new(), Steps::FromBase);
+            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, agreeing, state })
         });
         told.collect()
     }
@@ -437,48 +463,12 @@ impl Lister<'_> {
         Some(path)
     }
 
-    /// The number of a conflict's sides as they are, of which there are `count`.
-    fn version<'a>(&self, count: u64, sides: impl Iterator<Item = (u32, &'a [u8])>) -> u64 {
-        let mut hasher = Sha256::new();
-        for (number, actor) in sides {
-            hasher.update(number.to_be_bytes());
-            hasher.update((actor.len() as u64).to_be_bytes());
-            hasher.update(actor);
-        }
-        let digest = hasher.finalize();
-        let sides = u32::from_be_bytes(digest[..4].try_into().expect("a digest has more than 4 bytes"));
-        count.min(VERSION_COUNT_MAX) << 32 | u64::from(sides)
-    }
-
     fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, state } = draft;
+        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state } = draft;
         let id = self.id(kind, slot, lost, hiding);
         let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
-        let hidden = hidden.into_iter().filter_map(named).collect();
-        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, state })
-    }
-
-    fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
-        let mut hasher = Sha256::new();
-        let mut part = |bytes: &[u8]| {
-            hasher.update((bytes.len() as u64).to_be_bytes());
-            hasher.update(bytes);
-        };
-        let op = |op: OpId| [&op.counter.to_be_bytes()[..], self.history.key(op).1].concat();
-        part(self.name.as_str().as_bytes());
-        part(kind.name().as_bytes());
-        part(&self.maker(slot.0).map(op).unwrap_or_default());
-        match slot.1 {
-            At::Key(key) => part(self.index.keys.get(&key).map_or(&[][..], |key| key.as_bytes())),
-            At::Element(element) => {
-                part(&[]);
-                part(&op(element));
-            }
-        }
-        part(&lost.map(op).unwrap_or_default());
-        part(&op(hiding));
-        let digest = hasher.finalize();
-        ConflictId(digest[..16].try_into().expect("a digest has more than 16 bytes"))
+        let [hidden, agreeing] = [hidden, agreeing].map(|last| last.into_iter().filter_map(named).collect());
+        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, agreeing, state })
     }
 }
 

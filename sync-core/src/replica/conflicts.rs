@@ -110,6 +110,7 @@ fn refused(name: &DocumentName, document: &Automerge, rejected: &Rejected) -> Co
         candidates: vec![side(there, true), side(wanted, false)],
         steps: Steps::FromBase,
         hidden: BTreeMap::from([(change.actor().clone(), change.seq())]),
+        agreeing: BTreeMap::new(),
         state: ConflictState::Open,
     }
 }

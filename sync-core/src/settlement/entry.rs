@@ -2,14 +2,17 @@
 //!
 //! Owns its text, and reading and writing it there. What an answer means is decided above.
 
+use std::collections::BTreeMap;
+
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 
 use super::ROOT_KEY;
 use crate::conflict::ConflictId;
+use crate::id::ActorId;
 
-/// An answer as the document keeps it: a string of `1`, the version, `settled` or `reopened`, the steps, the answer and the policy, with a space
-/// between each two, and on the lines after the first the note.
+/// An answer as the document keeps it: a string of `2`, the version, `settled` or `reopened`, the steps, the answer, what its author knew and the
+/// policy, with a space between each two, and on the lines after the first the note. Those that begin with `1` don't say what their author knew.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Entry {
     /// The conflict's version that was answered.
@@ -23,28 +26,57 @@ pub(super) struct Entry {
     pub(super) counted: i64,
     /// The change picked, `both`, or `value-` with the value's fingerprint: two answers that are not the same are not written alike.
     pub(super) answer: String,
+    /// Of each actor whose work was on a side that did not show the seq of the last change that holds some of it.
+    pub(super) knew: BTreeMap<ActorId, u32>,
 }
 
 impl Entry {
     pub(super) fn encode(&self) -> String {
         let state = if self.is_reopened { "reopened" } else { "settled" };
         let note = self.note.iter().flat_map(|note| ["\n", note]).collect::<String>();
-        format!("1 {} {state} {} {} {}{note}", self.version, self.counted, self.answer, self.policy)
+        let knew: Vec<String> = self.knew.iter().map(|(actor, seq)| format!("{actor}:{seq}")).collect();
+        let knew = if knew.is_empty() { NOBODY.into() } else { knew.join(",") };
+        let Self { version, counted, answer, policy, .. } = self;
+        format!("2 {version} {state} {counted} {answer} {knew} {policy}{note}")
     }
 
     pub(super) fn decode(text: &str) -> Option<Self> {
         let (line, note) = text.split_once('\n').map_or((text, None), |(line, note)| (line, Some(note)));
-        let mut parts = line.splitn(6, ' ');
+        let (format, line) = line.split_once(' ')?;
+        let says_knew = match format {
+            "1" => false,
+            "2" => true,
+            _ => return None,
+        };
+        let mut parts = line.splitn(if says_knew { 6 } else { 5 }, ' ');
         let mut part = || parts.next();
-        if part() != Some("1") {
-            return None;
-        }
         let version = part()?.parse().ok()?;
         let is_reopened = part()? == "reopened";
         let counted = part()?.parse().ok()?;
         let answer = part()?.into();
-        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted, answer })
+        let knew = match says_knew {
+            true => part().filter(|knew| *knew != NOBODY).map_or(Some(BTreeMap::new()), known)?,
+            false => BTreeMap::new(),
+        };
+        Some(Self { version, policy: part()?.into(), note: note.map(Into::into), is_reopened, counted, answer, knew })
     }
+
+    /// Whether its author says to have known all of this, which is something.
+    pub(super) fn knew(&self, work: &BTreeMap<ActorId, u32>) -> bool {
+        let knew = |(actor, seq): (&ActorId, &u32)| self.knew.get(actor).is_some_and(|known| known >= seq);
+        !work.is_empty() && work.iter().all(knew)
+    }
+}
+
+/// What stands for no actor at all.
+const NOBODY: &str = "-";
+
+fn known(text: &str) -> Option<BTreeMap<ActorId, u32>> {
+    let one = |one: &str| {
+        let (actor, seq) = one.split_once(':')?;
+        Some((ActorId::try_from(actor).ok()?, seq.parse().ok()?))
+    };
+    text.split(',').map(one).collect()
 }
 
 pub(super) fn read<D: ReadDoc>(document: &D, id: &ConflictId) -> Option<(Entry, ObjId)> {

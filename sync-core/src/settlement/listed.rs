@@ -75,7 +75,7 @@ impl Listed {
             object: side.object.clone(),
             ..*side
         };
-        let Conflict { id, version, path, kind, candidates, hidden, state, .. } = &self.conflict;
+        let Conflict { id, version, path, kind, candidates, hidden, agreeing, state, .. } = &self.conflict;
         let conflict = Conflict {
             id: *id,
             version: *version,
@@ -85,6 +85,7 @@ impl Listed {
             candidates: candidates.iter().map(side).collect(),
             steps: Steps::FromBase,
             hidden: hidden.clone(),
+            agreeing: agreeing.clone(),
             state: *state,
         };
         Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by, answer: None }
@@ -149,7 +150,7 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
 
 fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Listed {
     let standing = match standing(document, &conflict) {
-        Standing::Unanswered => of_more(document, &conflict, table, ops),
+        Standing::Unanswered => of_known(document, &conflict, table, ops),
         standing => standing,
     };
     match standing {
@@ -168,16 +169,16 @@ fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, o
     }
 }
 
-/// An answer to more sides than there still are stands if its author knew of all that are left: only what came since opens a conflict again.
-/// (Where its change was written again on top of more, what it did not know makes them no fewer.)
-fn of_more(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
+/// An answer to other sides than there are stands if its author knew of all of these: only what came since opens a conflict again. That the
+/// author looked at them is what the entry says, and its change shows that they were there: anybody can write anything, and a
+/// change may have been written again on top of more.
+fn of_known(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
     let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
-    let knew = |place: Place| {
+    let stands_on = |place: Place| {
         let mut hidden = conflict.hidden.iter();
         hidden.all(|(actor, seq)| table.number(actor).is_some_and(|number| ops.past().seen(place, number) >= *seq))
     };
-    // How many there are stands above a digest of them.
-    if entry.version >> 32 > conflict.version >> 32 && place_of(&written, table, ops).is_some_and(knew) {
+    if entry.knew(&conflict.hidden) && place_of(&written, table, ops).is_some_and(stands_on) {
         return Standing::Settled(Settled { policy: entry.policy, note: entry.note, written });
     }
     Standing::Unanswered

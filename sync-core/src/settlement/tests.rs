@@ -27,6 +27,7 @@ fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates
         candidates,
         steps: Default::default(),
         hidden,
+        agreeing: Default::default(),
         state,
     }
 }
@@ -77,13 +78,27 @@ fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
         is_reopened: false,
         counted: -2,
         answer: "both".into(),
+        knew: [(ActorId::from([10, 0]), 7), (ActorId::from([11]), 1)].into(),
     };
-    assert_eq!(entry.encode(), "1 3 settled -2 both human@1\ncounted again\nby hand");
+    assert_eq!(entry.encode(), "2 3 settled -2 both 0a00:7,0b:1 human@1\ncounted again\nby hand");
+    let before = Entry { knew: BTreeMap::new(), ..entry.clone() };
+    assert_eq!(Entry::decode("1 3 settled -2 both human@1\ncounted again\nby hand"), Some(before.clone()));
     let reopened = Entry { note: None, is_reopened: true, ..entry.clone() };
-    for entry in [entry, reopened] {
+    for entry in [entry, before, reopened] {
         assert_eq!(Entry::decode(&entry.encode()), Some(entry));
     }
-    for bad in ["", "1", "2 3 settled 0 both human@1", "1 x settled 0 both human@1", "1 3 settled 0 both"] {
+    for bad in [
+        "",
+        "1",
+        "2 3 settled 0 both human@1",
+        "2 3 settled 0 both 0a:1, human@1",
+        "2 3 settled 0 both 0a human@1",
+        "2 3 settled 0 both 0a:x human@1",
+        "2 3 settled 0 both 0g:1 human@1",
+        "3 3 settled 0 both - human@1",
+        "1 x settled 0 both human@1",
+        "1 3 settled 0 both",
+    ] {
         assert_eq!(Entry::decode(bad), None, "{bad}");
     }
 }

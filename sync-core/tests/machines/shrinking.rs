@@ -159,3 +159,31 @@ fn a_value_that_says_what_shows_opens_nothing() {
     let after = people.all_see(ConflictKind::DeleteUpdate, true);
     assert_eq!((before.conflict.id, before.conflict.version), (after.conflict.id, after.conflict.version));
 }
+
+/// An answer may be an edit in the object that shows. One that said what it said does so no longer: whoever answered knew of that.
+#[test]
+fn an_answer_in_an_object_that_shows_opens_nothing_for_one_that_said_the_same() {
+    let (mut people, ()) = People::parted(|_| Ok(()));
+    let says = |city: &'static str| {
+        move |tx: &mut Transaction<'_>| {
+            let made = map(tx)?;
+            tx.put(&made, "city", city).map(|()| made)
+        }
+    };
+    people.online(2, false);
+    let theirs = people.edit(1, says("York"));
+    people.edit(2, says("Leeds"));
+    people.edit(0, says("York"));
+    people.online(2, true);
+    people.online(0, true);
+    let before = people.only(0, ConflictKind::Container);
+    let said: Vec<bool> = before.conflict.candidates.iter().map(|side| side.shown).collect();
+    assert_eq!(said, [true, false], "two say the same");
+    people.answer(ConflictKind::Container, |listed| Answer::Pick(listed.conflict.candidates[1].change));
+    assert!(people.net.value(1, people.ids[1]).contains("Leeds"));
+    let after = people.all_see(ConflictKind::Container, true);
+    assert_eq!(after.conflict.id, before.conflict.id);
+    assert_ne!(after.conflict.version, before.conflict.version, "another one is hidden");
+    people.edit(2, |tx| tx.put(&theirs, "street", "Long Lane"));
+    people.all_see(ConflictKind::Container, false);
+}

@@ -3,7 +3,7 @@
 //! Owns who answers what, and what must be true of answers in the end: one that stands settles its conflict on every replica, and two
 //! different ones settle nothing. Has chance of its own, and only some seeds have answers, so that the others keep their stories.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, ROOT, ReadDoc};
 use sync_core::conflict::ConflictKind;
@@ -68,37 +68,57 @@ impl World {
     }
 }
 
-/// What all must agree on: where each conflict stands.
-pub(crate) fn states(listed: Vec<Listed>) -> Vec<(String, u64, ListedState)> {
+/// What all must agree on: where a conflict stands, and of each actor what is hidden.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct State {
+    id: String,
+    version: u64,
+    hidden: BTreeMap<String, u32>,
+    state: ListedState,
+}
+
+impl State {
+    pub(crate) fn is_settled(&self) -> bool {
+        self.state == ListedState::Settled
+    }
+}
+
+/// All of them but what was refused of one client's.
+pub(crate) fn states(listed: Vec<Listed>) -> Vec<State> {
     let of_all = listed.into_iter().filter(|one| one.conflict.kind != ConflictKind::Rejected);
-    let mut states: Vec<_> =
-        of_all.map(|one| (one.conflict.id.to_string(), one.conflict.version, one.state())).collect();
+    let state = |one: Listed| {
+        let hidden = one.conflict.hidden.iter().map(|(actor, seq)| (actor.to_string(), *seq)).collect();
+        State { id: one.conflict.id.to_string(), version: one.conflict.version, hidden, state: one.state() }
+    };
+    let mut states: Vec<_> = of_all.map(state).collect();
     states.sort();
     states
 }
 
 /// Holds where the conflicts of a log stand against what was written about each, read here without the engine's help.
-pub(crate) fn check(
-    name: &DocumentName,
-    document: &Automerge,
-    states: &[(String, u64, ListedState)],
-) -> Result<(), String> {
-    for (id, version, state) in states {
-        let written = written(document, id);
-        let answers = |entry: &String| {
-            let mut words = entry.split([' ', '\n']);
-            let version = words.nth(1).and_then(|version| version.parse().ok());
-            version.filter(|_: &u64| words.next() == Some("settled"))
+pub(crate) fn check(name: &DocumentName, document: &Automerge, states: &[State]) -> Result<(), String> {
+    for state in states {
+        let written = written(document, &state.id);
+        let words = written.iter().next().filter(|_| written.len() == 1).map(|entry| entry.split([' ', '\n']));
+        let words: Vec<&str> = words.into_iter().flatten().collect();
+        let only = match words[..] {
+            ["2", version, "settled", _, _, knew, ..] => version.parse().ok().map(|version: u64| (version, knew)),
+            _ => None,
         };
-        let only = written.iter().next().filter(|_| written.len() == 1).and_then(answers);
-        // What answers more sides than there still are may stand.
-        let (must, may) = (only == Some(*version), only.is_some_and(|of| of == *version || of >> 32 > version >> 32));
-        let is_settled = *state == ListedState::Settled;
-        if (must && !is_settled) || (is_settled && !may) {
-            return Err(format!("P3: conflict {id} of {name} is {}, and its answers are {written:?}", state.name()));
+        let must = only.is_some_and(|(version, _)| version == state.version);
+        // What answers other sides may stand, of an author who knew of all that there are.
+        let may = must || only.is_some_and(|(_, knew)| knew_all(knew, &state.hidden));
+        if (must && !state.is_settled()) || (state.is_settled() && !may) {
+            return Err(format!("P3: conflict of {name} is {state:?}, and its answers are {written:?}"));
         }
     }
     Ok(())
+}
+
+fn knew_all(knew: &str, hidden: &BTreeMap<String, u32>) -> bool {
+    let known = knew.split(',').filter_map(|one| one.split_once(':'));
+    let known: BTreeMap<&str, u32> = known.filter_map(|(actor, seq)| Some((actor, seq.parse().ok()?))).collect();
+    hidden.iter().all(|(actor, seq)| known.get(actor.as_str()).is_some_and(|known| known >= seq))
 }
 
 /// The different answers that stand for a conflict.

@@ -20,7 +20,8 @@ use crate::sim::rules::RuleSet;
 use crate::sim::world::World;
 
 /// What a gate's seeds must show of settling, by the names under which it is counted.
-pub const SETTLED: [&str; 4] = [BY_SERVER, LEFT, "conflict answered on read", "rules declared"];
+pub const SETTLED: [&str; 5] =
+    [BY_SERVER, LEFT, "conflict answered on read", "rules declared", "server crash while it settles"];
 
 /// One settlement in a log.
 const BY_SERVER: &str = "conflict settled by the server";
@@ -38,10 +39,11 @@ struct Entry {
 
 impl Entry {
     fn parse(text: &str) -> Option<Self> {
-        let mut words = text.lines().next()?.splitn(6, ' ').skip(1);
-        let version = words.next()?.parse().ok()?;
-        let is_reopened = words.next()? == "reopened";
-        Some(Self { version, is_reopened, policy: words.nth(2)?.into(), text: text.into() })
+        // The format, the version, what became of it, the steps, the answer, what its author knew, and the policy.
+        let words: Vec<&str> = text.lines().next()?.splitn(7, ' ').collect();
+        let ["2", version, state, _, _, _, policy] = words[..] else { return None };
+        let version = version.parse().ok()?;
+        Some(Self { version, is_reopened: state == "reopened", policy: policy.into(), text: text.into() })
     }
 }
 

@@ -30,6 +30,9 @@ use crate::sim::world::{Event, World};
 
 /// Mixed into the seed, so that this chance is not the world's.
 const ASIDE: u64 = 0x7365_7474_6c69_6e67;
+/// How often, in 1,000, the server crashes while a round of settlements is on its way, and within how many steps.
+const CRASH_PER_MILLE: u64 = 100;
+const CRASH_WITHIN: u64 = 12;
 /// How long the room may take to answer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -170,6 +173,9 @@ impl World {
         let (pack, cursor) = (written.pack.clone(), Some(written.cursor));
         let until = self.now + ANSWERED_WITHIN;
         settling.writing = Some(Writing { session, document: document.clone(), incarnation, written, until });
+        if self.chaos && settling.rng.chance(CRASH_PER_MILLE) {
+            self.server.crash_after = Some(settling.rng.below(CRASH_WITHIN));
+        }
         self.count("round of settlements");
         let open = Open {
             handle: DocumentHandle(1),
