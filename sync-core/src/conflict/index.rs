@@ -9,6 +9,7 @@ use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
 
 use crate::change::{Change, Operations};
 use crate::op_index::{Kind, ObjectKind, OpId, OpIndex, ROOT};
+use crate::planted::{Planted, Planting};
 use crate::table::{ChangeTable, Place};
 
 /// A key of a map, or an element of a list.
@@ -122,12 +123,18 @@ pub struct ConflictIndex {
     pub(super) lost_steps: BTreeSet<OpId>,
     /// The mark whose end is to come next.
     begun: Option<(u32, Box<str>, OpId)>,
+    planted: Planting,
 }
 
 impl ConflictIndex {
     /// The index of an empty document.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with a planted bug.
+    pub fn planted(self, planted: Planting) -> Self {
+        Self { planted, ..self }
     }
 
     /// Takes in a change that `table` and `ops` have taken in.
@@ -189,7 +196,8 @@ impl ConflictIndex {
                 overwritten.iter().for_each(|counter| self.step(history, *counter, id, *by));
                 let others = overwritten.iter().filter(|held| history.kind(**held) != Some(Kind::Counter));
                 let outdone: Vec<_> = others.map(|held| (*held, id)).collect();
-                if let Some(held) = self.slots.get_mut(&slot).filter(|_| !outdone.is_empty()) {
+                let planted = self.planted.has(Planted::OutdoneInSight);
+                if let Some(held) = self.slots.get_mut(&slot).filter(|_| !outdone.is_empty() && !planted) {
                     held.outdone.extend(outdone);
                     self.contest(history, slot);
                 }
@@ -223,6 +231,9 @@ impl ConflictIndex {
             if self.killers.contains_key(&object.maker) {
                 self.suspects.insert(number);
             }
+            if self.planted.has(Planted::NestedWorkUnindexed) {
+                return;
+            }
             number = object.slot.0;
         }
     }
@@ -254,7 +265,7 @@ impl ConflictIndex {
     }
 
     fn step(&mut self, history: History<'_>, counter: OpId, id: OpId, by: i64) {
-        if history.kind(counter) != Some(Kind::Counter) {
+        if history.kind(counter) != Some(Kind::Counter) || self.planted.has(Planted::StepsUnindexed) {
             return;
         }
         self.steps.entry(counter).or_default().push((id, by));

@@ -12,6 +12,7 @@ use sync_core::change::Change;
 use sync_core::conflict::{ConflictKind, PathPart};
 use sync_core::desk::ByRule;
 use sync_core::id::{ChangeHash, DocumentName};
+use sync_core::planted::Planting;
 use sync_core::settlement::{Listed, ROOT_KEY};
 
 use crate::sim::conflicts;
@@ -147,7 +148,7 @@ impl World {
                     return Err(format!("P3: the server settled {} of {name} twice in one version", settled.id));
                 }
             }
-            let listed = conflicts::of_log(name, &mirror.changes)?.1;
+            let listed = conflicts::of_log(name, &mirror.changes, Planting::new(self.options.planted))?.1;
             if let Some(open) = left_open(&document, settling.rules, &listed) {
                 let conflict = &open.conflict;
                 return Err(format!("P3: {name}: a rule of the server answers {conflict:?}, and it was left open"));
