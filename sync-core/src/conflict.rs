@@ -14,11 +14,12 @@ mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use automerge::{ObjId, ScalarValue};
+use automerge::{Cursor, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::id::{ActorId, ChangeHash};
 
 pub use index::ConflictIndex;
+pub(crate) use read::object as object_at;
 pub use read::value_at;
 
 /// A conflict's name: the same on every replica and on the server.
@@ -173,6 +174,23 @@ pub enum Steps {
     TooMany,
 }
 
+/// Where a conflict is, by what does not move when others write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spot {
+    /// The object that holds the place.
+    pub object: ObjId,
+    /// Of a list the element, by the operation that inserted it; at a key of a map none.
+    pub element: Option<ObjId>,
+    /// The element is not in the list any more: the path says where it stood, which may be another one's place by now.
+    pub is_gone: bool,
+}
+
+impl Default for Spot {
+    fn default() -> Self {
+        Self { object: ROOT, element: None, is_gone: false }
+    }
+}
+
 /// Somebody's work that a merge hid, with what hid it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
@@ -197,4 +215,22 @@ pub struct Conflict {
     pub agreeing: BTreeMap<ActorId, u32>,
     /// Where it stands.
     pub state: ConflictState,
+    /// The place, by what does not move.
+    pub spot: Spot,
+    /// All sides are objects that say the same by now. It is none any more, unless that is because somebody has answered it so.
+    pub agrees: bool,
+}
+
+impl Conflict {
+    /// The key or index of its place, now or at other heads; `None` if its element is gone.
+    pub(crate) fn prop<D: ReadDoc>(&self, document: &D, heads: Option<&[ChangeHash]>) -> Option<Prop> {
+        match (&self.spot.element, self.path.last()?) {
+            (None, PathPart::Key(key)) => Some(key.as_str().into()),
+            (Some(ObjId::Id(counter, actor, _)), _) if !self.spot.is_gone => {
+                let cursor = Cursor::try_from(format!("{counter}@{actor}")).ok()?;
+                document.get_cursor_position(&self.spot.object, &cursor, heads).ok().map(Prop::Seq)
+            }
+            _ => None,
+        }
+    }
 }

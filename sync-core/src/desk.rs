@@ -155,7 +155,7 @@ impl Desk {
 
     /// All conflicts, those about answers too.
     fn conflicts(&self) -> Result<Vec<Conflict>, DeskError> {
-        Ok(self.index.list(&self.name, &self.document, self.log.table(), &self.ops))
+        Ok(self.index.list_all(&self.name, &self.document, self.log.table(), &self.ops))
     }
 
     /// The conflicts as people see them.
@@ -184,7 +184,7 @@ impl Desk {
         if let Some(version) = wish.version.filter(|version| *version != seen.version) {
             seen = Seen { version, candidates: Vec::new(), ..seen };
         }
-        let plan = settlement::plan(&now.conflict, &seen, &answer, wish.note.clone(), &conflicts);
+        let plan = settlement::plan(&self.document, &now.conflict, &seen, &answer, wish.note.clone(), &conflicts);
         let plan = plan.map_err(|e| DeskError::Answer(e, Some(Box::new(now))))?;
         self.write(wall, &wish.author, |tx| plan.write(tx))
     }
@@ -277,7 +277,7 @@ impl Desk {
             Stands::Nothing => None,
             Stands::Value(value) => Some(value),
         });
-        let plan = settlement::plan(conflict, &Seen::from(conflict), &answer, None, conflicts);
+        let plan = settlement::plan(&self.document, conflict, &Seen::from(conflict), &answer, None, conflicts);
         let plan = plan.map_err(|e| DeskError::Answer(e, None))?.by(ruling.policy);
         self.write(wall, AUTHOR, |tx| plan.write(tx))?;
         Ok(true)

@@ -8,25 +8,27 @@ mod error;
 mod listed;
 mod print;
 mod values;
+mod writing;
 
-use std::collections::BTreeMap;
-
-use automerge::transaction::{Transactable, Transaction};
+use automerge::transaction::Transaction;
 use automerge::{Automerge, AutomergeError, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
-use crate::id::{ActorId, ChangeHash};
-use entry::{Entry, read, write};
-use values::{insert, merge, put};
+use crate::id::ChangeHash;
+use entry::{Entry, name_of, read, write};
+use writing::Effect;
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
 pub use listed::{Listed, ListedState, Telling, listed, telling};
+pub use writing::Plan;
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
 /// Whose answer is nobody's rule.
 const HUMAN: &str = "human@1";
+/// The word for an answer that keeps all sides.
+const BOTH: &str = "both";
 /// What a counter can't be brought to.
 const TOO_FAR: AnswerError = AnswerError::Unfit("the sum is beyond what a counter holds");
 
@@ -113,7 +115,7 @@ pub fn declared(document: &Automerge) -> Option<String> {
 
 /// Declares an application's rules by their text.
 pub fn declare(tx: &mut Transaction<'_>, text: &str) -> Result<(), AutomergeError> {
-    entry::put_text(tx, RULES, text.into())
+    entry::put_text(tx, RULES, Some(text.into()))
 }
 
 /// Whether a conflict is one of answers, and so about another one.
@@ -134,42 +136,9 @@ pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
     about.collect()
 }
 
-/// What is to be written for an answer, checked against what the conflict is now.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    id: ConflictId,
-    version: u64,
-    note: Option<String>,
-    path: Vec<PathPart>,
-    effect: Effect,
-    answer: String,
-    policy: String,
-    /// What is there to know.
-    knew: BTreeMap<ActorId, u32>,
-    /// Conflicts at the same place with two answers, of which this makes one.
-    also: Vec<ConflictId>,
-}
-
-#[derive(Clone, Debug)]
-enum Effect {
-    Nothing,
-    Put(Option<Value>),
-    Merge(Vec<Value>),
-    /// A counter is to have these steps on top of what it was put to.
-    Count {
-        steps: i64,
-    },
-    /// A counter is to hold this.
-    CountTo(i64),
-    /// Elements that are to stand `after` places behind the path's.
-    Insert {
-        values: Vec<Value>,
-        after: usize,
-    },
-}
-
 /// Checks an answer to `conflict`, of which `seen` was looked at. `conflicts` are all of the document.
 pub fn plan(
+    document: &Automerge,
     conflict: &Conflict,
     seen: &Seen,
     answer: &Answer,
@@ -187,25 +156,17 @@ pub fn plan(
     if note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
         return Err(AnswerError::Unfit("the note is too long"));
     }
-    let effect = match answer {
-        Answer::Value(value) => held(conflict, value.clone())?,
-        Answer::Both => both(conflict)?,
-        Answer::Pick(change) => {
-            let picked = conflict.candidates.iter().find(|side| side.change == *change);
-            let picked = picked.ok_or(AnswerError::Unfit("the conflict has no such side"))?;
-            let stays = picked.shown && conflict.kind != ConflictKind::Register;
-            if stays { Effect::Nothing } else { held(conflict, picked.value.clone())? }
-        }
-    };
+    let effect = effect(document, conflict, answer)?;
     if conflict.kind == ConflictKind::Rejected {
         return Err(AnswerError::Unfit("what the server refused is tried again or let go"));
     }
     let disputes = disputes(conflicts);
-    let also = conflicts.iter().filter(|other| other.path == conflict.path && disputes.contains(&other.id));
-    let also = also.map(|other| other.id).filter(|id| *id != conflict.id).collect();
+    let is_here = |other: &&Conflict| other.path == conflict.path && other.spot == conflict.spot;
+    let also = conflicts.iter().filter(is_here).map(|other| other.id);
+    let also = also.filter(|id| *id != conflict.id && disputes.contains(id)).collect();
     let answer = match answer {
         Answer::Pick(change) => change.to_string(),
-        Answer::Both => "both".into(),
+        Answer::Both => BOTH.into(),
         Answer::Value(value) => format!("value-{}", print::fingerprint(value.as_ref())),
     };
     let mut knew = conflict.agreeing.clone();
@@ -213,124 +174,94 @@ pub fn plan(
         let known = knew.entry(actor.clone()).or_default();
         *known = (*known).max(*seq);
     }
-    let (id, path, policy) = (conflict.id, conflict.path.clone(), HUMAN.into());
-    Ok(Plan { id, version, note, path, effect, answer, policy, knew, also })
+    Ok(Plan { conflict: conflict.clone(), note, effect, answer, policy: HUMAN.into(), knew, also })
+}
+
+/// What an answer comes to where the conflict is.
+fn effect(document: &Automerge, conflict: &Conflict, answer: &Answer) -> Result<Effect, AnswerError> {
+    let now = now(document, conflict, None);
+    let change = match answer {
+        Answer::Value(value) => return held(conflict, now.as_ref(), value.clone()),
+        Answer::Both => return both(conflict, now.as_ref()),
+        Answer::Pick(change) => change,
+    };
+    let picked = conflict.candidates.iter().find(|side| side.change == *change);
+    let picked = picked.ok_or(AnswerError::Unfit("the conflict has no such side"))?;
+    let stays = match conflict.kind {
+        // An operation of its own, or somebody who picks another one at the same time would win unseen.
+        ConflictKind::Register => false,
+        ConflictKind::Mark => picked.shown,
+        // Of what is not in its list any more there may be copies.
+        _ => picked.value == now && !conflict.spot.is_gone,
+    };
+    if stays { Ok(Effect::Nothing) } else { held(conflict, now.as_ref(), picked.value.clone()) }
+}
+
+/// What stands where a conflict is, now or at other heads.
+fn now(document: &Automerge, conflict: &Conflict, heads: Option<&[ChangeHash]>) -> Option<Value> {
+    value_at(document, &conflict.spot.object, conflict.prop(document, heads)?, heads)
 }
 
 /// What makes a value stand at the place.
-fn held(conflict: &Conflict, value: Option<Value>) -> Result<Effect, AnswerError> {
+fn held(conflict: &Conflict, now: Option<&Value>, value: Option<Value>) -> Result<Effect, AnswerError> {
     if conflict.kind == ConflictKind::Mark {
         // Its place is a character, which is not to be replaced.
         return Err(AnswerError::Unfit(
             "a format is changed by formatting again; then the answer is the one that shows",
         ));
     }
-    let is_gone = conflict.candidates.iter().any(|side| side.shown && side.value.is_none());
-    Ok(match (conflict.kind, value, conflict.path.last()) {
-        (ConflictKind::CounterOverwrite, Some(value), _) => {
-            Effect::CountTo(number(&value).ok_or(AnswerError::Unfit("a counter holds a whole number"))?)
-        }
-        // Where a deleted element stood, another one may stand now.
-        (_, Some(value), Some(PathPart::Index(_))) if is_gone => Effect::Insert { values: vec![value], after: 0 },
-        (_, None, Some(PathPart::Index(_))) if is_gone => Effect::Nothing,
-        (_, value, _) => Effect::Put(value),
-    })
+    if conflict.spot.is_gone {
+        // Where it stood, another one may stand now.
+        return Ok(Effect::Stand { after: 0, values: value.into_iter().collect() });
+    }
+    if let (ConflictKind::CounterOverwrite, Some(wanted), Some(_)) = (conflict.kind, &value, now.and_then(counter)) {
+        return number(wanted).map(Effect::CountTo).ok_or(AnswerError::Unfit("a counter holds a whole number"));
+    }
+    Ok(Effect::Put(value))
 }
 
 fn number(value: &Value) -> Option<i64> {
     match value {
-        Value::Scalar(ScalarValue::Counter(counter)) => Some(i64::from(counter)),
         Value::Scalar(ScalarValue::Int(number)) => Some(*number),
+        value => counter(value),
+    }
+}
+
+fn counter(value: &Value) -> Option<i64> {
+    match value {
+        Value::Scalar(ScalarValue::Counter(counter)) => Some(i64::from(counter)),
         _ => None,
     }
 }
 
-fn both(conflict: &Conflict) -> Result<Effect, AnswerError> {
+fn both(conflict: &Conflict, now: Option<&Value>) -> Result<Effect, AnswerError> {
+    const ONE: AnswerError = AnswerError::Unfit("one place can't hold both");
     let hidden = || conflict.candidates.iter().filter(|side| !side.shown).filter_map(|side| side.value.clone());
-    match (conflict.kind, conflict.path.last()) {
-        (ConflictKind::Container, _) => Ok(Effect::Merge(hidden().collect())),
-        (ConflictKind::CounterOverwrite, _) => {
+    match conflict.kind {
+        ConflictKind::Container if !conflict.spot.is_gone => Ok(Effect::Merge(hidden().collect())),
+        ConflictKind::CounterOverwrite => {
+            now.and_then(counter).ok_or(ONE)?;
             let before = conflict.base.as_ref().and_then(number).unwrap_or(0);
             let mut steps = hidden().filter_map(|side| number(&side)).map(|side| side.checked_sub(before));
             let sum = steps.try_fold(0i64, |sum, step| sum.checked_add(step?));
             Ok(Effect::Count { steps: sum.ok_or(TOO_FAR)? })
         }
-        (ConflictKind::Register, Some(PathPart::Index(_))) => {
-            Ok(Effect::Insert { values: hidden().collect(), after: 1 })
+        ConflictKind::Register if conflict.spot.is_gone => {
+            let sides = conflict.candidates.iter().filter_map(|side| side.value.clone());
+            Ok(Effect::Stand { after: 0, values: sides.collect() })
         }
-        _ => Err(AnswerError::Unfit("one place can't hold both")),
-    }
-}
-
-impl Plan {
-    /// The answer is a rule's, of this name and version.
-    pub fn by(self, policy: String) -> Self {
-        Self { policy, ..self }
-    }
-
-    /// Writes the answer.
-    pub fn write(self, tx: &mut Transaction<'_>) -> Result<(), AutomergeError> {
-        let counted = read(tx, &self.id).map_or(0, |(entry, _)| entry.counted);
-        let place = place(tx, &self.path);
-        let now = place.as_ref().and_then(|(object, prop)| value_in(tx, object, prop));
-        let more = match self.effect {
-            Effect::Count { steps } => steps.checked_sub(counted),
-            Effect::CountTo(target) => target.checked_sub(now.unwrap_or(target)),
-            _ => Some(0),
-        };
-        let more = more.filter(|more| now.is_none_or(|now| now.checked_add(*more).is_some()));
-        let more = more.ok_or(AutomergeError::Fail)?;
-        let steps = counted.checked_add(more).ok_or(AutomergeError::Fail)?;
-        match (&self.effect, place) {
-            (Effect::Nothing, _) => {}
-            // What stood above it is gone as well: the answer is known, and there is no place for it.
-            (_, None) => return Err(AutomergeError::NotAnObject),
-            (Effect::Put(value), Some((object, prop))) => put(tx, &object, prop, value.as_ref())?,
-            (Effect::Merge(sides), Some((object, prop))) => {
-                sides.iter().try_for_each(|side| merge(tx, &object, prop.clone(), side, 0))?
-            }
-            (Effect::Insert { values, after }, Some((list, Prop::Seq(index)))) => {
-                let at = (index + after).min(tx.length(&list));
-                for (offset, value) in values.iter().enumerate() {
-                    insert(tx, &list, at + offset, value)?;
-                }
-            }
-            (Effect::Count { .. } | Effect::CountTo(_), Some((object, prop))) if more != 0 => {
-                tx.increment(&object, prop, more)?
-            }
-            _ => {}
+        ConflictKind::Register if conflict.spot.element.is_some() => {
+            Ok(Effect::Stand { after: 1, values: hidden().collect() })
         }
-        let entry = Entry {
-            version: self.version,
-            policy: self.policy,
-            note: self.note,
-            is_reopened: false,
-            counted: steps,
-            answer: self.answer,
-            knew: self.knew,
-        };
-        for id in &self.also {
-            if let Some((entry, _)) = read(tx, id) {
-                write(tx, id, &entry)?;
-            }
-        }
-        write(tx, &self.id, &entry)
-    }
-}
-
-/// What a counter holds.
-fn value_in<D: ReadDoc>(document: &D, object: &ObjId, prop: &Prop) -> Option<i64> {
-    match document.get(object, prop.clone()).ok()?? {
-        (automerge::Value::Scalar(scalar), _) => number(&Value::Scalar(scalar.into_owned())),
-        _ => None,
+        _ => Err(ONE),
     }
 }
 
 /// Takes an answer back, if there is one: what it wrote stays until there is another.
 pub fn reopen(tx: &mut Transaction<'_>, id: &ConflictId) -> Result<bool, AutomergeError> {
     match read(tx, id) {
-        Some((entry, _)) if !entry.is_reopened => {
-            write(tx, id, &Entry { is_reopened: true, note: None, ..entry })?;
+        Some((entry, written)) if !entry.is_reopened => {
+            write(tx, id, &Entry { is_reopened: true, note: None, taken: Some(name_of(&written)), ..entry })?;
             Ok(true)
         }
         _ => Ok(false),

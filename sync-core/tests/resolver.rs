@@ -290,6 +290,8 @@ fn conflict(base: i64, sides: &[i64]) -> Conflict {
         hidden: Default::default(),
         agreeing: Default::default(),
         state: ConflictState::Open,
+        spot: Default::default(),
+        agrees: false,
     }
 }
 

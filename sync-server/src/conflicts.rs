@@ -171,6 +171,8 @@ mod tests {
                 hidden: BTreeMap::new(),
                 agreeing: BTreeMap::new(),
                 state: ConflictState::Open,
+                spot: Default::default(),
+                agrees: false,
             };
             Listed { conflict, settled: None, settled_by: None, answer: None }
         };

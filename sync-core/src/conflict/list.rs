@@ -1,16 +1,16 @@
 //! The conflicts of a document, read at the places that the index names.
 //!
 //! Owns what counts as a conflict there: sides that say the same are one, and what lies within something hidden belongs to the conflict
-//! about that. The same set of changes gives the same list, in the same order.
+//! about that. What it is called is decided in `name`. The same set of changes gives the same list, in the same order.
 
 use std::collections::BTreeMap;
 
-use automerge::{Automerge, ChangeHash, ObjId, ReadDoc as _, ScalarValue};
+use automerge::{Automerge, ChangeHash, ReadDoc as _, ScalarValue};
 
 use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
 use super::marks::overlaps;
 use super::read::{self, Reader};
-use super::{Candidate, Conflict, ConflictKind, ConflictState, PathPart, Steps, Value};
+use super::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
 use crate::id::DocumentName;
 use crate::op_index::{Kind, OpId, OpIndex};
 use crate::table::{ChangeTable, Place};
@@ -18,6 +18,19 @@ use crate::table::{ChangeTable, Place};
 impl ConflictIndex {
     /// All conflicts of the document `name`, whose changes are those of `table` and `ops`, in the order of their ids.
     pub fn list(&self, name: &DocumentName, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Vec<Conflict> {
+        let mut conflicts = self.list_all(name, document, table, ops);
+        conflicts.retain(|conflict| !conflict.agrees);
+        conflicts
+    }
+
+    /// The same with those of which all sides agree by now.
+    pub fn list_all(
+        &self,
+        name: &DocumentName,
+        document: &Automerge,
+        table: &ChangeTable,
+        ops: &OpIndex,
+    ) -> Vec<Conflict> {
         let history = History { table, ops };
         let lister = Lister { index: self, reader: Reader { document, history }, history, name };
         lister.all()
@@ -32,21 +45,21 @@ pub(super) struct Lister<'a> {
 }
 
 /// A conflict about to be told.
-struct Draft {
-    kind: ConflictKind,
-    slot: SlotId,
+pub(super) struct Draft {
+    pub(super) kind: ConflictKind,
+    pub(super) slot: SlotId,
     /// The object or counter that was taken away.
-    lost: Option<OpId>,
-    hiding: OpId,
-    version: u64,
-    base: Option<Value>,
-    candidates: Vec<Candidate>,
-    steps: Steps,
+    pub(super) lost: Option<OpId>,
+    pub(super) hiding: OpId,
+    pub(super) version: u64,
+    pub(super) base: Option<Value>,
+    pub(super) candidates: Vec<Candidate>,
+    pub(super) steps: Steps,
     /// Of each actor the last change that holds something hidden.
-    hidden: BTreeMap<u32, u32>,
+    pub(super) hidden: BTreeMap<u32, u32>,
     /// The same of objects that say what shows.
-    agreeing: BTreeMap<u32, u32>,
-    state: ConflictState,
+    pub(super) agreeing: BTreeMap<u32, u32>,
+    pub(super) state: ConflictState,
 }
 
 /// Operations that are hidden, with the work in the objects that they made.
@@ -118,12 +131,15 @@ impl Lister<'_> {
         let deletes = |op: &OpId| matches!(self.history.kind(*op), Some(Kind::Delete | Kind::Increment));
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
-        let mut sides: Vec<OpId> = Vec::new();
+        let (mut sides, mut twin): (Vec<OpId>, _) = (Vec::new(), None);
         for op in std::iter::once(shown).chain(others) {
             let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
             // What says the same as what shows is not hidden.
             match candidates.first().map(|first| first.value == value) {
-                Some(true) => self.hide(op, state, &mut agreeing),
+                Some(true) => {
+                    twin = twin.or(Some(op));
+                    self.hide(op, state, &mut agreeing);
+                }
                 Some(false) => self.hide(op, state, &mut hidden),
                 None => {}
             }
@@ -134,7 +150,9 @@ impl Lister<'_> {
             }
         }
         if candidates.len() < 2 {
-            return None;
+            let twin = twin.filter(|_| makes && state == ConflictState::Open)?;
+            candidates.push(self.candidate(twin, candidates.first()?.value.clone(), false));
+            sides.push(twin);
         }
         let values = candidates.iter().filter(|candidate| candidate.value.is_some()).count();
         let kind = match (values > 1, makes) {
@@ -434,41 +452,6 @@ impl Lister<'_> {
 
     pub(super) fn maker(&self, object: u32) -> Option<OpId> {
         self.index.objects.get(&object).map(|object| object.maker)
-    }
-
-    /// An object and the key or index of a place in it.
-    fn prop(&self, slot: SlotId) -> Option<(ObjId, automerge::Prop)> {
-        let (object, _) = self.reader.object(self.maker(slot.0))?;
-        let prop = match slot.1 {
-            At::Key(key) => self.index.keys.get(&key)?.as_ref().into(),
-            At::Element(element) => self.reader.index(&object, element, None)?.0.into(),
-        };
-        Some((object, prop))
-    }
-
-    fn path(&self, slot: SlotId) -> Option<Vec<PathPart>> {
-        let mut path = Vec::new();
-        let mut slot = slot;
-        loop {
-            path.push(match self.prop(slot)?.1 {
-                automerge::Prop::Map(key) => PathPart::Key(key),
-                automerge::Prop::Seq(index) => PathPart::Index(index),
-            });
-            if read::is_root(slot.0) {
-                break;
-            }
-            slot = self.index.objects.get(&slot.0)?.slot;
-        }
-        path.reverse();
-        Some(path)
-    }
-
-    fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state } = draft;
-        let id = self.id(kind, slot, lost, hiding);
-        let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
-        let [hidden, agreeing] = [hidden, agreeing].map(|last| last.into_iter().filter_map(named).collect());
-        Some(Conflict { id, version, path: self.path(slot)?, kind, base, candidates, steps, hidden, agreeing, state })
     }
 }
 

@@ -1,18 +1,47 @@
-//! What a conflict is called: its id, which stays, and its version, which is another for other sides.
+//! What a conflict is called, and where it is.
 //!
-//! Owns what is hashed for both, which is the same on every replica. Reads no values.
+//! Owns ids, versions and paths: the same for the same changes everywhere. What meets there is found in `list`.
 
+use automerge::ObjId;
 use sha2::{Digest as _, Sha256};
 
 use super::index::{At, SlotId};
-use super::list::Lister;
-use super::{ConflictId, ConflictKind};
+use super::list::{Draft, Lister};
+use super::read;
+use super::{Conflict, ConflictId, ConflictKind, PathPart, Spot};
 use crate::op_index::OpId;
 
 /// Most that a version counts, so that it is a whole number in JavaScript too.
 const VERSION_COUNT_MAX: u64 = (1 << 21) - 1;
 
 impl Lister<'_> {
+    /// An object and the key or index of a place in it.
+    pub(super) fn prop(&self, slot: SlotId) -> Option<(ObjId, automerge::Prop)> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        let prop = match slot.1 {
+            At::Key(key) => self.index.keys.get(&key)?.as_ref().into(),
+            At::Element(element) => self.reader.index(&object, element, None)?.0.into(),
+        };
+        Some((object, prop))
+    }
+
+    pub(super) fn path(&self, slot: SlotId) -> Option<Vec<PathPart>> {
+        let mut path = Vec::new();
+        let mut slot = slot;
+        loop {
+            path.push(match self.prop(slot)?.1 {
+                automerge::Prop::Map(key) => PathPart::Key(key),
+                automerge::Prop::Seq(index) => PathPart::Index(index),
+            });
+            if read::is_root(slot.0) {
+                break;
+            }
+            slot = self.index.objects.get(&slot.0)?.slot;
+        }
+        path.reverse();
+        Some(path)
+    }
+
     /// The number of a conflict's sides as they are, of which there are `count`.
     pub(super) fn version<'a>(&self, count: u64, sides: impl Iterator<Item = (u32, &'a [u8])>) -> u64 {
         let mut hasher = Sha256::new();
@@ -26,7 +55,29 @@ impl Lister<'_> {
         count.min(VERSION_COUNT_MAX) << 32 | u64::from(sides)
     }
 
-    pub(super) fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
+    pub(super) fn finish(&self, draft: Draft) -> Option<Conflict> {
+        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state } = draft;
+        let id = self.id(kind, slot, lost, hiding);
+        let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
+        let [hidden, agreeing] = [hidden, agreeing].map(|last| last.into_iter().filter_map(named).collect());
+        let (path, spot) = (self.path(slot)?, self.spot(kind, slot)?);
+        let says = |side: usize| candidates.get(side).map(|side| &side.value);
+        let agrees = kind == ConflictKind::Container && says(0) == says(1);
+        Some(Conflict { id, version, path, kind, base, candidates, steps, hidden, agreeing, state, spot, agrees })
+    }
+
+    fn spot(&self, kind: ConflictKind, slot: SlotId) -> Option<Spot> {
+        let (object, _) = self.reader.object(self.maker(slot.0))?;
+        Some(match slot.1 {
+            At::Element(element) if kind != ConflictKind::Mark => {
+                let (_, here) = self.reader.index(&object, element, None)?;
+                Spot { object, element: Some(self.reader.id(element)), is_gone: !here }
+            }
+            _ => Spot { object, element: None, is_gone: false },
+        })
+    }
+
+    fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hasher.update((bytes.len() as u64).to_be_bytes());

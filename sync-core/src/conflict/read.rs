@@ -34,7 +34,7 @@ pub(super) fn read(
 }
 
 /// All that is in an object.
-pub(super) fn object(document: &Automerge, id: &ObjId, kind: ObjType, heads: Option<&[ChangeHash]>) -> Value {
+pub(crate) fn object(document: &Automerge, id: &ObjId, kind: ObjType, heads: Option<&[ChangeHash]>) -> Value {
     match kind {
         ObjType::Text => Value::Text(match heads {
             Some(heads) => document.text_at(id, heads).unwrap_or_default(),

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use super::local::{Local, Rejected};
 use super::{DocumentId, Event, Replica};
 use crate::conflict::{
-    Candidate, Conflict, ConflictId, ConflictIndex, ConflictKind, ConflictState, PathPart, Steps, Value, value_at,
+    Candidate, Conflict, ConflictId, ConflictIndex, ConflictKind, ConflictState, PathPart, Spot, Steps, Value, value_at,
 };
 use crate::id::DocumentName;
 use crate::planted::Planted;
@@ -21,6 +21,13 @@ impl Replica {
     /// What merges hid in a document of somebody's work, in the order of the ids, and then what the server refused of this client's.
     /// `None` until the document is ready. The first call looks through the document's history, later ones at what came since.
     pub fn conflicts(&mut self, id: DocumentId) -> Option<Vec<Conflict>> {
+        let mut conflicts = self.conflicts_agreed(id)?;
+        conflicts.retain(|conflict| !conflict.agrees);
+        Some(conflicts)
+    }
+
+    /// The same with those of which all sides agree by now.
+    pub(super) fn conflicts_agreed(&mut self, id: DocumentId) -> Option<Vec<Conflict>> {
         // What was received and waits is among the changes, and is to be among the values.
         if self.local(id)?.document.waiting() > 0 {
             self.local_mut(id)?.apply_waiting().ok()?;
@@ -44,7 +51,7 @@ impl Local {
             self.conflicts = Some(Box::new(index));
         }
         let document = self.document.automerge();
-        let mut conflicts = self.conflicts.as_ref()?.list(&self.name, document, &self.all, &self.index);
+        let mut conflicts = self.conflicts.as_ref()?.list_all(&self.name, document, &self.all, &self.index);
         conflicts.extend(self.rejected.iter().map(|rejected| refused(&self.name, document, rejected)));
         conflicts.retain(|conflict| !self.planted_unlisted(conflict.kind));
         Some(conflicts)
@@ -112,6 +119,8 @@ fn refused(name: &DocumentName, document: &Automerge, rejected: &Rejected) -> Co
         hidden: BTreeMap::from([(change.actor().clone(), change.seq())]),
         agreeing: BTreeMap::new(),
         state: ConflictState::Open,
+        spot: Spot { object, element: None, is_gone: false },
+        agrees: false,
     }
 }
 

@@ -24,7 +24,7 @@ pub enum ResolveError {
 impl Replica {
     /// What [`Replica::conflicts`] gives, with the answers that stand.
     pub fn conflicts_and_answers(&mut self, id: DocumentId) -> Option<Vec<Listed>> {
-        let mut conflicts = self.conflicts(id)?;
+        let mut conflicts = self.conflicts_agreed(id)?;
         if self.config.planted.has(Planted::DisputesUnseen) {
             conflicts.retain(|conflict| !settlement::is_of_answers(conflict));
         }
@@ -47,8 +47,11 @@ impl Replica {
         note: Option<String>,
     ) -> Result<ChangeId, ResolveError> {
         let conflicts = self.conflicts(id).ok_or(EditError::NotReady)?;
-        let found = conflicts.iter().find(|known| known.id == seen.id).ok_or(AnswerError::Gone(seen.id))?;
-        let plan = settlement::plan(found, seen, answer, note, &conflicts)?;
+        // With the sides as they were before an answer that was taken back.
+        let listed = self.conflicts_and_answers(id).ok_or(EditError::NotReady)?;
+        let found = listed.iter().find(|known| known.conflict.id == seen.id).ok_or(AnswerError::Gone(seen.id))?;
+        let local = self.local(id).ok_or(EditError::NotReady)?;
+        let plan = settlement::plan(local.document.automerge(), &found.conflict, seen, answer, note, &conflicts)?;
         // The same change on every device, so that two who answer offline write into one map.
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
         Ok(self.change_as(Writer::Engine, now, wall, id, |tx| plan.write(tx))?.1)

@@ -2,10 +2,12 @@
 //!
 //! Owns what a list says beside the conflicts themselves, on a replica and on a server alike.
 
-use automerge::{Automerge, ObjId};
+use automerge::{Automerge, ObjId, ReadDoc as _};
 
-use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
-use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
+use super::entry::{Entry, name_of, operation};
+use super::writing::index_of;
+use super::{Settled, Standing, disputes, is_of_answers, now, read, standing};
+use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value, object_at, value_at};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -75,7 +77,8 @@ impl Listed {
             object: side.object.clone(),
             ..*side
         };
-        let Conflict { id, version, path, kind, candidates, hidden, agreeing, state, .. } = &self.conflict;
+        let Conflict { id, version, path, kind, candidates, hidden, agreeing, state, spot, agrees, .. } =
+            &self.conflict;
         let conflict = Conflict {
             id: *id,
             version: *version,
@@ -87,6 +90,8 @@ impl Listed {
             hidden: hidden.clone(),
             agreeing: agreeing.clone(),
             state: *state,
+            spot: spot.clone(),
+            agrees: *agrees,
         };
         Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by, answer: None }
     }
@@ -132,13 +137,14 @@ pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Tel
 pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Vec<Listed> {
     let disputes = disputes(&conflicts);
     let others = conflicts.into_iter().filter(|conflict| !is_of_answers(conflict));
-    let mut listed: Vec<_> = others.map(|conflict| answered(conflict, document, table, ops)).collect();
+    let mut listed: Vec<_> = others.filter_map(|conflict| answered(conflict, document, table, ops)).collect();
     for at in 0..listed.len() {
         if disputes.contains(&listed[at].conflict.id) {
             // What the two answers put there may be a conflict of its own, which says it already. What was refused is only this client's.
             let said = listed.iter().any(|other| {
                 other.conflict.kind != ConflictKind::Rejected
                     && other.conflict.path == listed[at].conflict.path
+                    && other.conflict.spot == listed[at].conflict.spot
                     && !disputes.contains(&other.conflict.id)
                     && other.is_open()
             });
@@ -148,16 +154,26 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
     listed
 }
 
-fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Listed {
+/// With the answer that stands; nothing if there is neither an answer nor anything to be answered.
+fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Option<Listed> {
+    let Some((entry, written)) = read(document, &conflict.id) else {
+        let listed = Listed { conflict, settled: None, settled_by: None, answer: None };
+        return Some(listed).filter(|listed| !listed.conflict.agrees);
+    };
     let standing = match standing(document, &conflict) {
         Standing::Unanswered => of_known(document, &conflict, table, ops),
         standing => standing,
     };
-    match standing {
+    if standing != Standing::Unanswered {
+        let last = entry.taken.clone().unwrap_or_else(|| name_of(&written));
+        as_it_was(&mut conflict, document, [entry.first.as_ref().unwrap_or(&last), &last], table, ops);
+    }
+    Some(match standing {
         Standing::Settled(settled) => {
             let settled_by = change_of(&settled.written, table, ops);
             let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
-            let answer = stands(document, &conflict.path, Some(&heads));
+            let answer =
+                now(document, &conflict, Some(&heads)).or_else(|| put_beside(document, &conflict, entry, &heads));
             Listed { conflict, settled: Some(settled), settled_by, answer }
         }
         standing => {
@@ -166,7 +182,48 @@ fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, o
             }
             Listed { conflict, settled: None, settled_by: None, answer: None }
         }
+    })
+}
+
+/// Of an element that is gone, what an answer put in its place.
+fn put_beside(document: &Automerge, conflict: &Conflict, entry: Entry, heads: &[ChangeHash]) -> Option<Value> {
+    let list = &conflict.spot.object;
+    let mut stands = entry.done.keys().filter_map(|name| index_of(document, list, name, Some(heads)));
+    value_at(document, list, stands.next()?.into(), Some(heads)).filter(|_| conflict.spot.is_gone)
+}
+
+/// An answer may have changed what it was an answer to: an object that shows was edited, or what was taken away was put back. The side that shows is told
+/// as it was before the first of these two answers, unless somebody has written there after the last.
+fn as_it_was(conflict: &mut Conflict, document: &Automerge, answers: [&str; 2], table: &ChangeTable, ops: &OpIndex) {
+    let Some(shown) = conflict.candidates.first() else { return };
+    // A deletion that hides what somebody put elsewhere says so itself.
+    let is_lost = conflict.kind == ConflictKind::CounterOverwrite
+        || conflict.candidates.get(1).is_some_and(|hidden| hidden.value.is_some());
+    let of_object = shown.object.as_ref().and_then(|object| Some((object, document.object_type(object).ok()?)));
+    let value = |heads: Option<&[ChangeHash]>| match of_object {
+        Some((object, kind)) => Some(object_at(document, object, kind, heads)),
+        None => now(document, conflict, heads),
+    };
+    let is_told = match conflict.kind {
+        ConflictKind::Container => of_object.is_some(),
+        ConflictKind::DeleteUpdate | ConflictKind::CounterOverwrite => is_lost && !conflict.spot.is_gone,
+        ConflictKind::EditInDeleted => !conflict.spot.is_gone,
+        ConflictKind::Register | ConflictKind::Mark | ConflictKind::Rejected => false,
+    };
+    let [first, last] = answers.map(|name| operation(name).and_then(|operation| place_of(&operation, table, ops)));
+    let (Some(first), Some(last)) = (first, last.and_then(|last| table.hash_at(last))) else { return };
+    if is_told && value(Some(&[last])) == value(None) {
+        let was = value(Some(&before(first, table, ops)));
+        conflict.candidates[0].value = was;
     }
+}
+
+/// The heads of what a change stands on.
+fn before(place: Place, table: &ChangeTable, ops: &OpIndex) -> Vec<ChangeHash> {
+    let past = ops.past();
+    let seen = |actor: u32| if actor == place.actor { place.seq - 1 } else { past.seen(place, actor) };
+    let known = (0..past.actor_count()).map(|actor| Place { actor, seq: seen(actor) });
+    known.filter(|place| place.seq > 0).filter_map(|place| table.hash_at(place)).collect()
 }
 
 /// An answer to other sides than there are stands if its author knew of all of these: only what came since opens a conflict again. That the
@@ -178,7 +235,8 @@ fn of_known(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops:
         let mut hidden = conflict.hidden.iter();
         hidden.all(|(actor, seq)| table.number(actor).is_some_and(|number| ops.past().seen(place, number) >= *seq))
     };
-    if entry.knew(&conflict.hidden) && place_of(&written, table, ops).is_some_and(stands_on) {
+    // Where all sides agree by now, nothing is hidden.
+    if (conflict.agrees || entry.knew(&conflict.hidden)) && place_of(&written, table, ops).is_some_and(stands_on) {
         return Standing::Settled(Settled { policy: entry.policy, note: entry.note, written });
     }
     Standing::Unanswered

@@ -1,5 +1,9 @@
 //! What entries and answers are held to, without a replica.
 
+use std::collections::BTreeMap;
+
+use automerge::transaction::Transactable as _;
+
 use super::*;
 
 /// A side by the author of this number.
@@ -29,6 +33,8 @@ fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates
         hidden,
         agreeing: Default::default(),
         state,
+        spot: Default::default(),
+        agrees: false,
     }
 }
 
@@ -44,13 +50,14 @@ fn an_answer_that_the_server_refused_disputes_none_that_stands() {
 fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
     let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
     let conflict = open(ConflictKind::Mark, path, None, vec![side(1, true, true), side(2, true, false)]);
-    let answered = |answer: Answer| plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
+    let answered =
+        |answer: Answer| plan(&Automerge::new(), &conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
     assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
     assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
     assert!(!answered(Answer::Value(None)));
     assert!(!answered(Answer::Both));
     let before = Seen { version: 1, ..Seen::from(&conflict) };
-    assert!(plan(&conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+    assert!(plan(&Automerge::new(), &conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
 }
 
 #[test]
@@ -59,7 +66,7 @@ fn a_refusal_says_which_sides_came_and_which_went() {
     let path = vec![PathPart::Key("a".into())];
     let was = Seen { version: 1, ..Seen::from(&open(ConflictKind::Register, path.clone(), None, sides([1, 2]))) };
     let now = open(ConflictKind::Register, path, None, sides([1, 3]));
-    let refused = plan(&now, &was, &Answer::Both, None, &[]).expect_err("it has other sides");
+    let refused = plan(&Automerge::new(), &now, &was, &Answer::Both, None, &[]).expect_err("it has other sides");
     assert!(
         refused.to_string().contains("between 1 (01010101) and 2 (02020202), and it is between 1 (01010101) and 3"),
         "{refused}"
@@ -76,12 +83,15 @@ fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
         policy: "human@1".into(),
         note: Some("counted again\nby hand".into()),
         is_reopened: false,
-        counted: -2,
+        done: [("7@0a".into(), -2), ("9@0b".into(), 0)].into(),
+        first: None,
+        taken: Some("7@0a".into()),
         answer: "both".into(),
-        knew: [(ActorId::from([10, 0]), 7), (ActorId::from([11]), 1)].into(),
+        knew: [(crate::id::ActorId::from([10, 0]), 7), (crate::id::ActorId::from([11]), 1)].into(),
     };
-    assert_eq!(entry.encode(), "2 3 settled -2 both 0a00:7,0b:1 human@1\ncounted again\nby hand");
-    let before = Entry { knew: BTreeMap::new(), ..entry.clone() };
+    assert_eq!(entry.encode(), "2 3 settled 7@0a-2,9@0b both 0a00:7,0b:1 - 7@0a human@1\ncounted again\nby hand");
+    let done = [(String::new(), -2)].into();
+    let before = Entry { knew: BTreeMap::new(), taken: None, done, ..entry.clone() };
     assert_eq!(Entry::decode("1 3 settled -2 both human@1\ncounted again\nby hand"), Some(before.clone()));
     let reopened = Entry { note: None, is_reopened: true, ..entry.clone() };
     for entry in [entry, before, reopened] {
@@ -90,12 +100,13 @@ fn an_entry_is_read_as_it_was_written_and_nothing_else_is() {
     for bad in [
         "",
         "1",
-        "2 3 settled 0 both human@1",
-        "2 3 settled 0 both 0a:1, human@1",
-        "2 3 settled 0 both 0a human@1",
-        "2 3 settled 0 both 0a:x human@1",
-        "2 3 settled 0 both 0g:1 human@1",
-        "3 3 settled 0 both - human@1",
+        "2 3 settled - both - - human@1",
+        "2 3 settled - both 0a:1, - - human@1",
+        "2 3 settled - both 0a - - human@1",
+        "2 3 settled - both 0a:x - - human@1",
+        "2 3 settled - both 0g:1 - - human@1",
+        "2 3 settled 7@0a+x both - - - human@1",
+        "3 3 settled - both - - - human@1",
         "1 x settled 0 both human@1",
         "1 3 settled 0 both",
     ] {
@@ -133,7 +144,9 @@ fn answers_that_say_different_things_are_not_written_alike() {
     let conflict = open(ConflictKind::Register, path, None, vec![side(1, 1, true), side(2, 2, false)]);
     let planned = |value: &Option<Value>| {
         let answer = Answer::Value(value.clone());
-        plan(&conflict, &Seen::from(&conflict), &answer, None, &[]).expect("it can be answered so").answer
+        plan(&Automerge::new(), &conflict, &Seen::from(&conflict), &answer, None, &[])
+            .expect("it can be answered so")
+            .answer
     };
     assert_eq!(values.iter().map(planned).collect::<std::collections::BTreeSet<_>>().len(), values.len());
 }
@@ -147,7 +160,10 @@ fn steps_beyond_what_a_counter_holds_are_refused() {
         let (path, base) = (vec![PathPart::Key("count".into())], Value::Scalar(counter(0)));
         open(ConflictKind::CounterOverwrite, path, Some(base), sides)
     };
-    let both = |conflict: &Conflict| plan(conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
+    let mut document = Automerge::new();
+    document.transact(|tx| tx.put(ROOT, "count", counter(0))).expect("an edit");
+    let both =
+        |conflict: &Conflict| plan(&document, conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
     assert_eq!(both(&of([5, -2])), Ok(()));
     assert_eq!(both(&of([i64::MAX, 1])), Err(TOO_FAR));
 }

@@ -74,32 +74,39 @@ fn become_value(tx: &mut Transaction<'_>, object: &ObjId, value: &Value, depth: 
     }
 }
 
-/// Adds to what shows what another side has and it has not: keys of maps, at any depth, elements of lists, the text behind a text.
+/// Adds to what shows what another side has and it has not: keys of maps, at any depth, elements of lists, the text behind a text. Whether
+/// it has lengthened a list or a text, which would be longer still if two did that.
 pub(super) fn merge(
     tx: &mut Transaction<'_>,
     object: &ObjId,
     prop: Prop,
     side: &Value,
     depth: usize,
-) -> Result<(), AutomergeError> {
+) -> Result<bool, AutomergeError> {
     if depth > DEPTH_MAX {
         return Err(AutomergeError::Fail);
     }
     match (tx.get(object, prop.clone())?, side) {
-        (None, side) => make(tx, object, prop, side),
+        (None, side) => make(tx, object, prop, side).map(|()| false),
         (Some((automerge::Value::Object(ObjType::Map), held)), Value::Map(entries)) => {
-            entries.iter().try_for_each(|(key, entry)| merge(tx, &held, key.as_str().into(), entry, depth + 1))
+            let mut adds = false;
+            for (key, entry) in entries {
+                adds |= merge(tx, &held, key.as_str().into(), entry, depth + 1)?;
+            }
+            Ok(adds)
         }
         (Some((automerge::Value::Object(ObjType::List), held)), Value::List(items)) => {
             let length = tx.length(&held);
-            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, &held, length + index, item))
+            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, &held, length + index, item))?;
+            Ok(!items.is_empty())
         }
         (Some((automerge::Value::Object(ObjType::Text), held)), Value::Text(text)) => {
             let length = tx.length(&held);
-            tx.splice_text(&held, length, 0, text)
+            tx.splice_text(&held, length, 0, text)?;
+            Ok(!text.is_empty())
         }
         // Of two values for one key the one that shows stays.
-        _ => Ok(()),
+        _ => Ok(false),
     }
 }
 

@@ -41,8 +41,9 @@ pub(crate) fn of_log(
         index.admit(change, &table, &ops);
     }
     let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
-    let conflicts = index.list(name, document.automerge(), &table, &ops);
+    let mut conflicts = index.list_all(name, document.automerge(), &table, &ops);
     let listed = settlement::listed(conflicts.clone(), document.automerge(), &table, &ops);
+    conflicts.retain(|conflict| !conflict.agrees);
     Ok((conflicts, listed))
 }
 

@@ -41,9 +41,10 @@ struct Entry {
 
 impl Entry {
     fn parse(text: &str) -> Option<Self> {
-        // The format, the version, what became of it, the steps, the answer, what its author knew, and the policy.
-        let words: Vec<&str> = text.lines().next()?.splitn(7, ' ').collect();
-        let ["2", version, state, _, _, _, policy] = words[..] else { return None };
+        // The format, the version, what became of it, what was done, the answer, what its author knew, the first answer, what it takes back,
+        // and the policy.
+        let words: Vec<&str> = text.lines().next()?.splitn(9, ' ').collect();
+        let ["2", version, state, _, _, _, _, _, policy] = words[..] else { return None };
         let version = version.parse().ok()?;
         Some(Self { version, is_reopened: state == "reopened", policy: policy.into(), text: text.into() })
     }
