@@ -110,8 +110,8 @@ impl Document {
                 let changes = core.replica.pending(self.id()).map(sync_core::change::Change::automerge);
                 (stands(automerge, path), touched::paths(automerge, changes))
             })?;
-            let conflict =
-                listed.into_iter().find(|listed| listed.is_open() && path.starts_with(&listed.conflict.path));
+            let is_here = |one: &Listed| path.starts_with(&one.conflict.path) && !one.conflict.spot.is_gone;
+            let conflict = listed.into_iter().find(|one| one.is_open() && is_here(one));
             let pending = written.into_iter().map(steps).any(|at| at.starts_with(path) || path.starts_with(&at));
             Some(Inspected { value, conflict, pending })
         });

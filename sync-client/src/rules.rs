@@ -5,7 +5,7 @@
 
 use sync_core::conflict::{Conflict, ConflictKind, ConflictState, Value};
 use sync_core::replica::{DocumentId, Listed};
-use sync_core::resolver::{Declaration, Policies, Policy, Ruling, project};
+use sync_core::resolver::{Declaration, Placed, Policies, Policy, Ruling, project};
 use sync_core::time::Instant;
 
 use crate::conflicts::ConflictFilter;
@@ -83,7 +83,7 @@ impl Document {
         let ruled = self.ruled_conflicts()?;
         let answers = ruled.iter().filter_map(|ruled| {
             let answer = ruled.ruling.as_ref()?.answer.as_ref()?;
-            Some((ruled.conflict.path.as_slice(), answer))
+            Some(Placed::of(&ruled.conflict, answer))
         });
         let mut value = self.value()?;
         project(&mut value, answers);

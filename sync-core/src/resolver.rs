@@ -22,7 +22,7 @@ pub use builtin::BuiltIn;
 pub use check::{Broken, check_resolver};
 pub use declared::{DECLARATION_BYTES_MAX, Declaration};
 pub use policy::{Policies, Policy, PolicyError};
-pub use project::project;
+pub use project::{Placed, project};
 
 /// A side of a conflict as a rule sees it: only what is the same on every replica.
 #[derive(Clone, Debug, PartialEq)]

@@ -190,7 +190,7 @@ fn effect(document: &Automerge, conflict: &Conflict, answer: &Answer) -> Result<
     let stays = match conflict.kind {
         // An operation of its own, or somebody who picks another one at the same time would win unseen.
         ConflictKind::Register => false,
-        ConflictKind::Mark => picked.shown,
+        ConflictKind::Mark => conflict.candidates.first().is_some_and(|shown| shown.change == *change),
         // Of what is not in its list any more there may be copies.
         _ => picked.value == now && !conflict.spot.is_gone,
     };
@@ -234,9 +234,19 @@ fn counter(value: &Value) -> Option<i64> {
     }
 }
 
+/// Whether all sides can be kept.
+fn keeps_both(document: &Automerge, conflict: &Conflict) -> bool {
+    match conflict.kind {
+        ConflictKind::CounterOverwrite => both(conflict, now(document, conflict, None).as_ref()).is_ok(),
+        // Only of a counter it matters what shows.
+        ConflictKind::Register | ConflictKind::Container => both(conflict, None).is_ok(),
+        _ => false,
+    }
+}
+
 fn both(conflict: &Conflict, now: Option<&Value>) -> Result<Effect, AnswerError> {
     const ONE: AnswerError = AnswerError::Unfit("one place can't hold both");
-    let hidden = || conflict.candidates.iter().filter(|side| !side.shown).filter_map(|side| side.value.clone());
+    let hidden = || conflict.candidates.iter().skip(1).filter_map(|side| side.value.clone());
     match conflict.kind {
         ConflictKind::Container if !conflict.spot.is_gone => Ok(Effect::Merge(hidden().collect())),
         ConflictKind::CounterOverwrite => {

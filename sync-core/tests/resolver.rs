@@ -8,8 +8,8 @@ use serde_json::Value as Json;
 use sync_core::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Steps, Value};
 use sync_core::id::{ActorId, ChangeHash};
 use sync_core::resolver::{
-    Broken, BuiltIn, Fault, NoAnswer, Policies, Policy, Question, Resolver, Rule, Show, Side, Stands, check_resolver,
-    project,
+    Broken, BuiltIn, Fault, NoAnswer, Placed, Policies, Policy, Question, Resolver, Rule, Show, Side, Stands,
+    check_resolver, project,
 };
 use sync_core::rng::Rng;
 
@@ -359,7 +359,7 @@ fn a_rule_has_a_name_and_a_version_and_no_memory() {
 #[test]
 fn answers_stand_in_the_places_of_their_conflicts() {
     let document = serde_json::json!({ "stock": { "a": 1, "b": [1, 2, [3], 4] }, "other": {} });
-    let answers = [
+    let here = [
         (serde_json::json!(["stock", "b", 1]), None),
         (serde_json::json!(["stock", "b", 0]), None),
         (serde_json::json!(["stock", "b", 2, 0]), Some(5)),
@@ -368,10 +368,28 @@ fn answers_stand_in_the_places_of_their_conflicts() {
         (serde_json::json!(["stock", "a"]), None),
         (serde_json::json!(["gone", "d"]), Some(1)),
     ];
-    let paths: Vec<_> = answers.iter().map(|(path, _)| parts(path)).collect();
-    let stands: Vec<Stands> =
-        answers.iter().map(|(_, whole)| whole.map(|n: i64| Value::Scalar(n.into())).into()).collect();
-    let mut shown = value(&document);
-    project(&mut shown, paths.iter().map(Vec::as_slice).zip(&stands));
-    assert_eq!(json(&shown), serde_json::json!({ "stock": { "b": [[5], 4], "c": 6 }, "other": {} }));
+    // Elements that are gone: their paths are those of others, which stay as they are.
+    let gone = [
+        (serde_json::json!(["stock", "b", 1]), Some(7)),
+        (serde_json::json!(["stock", "b", 3]), None),
+        (serde_json::json!(["stock", "b", 4]), Some(8)),
+    ];
+    let of = |answers: &[(serde_json::Value, Option<i64>)], is_gone: bool| {
+        let one = |(path, whole): &(serde_json::Value, Option<i64>)| {
+            (parts(path), is_gone, Stands::from(whole.map(|n| Value::Scalar(n.into()))))
+        };
+        answers.iter().map(one).collect::<Vec<_>>()
+    };
+    let projected = |answers: &[(Vec<PathPart>, bool, Stands)]| {
+        let mut shown = value(&document);
+        project(&mut shown, answers.iter().map(|(path, is_gone, stands)| Placed { path, is_gone: *is_gone, stands }));
+        json(&shown)
+    };
+    assert_eq!(projected(&of(&here, false)), serde_json::json!({ "stock": { "b": [[5], 4], "c": 6 }, "other": {} }));
+    assert_eq!(
+        projected(&of(&gone, true)),
+        serde_json::json!({ "stock": { "a": 1, "b": [1, 7, 2, [3], 4, 8] }, "other": {} })
+    );
+    let both = [of(&here, false), of(&gone, true)].concat();
+    assert_eq!(projected(&both), serde_json::json!({ "stock": { "b": [7, [5], 4, 8], "c": 6 }, "other": {} }));
 }

@@ -39,7 +39,7 @@ fn body(name: &DocumentName, listed: &[Listed], bytes_max: usize, count_max: usi
 
 /// One conflict. What says that nothing should be there has no `value`.
 pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value {
-    let Conflict { id, version, path, kind, base, candidates, steps, .. } = &listed.conflict;
+    let Conflict { id, version, path, kind, base, candidates, steps, spot, .. } = &listed.conflict;
     let mut out = Map::new();
     let mut set = |key: &str, value: serde_json::Value| drop(out.insert(key.into(), value));
     set("id", id.to_string().into());
@@ -47,6 +47,12 @@ pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value
     set("document", name.as_str().into());
     set("path", path.iter().map(step).collect());
     set("kind", kind.name().into());
+    if spot.is_gone {
+        set("gone", true.into());
+    }
+    if listed.keeps_both {
+        set("keepsBoth", true.into());
+    }
     if let Some(base) = base {
         set("base", value(base));
     }
@@ -174,7 +180,7 @@ mod tests {
                 spot: Default::default(),
                 agrees: false,
             };
-            Listed { conflict, settled: None, settled_by: None, answer: None }
+            Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both: false }
         };
         let name = DocumentName::parse("a/document").expect("a name");
         let listed: Vec<Listed> = (0..10).map(one).collect();

@@ -39,13 +39,19 @@ pub(crate) fn told(name: &str, outbox: &[OutboxEntry], all: Vec<Listed>, only: O
 
 fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed, is_whole: bool) -> Object {
     let state = listed.state().name();
-    let Listed { conflict, settled, settled_by, answer } = listed;
+    let Listed { conflict, settled, settled_by, answer, keeps_both } = listed;
     let object = Object::new();
     set(&object, "id", conflict.id.to_string());
     set(&object, "version", number(conflict.version));
     set(&object, "document", name);
     set(&object, "path", path(&conflict.path));
     set(&object, "kind", conflict.kind.name());
+    if conflict.spot.is_gone {
+        set(&object, "gone", true);
+    }
+    if keeps_both {
+        set(&object, "keepsBoth", true);
+    }
     let show = |value: Option<&Value>| value.filter(|_| is_whole).map_or(JsValue::UNDEFINED, show);
     if conflict.base.is_some() {
         set(&object, "base", show(conflict.base.as_ref()));

@@ -210,6 +210,10 @@ test("projected answers stand in the value, which is itself not changed", () => 
   assert.deepEqual(value, { stock: { a: 1, b: [1, 2] }, other: {} });
   const gone = [0, 1].map((at) => answered(["stock", "b", at], undefined));
   assert.deepEqual(project(value, [...gone, answered(["stock", "b", 1], 7)]).stock, { a: 1, b: [] });
+  // An element that is not there any more is put back where it stood, or not at all: what stands there now stays.
+  const absent = (at: number, answer: unknown): Conflict => ({ ...answered(["stock", "b", at], answer), gone: true });
+  assert.deepEqual(project(value, [absent(0, 7), absent(1, undefined), absent(2, 8)]).stock, { a: 1, b: [7, 1, 2, 8] });
+  assert.deepEqual(project(value, [...gone, absent(1, 7)]).stock, { a: 1, b: [7] });
 });
 
 test("built-in rules answer as sync-core's do, for candidates in any order, or leave the conflict to people", async () => {

@@ -6,7 +6,7 @@ use automerge::{Automerge, ObjId, ReadDoc as _};
 
 use super::entry::{Entry, name_of, operation};
 use super::writing::index_of;
-use super::{Settled, Standing, disputes, is_of_answers, now, read, standing};
+use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing};
 use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value, object_at, value_at};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
@@ -23,6 +23,8 @@ pub struct Listed {
     pub settled_by: Option<ChangeHash>,
     /// What stood there once it was answered.
     pub answer: Option<Value>,
+    /// Whether [`Answer::Both`](super::Answer::Both) can be given.
+    pub keeps_both: bool,
 }
 
 /// Where a conflict stands, answers counted.
@@ -93,7 +95,8 @@ impl Listed {
             spot: spot.clone(),
             agrees: *agrees,
         };
-        Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by, answer: None }
+        let (settled, settled_by, keeps_both) = (self.settled.clone(), self.settled_by, self.keeps_both);
+        Self { conflict, settled, settled_by, answer: None, keeps_both }
     }
 
     /// Two have answered it differently.
@@ -156,37 +159,39 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
 
 /// With the answer that stands; nothing if there is neither an answer nor anything to be answered.
 fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Option<Listed> {
-    let Some((entry, written)) = read(document, &conflict.id) else {
-        let listed = Listed { conflict, settled: None, settled_by: None, answer: None };
-        return Some(listed).filter(|listed| !listed.conflict.agrees);
-    };
+    let entry = read(document, &conflict.id);
+    if entry.is_none() && conflict.agrees {
+        return None;
+    }
     let standing = match standing(document, &conflict) {
         Standing::Unanswered => of_known(document, &conflict, table, ops),
         standing => standing,
     };
-    if standing != Standing::Unanswered {
-        let last = entry.taken.clone().unwrap_or_else(|| name_of(&written));
+    if let Some((entry, written)) = entry.as_ref().filter(|_| standing != Standing::Unanswered) {
+        let last = entry.taken.clone().unwrap_or_else(|| name_of(written));
         as_it_was(&mut conflict, document, [entry.first.as_ref().unwrap_or(&last), &last], table, ops);
     }
-    Some(match standing {
-        Standing::Settled(settled) => {
-            let settled_by = change_of(&settled.written, table, ops);
-            let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
-            let answer =
-                now(document, &conflict, Some(&heads)).or_else(|| put_beside(document, &conflict, entry, &heads));
-            Listed { conflict, settled: Some(settled), settled_by, answer }
-        }
-        standing => {
-            if standing == Standing::Reopened {
-                conflict.state = ConflictState::Open;
-            }
-            Listed { conflict, settled: None, settled_by: None, answer: None }
-        }
-    })
+    if standing == Standing::Reopened {
+        conflict.state = ConflictState::Open;
+    }
+    if entry.is_some() || conflict.state == ConflictState::Superseded {
+        let now = now(document, &conflict, None);
+        let stays = matches!(conflict.kind, ConflictKind::Mark | ConflictKind::Rejected);
+        conflict.candidates.iter_mut().filter(|_| !stays).for_each(|side| side.shown = side.value == now);
+    }
+    let keeps_both = keeps_both(document, &conflict);
+    let Standing::Settled(settled) = standing else {
+        return Some(Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both });
+    };
+    let settled_by = change_of(&settled.written, table, ops);
+    let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
+    let beside = || put_beside(document, &conflict, &entry?.0, &heads);
+    let answer = now(document, &conflict, Some(&heads)).or_else(beside);
+    Some(Listed { conflict, settled: Some(settled), settled_by, answer, keeps_both })
 }
 
 /// Of an element that is gone, what an answer put in its place.
-fn put_beside(document: &Automerge, conflict: &Conflict, entry: Entry, heads: &[ChangeHash]) -> Option<Value> {
+fn put_beside(document: &Automerge, conflict: &Conflict, entry: &Entry, heads: &[ChangeHash]) -> Option<Value> {
     let list = &conflict.spot.object;
     let mut stands = entry.done.keys().filter_map(|name| index_of(document, list, name, Some(heads)));
     value_at(document, list, stands.next()?.into(), Some(heads)).filter(|_| conflict.spot.is_gone)

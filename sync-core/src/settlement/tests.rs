@@ -174,7 +174,7 @@ fn a_bounded_list_tells_open_conflicts_first_and_of_the_others_that_they_are_the
         let mut conflict =
             open(ConflictKind::Register, vec![PathPart::Key("k".into())], None, vec![side(1, value, true)]);
         conflict.state = state;
-        Listed { conflict, settled: None, settled_by: None, answer: None }
+        Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both: false }
     };
     let (open, superseded) = (ConflictState::Open, ConflictState::Superseded);
     let long = "x".repeat(100);

@@ -9,7 +9,7 @@ use sync_core::conflict::{ConflictId, ConflictKind, PathPart, Value, value_at};
 use sync_core::id::{ChangeHash, DocumentName};
 use sync_core::planted::Planting;
 use sync_core::replica::{DocumentId, EditError};
-use sync_core::resolver::{BuiltIn, Declaration, MISMATCH, Policies, Policy, Ruling, project};
+use sync_core::resolver::{BuiltIn, Declaration, MISMATCH, Placed, Policies, Policy, Ruling, project};
 use sync_core::rng::Rng;
 use sync_core::settlement::{Listed, ROOT_KEY};
 use sync_core::time::WallTime;
@@ -113,7 +113,7 @@ impl RuleSet {
         let (policies, declared) = (self.policies(), declared.and_then(Declaration::parse));
         let open = listed.iter().filter(|one| one.is_open() && one.conflict.kind != ConflictKind::Rejected);
         let ruled: Vec<_> = open.map(|one| (one, policies.rule_beside(declared.as_ref(), &one.conflict))).collect();
-        let answers = ruled.iter().filter_map(|(one, ruling)| Some((&one.conflict.path[..], ruling.answer.as_ref()?)));
+        let answers = ruled.iter().filter_map(|(one, ruling)| Some(Placed::of(&one.conflict, ruling.answer.as_ref()?)));
         let shown = |key: String| Some((key.clone(), value_at(document, &ROOT, key.into(), None)?));
         let mut value = Value::Map(document.keys(ROOT).filter(|key| key != ROOT_KEY).filter_map(shown).collect());
         project(&mut value, answers);

@@ -47,10 +47,15 @@ export type Conflict = {
   readonly document: string;
   /** Where it stands, as the document is now. */
   readonly path: Path;
+  /** It is about an element that is not in its list any more: `path` says where it stood, which may be another one's place by now. */
+  readonly gone?: true;
   readonly kind: ConflictKind;
   /** What stood there before the sides parted; `undefined` if nothing did. */
   readonly base?: unknown;
+  /** The sides, first the one that hides the others. */
   readonly candidates: readonly Candidate[];
+  /** Whether `{ keep: "both" }` can be answered. */
+  readonly keepsBoth?: true;
   /**
    * Where candidates are numbers and some were made by the same steps: the numbers that add up to what all steps make, each step once, with how
    * often each counts; none if too much was put there to tell. Where it is not given, each counts from `base`.

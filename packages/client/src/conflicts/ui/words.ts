@@ -47,7 +47,7 @@ export function storyWords(conflict: Conflict, people: People | undefined): stri
     case "container":
       return `${names(candidates)} each made this. Only one of them shows.`;
     case "counter-overwrite":
-      return `${names(candidates.filter((side) => !side.shown))} counted while ${names(candidates.filter((side) => side.shown))} set a new number.`;
+      return `${names(candidates.slice(1))} counted while ${names(candidates.slice(0, 1))} set a new number.`;
     case "mark":
       return `${names(candidates)} formatted the same words differently.`;
     case "rejected":
@@ -79,11 +79,9 @@ export function timeWords(at: number, now: number): string {
 
 /** What keeps both sides would do here; `undefined` if there is no such answer. */
 export function bothWords(conflict: Conflict): string | undefined {
+  if (!conflict.keepsBoth) return undefined;
   if (conflict.kind === "container") return "Merge both";
-  if (conflict.kind === "counter-overwrite") return "Add both";
-  // A place in a list can become two; a key can't.
-  if (conflict.kind === "register" && typeof conflict.path.at(-1) === "number") return "Keep both";
-  return undefined;
+  return conflict.kind === "counter-overwrite" ? "Add both" : "Keep both";
 }
 
 /** Of a conflict that says more than a list has room for. */
