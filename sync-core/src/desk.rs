@@ -150,7 +150,7 @@ impl Desk {
 
     /// The same with a planted bug.
     pub fn planted(self, planted: Planting) -> Self {
-        Self { planted, ..self }
+        Self { planted, index: self.index.planted(planted), ..self }
     }
 
     /// All conflicts, those about answers too.

@@ -126,6 +126,12 @@ pub enum Planted {
     DisputesUnseen,
     /// The replica keeps its index of conflicts when it writes its document anew.
     ConflictsKept,
+    /// The index of conflicts, which replicas and whoever reads a log share, keeps no steps of counters.
+    StepsUnindexed,
+    /// The index of conflicts takes what a counter's step put out of sight for what shows.
+    OutdoneInSight,
+    /// The index of conflicts takes work in an object for no work in what holds it.
+    NestedWorkUnindexed,
     /// The replica lists no conflicts of several values.
     RegisterUnlisted,
     /// The replica lists no conflicts of objects that several have made.
@@ -172,7 +178,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 68] = [
+    pub const ALL: [(Planted, &'static str); 71] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -220,6 +226,9 @@ impl Planted {
         (Planted::AnswersUnlisted, "answers-unlisted"),
         (Planted::DisputesUnseen, "disputes-unseen"),
         (Planted::ConflictsKept, "conflicts-kept"),
+        (Planted::StepsUnindexed, "steps-unindexed"),
+        (Planted::OutdoneInSight, "outdone-in-sight"),
+        (Planted::NestedWorkUnindexed, "nested-work-unindexed"),
         (Planted::RegisterUnlisted, "register-unlisted"),
         (Planted::ContainerUnlisted, "container-unlisted"),
         (Planted::DeleteUpdateUnlisted, "delete-update-unlisted"),

@@ -31,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use sync_core::planted::Planted;
 
+pub use conflicts::ORACLE;
 pub use disagree::COUNTED;
 pub use settled::SETTLED;
 pub use world::{Report, World};

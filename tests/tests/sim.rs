@@ -8,6 +8,9 @@ use sync_core::planted::Planted;
 /// Seeds of the gate that must end with a conflict of each kind and place, so that none is held to the oracle by a single history; and so with what settling comes to.
 const SEEDS_OF_EACH: usize = 10;
 
+/// Bugs in what replicas and the log share, so that no comparison of the two finds them: the oracle of conflicts must.
+const FOR_ORACLE: [Planted; 3] = [Planted::StepsUnindexed, Planted::OutdoneInSight, Planted::NestedWorkUnindexed];
+
 /// Runs seeds on all cores, each in a world of its own, until `enough` says so. Reports come in the order of their seeds.
 fn run(seeds: u64, planted: Option<Planted>, enough: impl Fn(&Report) -> bool + Sync) -> Vec<Report> {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -72,8 +75,12 @@ fn planted_bugs_are_caught() {
     let missed: Vec<_> = Planted::ALL
         .iter()
         .filter(|(bug, name)| {
-            let reports = run(GATE_SEEDS, Some(*bug), |report| report.failure.is_some());
-            let caught = reports.iter().find(|r| r.failure.is_some());
+            let by_oracle = |failure: &String| failure.starts_with(sim::ORACLE);
+            let is_caught = |report: &Report| {
+                report.failure.as_ref().is_some_and(|failure| !FOR_ORACLE.contains(bug) || by_oracle(failure))
+            };
+            let reports = run(GATE_SEEDS, Some(*bug), is_caught);
+            let caught = reports.iter().find(|report| is_caught(report));
             println!("{name}: {}", caught.map_or("missed".into(), |r| format!("seed {}: {:?}", r.seed, r.failure)));
             caught.is_none()
         })

@@ -9,6 +9,7 @@ use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
 
 use crate::change::{Change, Operations};
 use crate::op_index::{Kind, ObjectKind, OpId, OpIndex, ROOT};
+use crate::planted::{Planted, Planting};
 use crate::table::{ChangeTable, Place};
 
 /// A key of a map, or an element of a list.
@@ -24,7 +25,7 @@ pub(super) type SlotId = (u32, At);
 /// What is known of a place that was written to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
-    /// Values that nothing overwrote.
+    /// Values that nobody overwrote who meant to: those that show or stand beside it, and those that a step put out of sight.
     pub(super) visible: Vec<OpId>,
     /// Deletions of each actor, ascending.
     pub(super) deletes: BTreeMap<u32, Vec<OpId>>,
@@ -122,12 +123,18 @@ pub struct ConflictIndex {
     pub(super) lost_steps: BTreeSet<OpId>,
     /// The mark whose end is to come next.
     begun: Option<(u32, Box<str>, OpId)>,
+    planted: Planting,
 }
 
 impl ConflictIndex {
     /// The index of an empty document.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// The same with a planted bug.
+    pub fn planted(self, planted: Planting) -> Self {
+        Self { planted, ..self }
     }
 
     /// Takes in a change that `table` and `ops` have taken in.
@@ -189,19 +196,20 @@ impl ConflictIndex {
                 overwritten.iter().for_each(|counter| self.step(history, *counter, id, *by));
                 let others = overwritten.iter().filter(|held| history.kind(**held) != Some(Kind::Counter));
                 let outdone: Vec<_> = others.map(|held| (*held, id)).collect();
-                self.slots.get_mut(&slot).into_iter().for_each(|slot| slot.outdone.extend_from_slice(&outdone));
+                let planted = self.planted.has(Planted::OutdoneInSight);
+                if let Some(held) = self.slots.get_mut(&slot).filter(|_| !outdone.is_empty() && !planted) {
+                    held.outdone.extend(outdone);
+                    self.contest(history, slot);
+                }
             }
             _ => {
                 // Characters conflict only as part of what holds them.
                 let text = history.ops.object(object).is_some_and(|object| object.kind == ObjectKind::Text);
                 let writes = !op.insert && !text;
-                let mut gone = overwritten;
-                if let Some(slot) = self.slots.get(&slot).filter(|_| writes) {
-                    gone.extend(slot.outdone_before(history, place, &gone));
-                }
-                gone.iter().for_each(|gone| self.kill(history, place, *gone, id));
+                let outdone = self.outdone_before(history, place, slot, &overwritten);
+                overwritten.iter().chain(&outdone).for_each(|gone| self.kill(history, place, *gone, id));
                 if writes {
-                    self.write(history, place, slot, id, &gone, op.action == OpType::Delete);
+                    self.write(history, slot, id, &overwritten, &outdone);
                 }
             }
         }
@@ -222,6 +230,9 @@ impl ConflictIndex {
             }
             if self.killers.contains_key(&object.maker) {
                 self.suspects.insert(number);
+            }
+            if self.planted.has(Planted::NestedWorkUnindexed) {
+                return;
             }
             number = object.slot.0;
         }
@@ -254,7 +265,7 @@ impl ConflictIndex {
     }
 
     fn step(&mut self, history: History<'_>, counter: OpId, id: OpId, by: i64) {
-        if history.kind(counter) != Some(Kind::Counter) {
+        if history.kind(counter) != Some(Kind::Counter) || self.planted.has(Planted::StepsUnindexed) {
             return;
         }
         self.steps.entry(counter).or_default().push((id, by));
@@ -263,24 +274,52 @@ impl ConflictIndex {
         }
     }
 
-    /// A value was put or deleted at a place that is there.
-    fn write(&mut self, history: History<'_>, place: Place, id: SlotId, op: OpId, gone: &[OpId], deletes: bool) {
+    /// What a writer who overwrites `gone` knew to be out of sight beside it, and so overwrites too, though automerge does not say so: else
+    /// nobody could ever answer it, since it would stand beside each answer anew.
+    fn outdone_before(&self, history: History<'_>, place: Place, slot: SlotId, gone: &[OpId]) -> BTreeSet<OpId> {
+        let Some(slot) = self.slots.get(&slot) else { return BTreeSet::new() };
+        let saw = |id: OpId, step: OpId| history.saw(history.place(id), step);
+        // Who overwrites what was written after a step, or knows of a deletion after it, comes after that one's writer.
+        let is_first = |step: OpId| {
+            !gone.iter().any(|id| saw(*id, step)) && !slot.deleted(history, place).any(|delete| saw(delete, step))
+        };
+        let killers = |held: &OpId| self.killers.get(held).map_or(&[][..], Vec::as_slice);
+        let known = slot.outdone.iter().filter(|(held, step)| {
+            !gone.contains(held)
+                && history.saw(place, *step)
+                && is_first(*step)
+                && !killers(held).iter().any(|killer| history.saw(place, *killer))
+        });
+        known.map(|(held, _)| *held).collect()
+    }
+
+    /// A value was put or deleted at a place that is there, over `gone`, and over what was out of sight.
+    fn write(&mut self, history: History<'_>, id: SlotId, op: OpId, gone: &[OpId], outdone: &BTreeSet<OpId>) {
         let slot = self.slots.entry(id).or_insert_with(|| match id.1 {
             At::Key(_) => Slot::default(),
             // Its first value is the operation that made it.
             At::Element(element) => Slot { visible: vec![element], ..Slot::default() },
         });
-        slot.pass(history, place, gone);
-        let outdone = slot.outdone.iter().filter(|(_, step)| history.saw(place, *step));
-        let outdone: Vec<OpId> = outdone.map(|(held, _)| *held).collect();
-        slot.visible.retain(|held| !gone.contains(held) && !outdone.contains(held));
-        gone.iter().chain(Some(&op).filter(|_| deletes)).for_each(|id| slot.bury(history, *id));
+        let place = history.place(op);
+        let deletes = history.kind(op) == Some(Kind::Delete);
+        slot.pass(history, place, gone, outdone);
+        let known = slot.outdone.iter().filter(|(_, step)| history.saw(place, *step));
+        let known: Vec<OpId> = known.map(|(held, _)| *held).collect();
+        slot.visible.retain(|held| !gone.contains(held) && !known.contains(held));
+        gone.iter().chain(outdone).chain(Some(&op).filter(|_| deletes)).for_each(|id| slot.bury(history, *id));
         if deletes {
             slot.deletes.entry(op.actor).or_default().push(op);
         } else {
             slot.visible.push(op);
         }
-        if slot.visible.len() > 1 || !slot.passed.is_empty() || !slot.resisted(history).is_empty() {
+        self.contest(history, id);
+    }
+
+    /// Whether there may be a conflict at a place that was written to.
+    fn contest(&mut self, history: History<'_>, id: SlotId) {
+        let Some(slot) = self.slots.get(&id) else { return };
+        let is_hidden = slot.in_sight().count() < slot.visible.len();
+        if slot.visible.len() > 1 || is_hidden || !slot.passed.is_empty() || !slot.resisted(history).is_empty() {
             self.contested.insert(id);
         } else {
             self.contested.remove(&id);
@@ -289,31 +328,52 @@ impl ConflictIndex {
 }
 
 impl Slot {
-    /// Keeps what a writer who held several sides has overwritten: it was shown, but nobody settled it.
-    fn pass(&mut self, history: History<'_>, place: Place, gone: &[OpId]) {
-        let Some(shown) = history.highest(gone) else { return };
-        let mut sides: BTreeSet<OpId> = gone.iter().copied().filter(|id| *id != shown).collect();
-        for (actor, deletes) in &self.deletes {
-            let known = history.ops.past().seen(place, *actor);
-            let seen = deletes.partition_point(|id| history.place(*id).seq <= known);
-            let last = seen.checked_sub(1).and_then(|last| deletes.get(last));
-            sides.extend(last.filter(|id| !gone.iter().any(|gone| history.saw(history.place(*gone), **id))));
-        }
+    /// Those of the values that automerge shows, or has beside what it shows.
+    pub(super) fn in_sight(&self) -> impl Iterator<Item = &OpId> {
+        self.visible.iter().filter(|id| !self.outdone.iter().any(|(held, _)| held == *id))
+    }
+
+    /// What shows, or what took away all that was left by a step: a deletion; where there is none the step.
+    pub(super) fn shown(&self, history: History<'_>) -> Option<OpId> {
+        let emptied = || self.emptied(history, &self.visible, &self.resisted(history), |_| true);
+        history.highest(self.in_sight()).or_else(emptied)
+    }
+
+    /// Keeps what a writer who held several sides has overwritten: one was shown, but nobody settled it.
+    fn pass(&mut self, history: History<'_>, place: Place, gone: &[OpId], outdone: &BTreeSet<OpId>) {
+        let held: Vec<OpId> = gone.iter().chain(outdone).copied().collect();
+        let deletes = self.unheard(history, &held, |actor| history.ops.past().seen(place, actor));
+        let emptied = || self.emptied(history, &held, &deletes, |step| history.saw(place, step));
+        let Some(shown) = history.highest(gone).or_else(emptied) else { return };
+        let sides: BTreeSet<OpId> = held.into_iter().chain(deletes).filter(|id| *id != shown).collect();
         if !sides.is_empty() {
             self.passed.entry(shown).or_default().extend(sides);
         }
     }
 
-    /// What a writer who overwrites `gone` knew to be out of sight beside it, and so overwrites too, though automerge does not say so: else
-    /// nobody could ever answer it, since it would stand beside each answer anew.
-    fn outdone_before(&self, history: History<'_>, place: Place, gone: &[OpId]) -> BTreeSet<OpId> {
-        // Who overwrites what was written after a step comes after that one's writer.
-        let is_first = |step: OpId| !gone.is_empty() && !gone.iter().any(|id| history.saw(history.place(*id), step));
-        let known = self
-            .outdone
+    /// What left nothing in sight at a place where `held` was put out of sight.
+    fn emptied(
+        &self,
+        history: History<'_>,
+        held: &[OpId],
+        deletes: &[OpId],
+        is_known: impl Fn(OpId) -> bool,
+    ) -> Option<OpId> {
+        let steps = self.outdone.iter().filter(|(of, step)| held.contains(of) && is_known(*step));
+        history.highest(deletes.iter()).or_else(|| history.highest(steps.map(|(_, step)| step)))
+    }
+
+    /// The last deletion of each actor that the change at a place, or one before it, holds.
+    fn deleted(&self, history: History<'_>, place: Place) -> impl Iterator<Item = OpId> {
+        self.deletes
             .iter()
-            .filter(|(held, step)| !gone.contains(held) && history.saw(place, *step) && is_first(*step));
-        known.map(|(held, _)| *held).collect()
+            .filter_map(move |(actor, deletes)| last_until(history, deletes, history.ops.past().seen(place, *actor)))
+    }
+
+    /// Deletions, of each actor the last up to a change, of which the writers of `held` did not know.
+    fn unheard(&self, history: History<'_>, held: &[OpId], until: impl Fn(u32) -> u32) -> Vec<OpId> {
+        let last = self.deletes.iter().filter_map(|(actor, deletes)| last_until(history, deletes, until(*actor)));
+        last.filter(|id| !held.iter().any(|held| history.saw(history.place(*held), *id))).collect()
     }
 
     fn bury(&mut self, history: History<'_>, id: OpId) {
@@ -327,10 +387,12 @@ impl Slot {
 
     /// Deletions that are in force for nobody: what stands here was put by who did not know of them.
     pub(super) fn resisted(&self, history: History<'_>) -> Vec<OpId> {
-        if self.visible.is_empty() {
-            return Vec::new();
-        }
-        let last = self.deletes.values().filter_map(|deletes| deletes.last().copied());
-        last.filter(|id| !self.visible.iter().any(|held| history.saw(history.place(*held), *id))).collect()
+        if self.visible.is_empty() { Vec::new() } else { self.unheard(history, &self.visible, |_| u32::MAX) }
     }
+}
+
+/// The last of one actor's operations up to a change.
+fn last_until(history: History<'_>, ops: &[OpId], seq: u32) -> Option<OpId> {
+    let until = ops.partition_point(|id| history.place(*id).seq <= seq);
+    ops.get(until.checked_sub(1)?).copied()
 }

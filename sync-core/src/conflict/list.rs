@@ -111,14 +111,14 @@ impl Lister<'_> {
     /// The value that shows at a place.
     fn winner(&self, slot: SlotId) -> Option<OpId> {
         match (self.index.slots.get(&slot), slot.1) {
-            (Some(slot), _) => self.history.highest(&slot.visible),
+            (Some(slot), _) => self.history.highest(slot.in_sight()),
             (None, At::Element(element)) => Some(element).filter(|id| !self.index.killers.contains_key(id)),
             (None, At::Key(_)) => None,
         }
     }
 
     fn open(&self, id: SlotId, slot: &Slot) -> Option<Draft> {
-        let shown = self.history.highest(&slot.visible)?;
+        let shown = slot.shown(self.history)?;
         let others = slot.visible.iter().copied().filter(|id| *id != shown);
         self.sides(id, shown, others.chain(slot.resisted(self.history)).collect(), ConflictState::Open)
     }
@@ -127,7 +127,8 @@ impl Lister<'_> {
     fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
         others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
         let (mut hidden, mut agreeing) = (Hidden::default(), Hidden::default());
-        let deletes = |op: &OpId| self.history.kind(*op) == Some(Kind::Delete);
+        // A step that left nothing in sight says as much.
+        let deletes = |op: &OpId| matches!(self.history.kind(*op), Some(Kind::Delete | Kind::Increment));
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let (mut sides, mut twin): (Vec<OpId>, _) = (Vec::new(), None);
@@ -247,6 +248,17 @@ impl Lister<'_> {
         Candidate { object, ..self.side(self.history.place(op), value, shown) }
     }
 
+    /// The side of what shows where something was taken away: who says so is who put it there, or deleted what was.
+    fn shown(&self, slot: SlotId, hiding: OpId) -> Candidate {
+        let held = self.index.slots.get(&slot);
+        let deletes = held.into_iter().flat_map(|held| held.deletes.values()).filter_map(|deletes| deletes.last());
+        match self.winner(slot) {
+            Some(op) => self.candidate(op, self.value(slot, op), true),
+            None if self.history.kind(hiding) == Some(Kind::Delete) => self.candidate(hiding, None, true),
+            None => self.candidate(self.history.highest(deletes).unwrap_or(hiding), None, true),
+        }
+    }
+
     fn side(&self, place: Place, value: Option<Value>, shown: bool) -> Candidate {
         let actor = self.history.table.actor(place.actor).expect("the index knows the table's actors").clone();
         let change = self.history.table.hash_at(place).unwrap_or(ChangeHash([0; 32]));
@@ -306,8 +318,7 @@ impl Lister<'_> {
         let version = self.version(count, sides);
         let (id, made) = self.reader.object(Some(maker))?;
         let content = read::object(self.reader.document, &id, made, None);
-        let winner = self.winner(slot);
-        let mut candidates = vec![self.candidate(hiding, winner.and_then(|op| self.value(slot, op)), true)];
+        let mut candidates = vec![self.shown(slot, hiding)];
         let side =
             |place: &Place| Candidate { object: Some(id.clone()), ..self.side(*place, Some(content.clone()), false) };
         candidates.extend(places.iter().map(side));
@@ -338,8 +349,7 @@ impl Lister<'_> {
         let latest = self.history.place(self.history.highest(&lost)?);
         let deleted = self.history.kind(hiding) == Some(Kind::Delete);
         let kind = if deleted { ConflictKind::DeleteUpdate } else { ConflictKind::CounterOverwrite };
-        let winner = self.winner(slot);
-        let mut candidates = vec![self.candidate(hiding, winner.and_then(|op| self.value(slot, op)), true)];
+        let mut candidates = vec![self.shown(slot, hiding)];
         candidates.push(self.side(latest, Some(self.counted(counter)), false));
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = self.base(slot, &all);

@@ -44,7 +44,7 @@ impl Replica {
 impl Local {
     fn conflicts(&mut self) -> Option<Vec<Conflict>> {
         if self.conflicts.is_none() {
-            let mut index = ConflictIndex::new();
+            let mut index = ConflictIndex::new().planted(self.planted);
             for change in self.document.changes().ok()? {
                 index.admit(&change, &self.all, &self.index);
             }

@@ -1,11 +1,12 @@
-//! What must be listed, said anew from the operations alone: no index, no runs, every past as a set. The simulation asks it too.
+//! What must be listed, said anew from the operations alone: no index, no runs, every past as a set. What shows it asks the document. The
+//! simulation asks it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
-use automerge::{Automerge, ObjId, ObjType, ReadDoc as _, ScalarValue};
+use automerge::{Automerge, ObjId, ObjType, Prop, ReadDoc as _, ScalarValue};
 use sync_core::change::Change;
-use sync_core::conflict::{Candidate, Conflict, ConflictKind, PathPart, Value, value_at};
+use sync_core::conflict::{Candidate, Conflict, ConflictKind, ConflictState, PathPart, Value, value_at};
 
 /// Where an operation stands: its object, the root if `None`, and the key or element in it.
 type Slot = (Option<OpId>, At);
@@ -29,15 +30,24 @@ impl Known {
         matches!(self.op.action, OpType::Put(_) | OpType::Make(_))
     }
 
+    fn makes(&self) -> Option<ObjType> {
+        match self.op.action {
+            OpType::Make(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
     fn overwrites(&self) -> bool {
         !self.op.insert && !matches!(self.op.action, OpType::Increment(_))
     }
 }
 
 /// Holds the conflicts listed of a document against all of its changes, given in a causal order: every operation that does not show, that nobody
-/// overwrote who knew of it, and that says something else than what shows, must be in one of them. Otherwise says which is in none.
+/// overwrote who knew of it, and that says something else than what shows, must be in one of them, and the side of each that shows must be what the
+/// document has there. Otherwise says which is not.
 pub(crate) fn check(changes: &[Change], document: &Automerge, conflicts: &[Conflict]) -> Result<(), String> {
-    let oracle = Oracle::new(changes, document, conflicts);
+    let mut oracle = Oracle::new(changes, document, conflicts);
+    oracle.look()?;
     for known in &oracle.all {
         let fine = oracle.is_seen(known)
             || oracle.is_overwritten(known)
@@ -47,6 +57,7 @@ pub(crate) fn check(changes: &[Change], document: &Automerge, conflicts: &[Confl
             return Err(format!("{:?} {:?} is in no conflict of {conflicts:#?}", known.id, known.op));
         }
     }
+    conflicts.iter().zip(&oracle.places).try_for_each(|(conflict, place)| oracle.check_shown(conflict, place))?;
     oracle.texts().try_for_each(|text| oracle.check_marks(text))
 }
 
@@ -62,13 +73,21 @@ struct Oracle<'a> {
     /// What somebody has overwritten.
     gone: BTreeSet<OpId>,
     steps: BTreeMap<OpId, i64>,
+    /// What the document shows at each key and element.
+    shows: BTreeMap<Slot, OpId>,
+    /// Where each element of a list stands or would stand.
+    indices: BTreeMap<OpId, usize>,
+    /// Of each conflict the object and the key or index in it.
+    places: Vec<(ObjId, PathPart)>,
 }
 
 impl<'a> Oracle<'a> {
     fn new(changes: &'a [Change], document: &'a Automerge, conflicts: &'a [Conflict]) -> Self {
         let (all, pasts) = (Vec::new(), Vec::new());
         let (slots, makers, gone, steps) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        let mut oracle = Self { document, conflicts, changes, all, pasts, slots, makers, gone, steps };
+        let (shows, indices, places) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        let mut oracle =
+            Self { document, conflicts, changes, all, pasts, slots, makers, gone, steps, shows, indices, places };
         let numbers: BTreeMap<_, _> = changes.iter().enumerate().map(|(at, change)| (change.hash(), at)).collect();
         for (number, change) in changes.iter().enumerate() {
             let mut past = BTreeSet::new();
@@ -106,6 +125,59 @@ impl<'a> Oracle<'a> {
         self.all.push(known);
     }
 
+    /// Asks the document what it shows, and where.
+    fn look(&mut self) -> Result<(), String> {
+        let named = |id: ObjId| match id {
+            ObjId::Id(counter, actor, _) => Some(OpId::new(counter, &actor)),
+            ObjId::Root => None,
+        };
+        let keys = self.slots.keys().filter_map(|(of, at)| match at {
+            At::Key(key) => Some((of, key)),
+            At::Element(_) => None,
+        });
+        let (mut shows, mut indices) = (BTreeMap::new(), BTreeMap::new());
+        for (of, key) in keys {
+            let found = self.document.get(maker_id(of.as_ref()), key.as_str()).map_err(|e| e.to_string())?;
+            let id = found.and_then(|(_, id)| named(id));
+            shows.extend(id.map(|id| ((of.clone(), At::Key(key.clone())), id)));
+        }
+        for list in self.all.iter().filter(|known| known.makes() == Some(ObjType::List)) {
+            let id = object(&list.id);
+            for index in 0..self.document.length(&id) {
+                let found = self.document.get(&id, index).map_err(|e| e.to_string())?;
+                let id = found.and_then(|(_, id)| named(id)).ok_or("an element shows nothing")?;
+                let slot = self.named(&id).ok_or("an element shows what nobody put there")?.slot.clone();
+                shows.insert(slot, id);
+            }
+        }
+        for list in self.all.iter().filter(|known| known.makes() == Some(ObjType::List)) {
+            let mut index = 0;
+            for element in self.elements(&list.id) {
+                indices.insert(element.id.clone(), index);
+                index += usize::from(shows.contains_key(&element.slot));
+            }
+        }
+        (self.shows, self.indices) = (shows, indices);
+        for conflict in self.conflicts {
+            let place = self.place(&conflict.path);
+            self.places.push(place.ok_or_else(|| format!("no path leads to the place of {conflict:#?}"))?);
+        }
+        Ok(())
+    }
+
+    /// The object that a path leads to, but for its last step.
+    fn place(&self, path: &[PathPart]) -> Option<(ObjId, PathPart)> {
+        let (last, above) = path.split_last()?;
+        let mut object = ObjId::Root;
+        for part in above {
+            object = match self.document.get(&object, prop(part)).ok()?? {
+                (automerge::Value::Object(_), id) => id,
+                _ => return None,
+            };
+        }
+        Some((object, last.clone()))
+    }
+
     /// Whether the author of `a` knew of `b`.
     fn saw(&self, a: &Known, b: &Known) -> bool {
         self.pasts[a.change].contains(&b.change) || a.change == b.change && b.id < a.id
@@ -119,13 +191,13 @@ impl<'a> Oracle<'a> {
         self.makers.get(id).map(|at| &self.all[*at])
     }
 
+    /// A value that nobody overwrote who meant to: a step may have put it out of sight.
     fn is_alive(&self, known: &Known) -> bool {
         known.is_value() && !self.gone.contains(&known.id)
     }
 
     fn winner(&self, slot: &Slot) -> Option<&Known> {
-        let alive = self.at(slot).filter(|known| self.is_alive(known));
-        alive.max_by(|a, b| (a.id.counter(), a.id.actor()).cmp(&(b.id.counter(), b.id.actor())))
+        self.shows.get(slot).and_then(|id| self.named(id))
     }
 
     /// Makers of the object that an operation works in, and of all that hold it.
@@ -223,28 +295,68 @@ impl<'a> Oracle<'a> {
         let values = self.values(known);
         let objects: Vec<ObjId> = values.iter().map(|value| object(&value.id)).collect();
         let said: Vec<(&Known, Value)> = values.iter().map(|value| (*value, self.says(value))).collect();
-        let is_side = |conflict: &Conflict, side: &Candidate| match &side.value {
+        let is_side = |place: &(ObjId, PathPart), side: &Candidate| match &side.value {
             // Deletions by several people are one side.
-            None => known.op.action == OpType::Delete && is_at(conflict, known),
-            Some(value) => said.iter().any(|(of, says)| is_at(conflict, of) && says == value),
+            None => known.op.action == OpType::Delete && self.is_at(place, &known.slot),
+            Some(value) => said.iter().any(|(of, says)| self.is_at(place, &of.slot) && says == value),
         };
-        self.conflicts.iter().any(|conflict| {
+        self.conflicts.iter().zip(&self.places).any(|(conflict, place)| {
             let mut sides = conflict.candidates.iter();
-            sides.any(|side| side.object.as_ref().is_some_and(|id| objects.contains(id)) || is_side(conflict, side))
+            sides.any(|side| side.object.as_ref().is_some_and(|id| objects.contains(id)) || is_side(place, side))
         })
+    }
+
+    /// Whether a conflict is about a key or element.
+    fn is_at(&self, (of, part): &(ObjId, PathPart), slot: &Slot) -> bool {
+        *of == maker_id(slot.0.as_ref())
+            && match (part, &slot.1) {
+                (PathPart::Key(key), At::Key(ours)) => key == ours,
+                (PathPart::Index(index), At::Element(element)) => self.indices.get(element) == Some(index),
+                _ => false,
+            }
+    }
+
+    /// Of an open conflict's sides the first is what the document shows, and no other, and its change is that which says so. Which of two marks
+    /// shows is not asked.
+    fn check_shown(&self, conflict: &Conflict, place: &(ObjId, PathPart)) -> Result<(), String> {
+        if conflict.state != ConflictState::Open || conflict.kind == ConflictKind::Mark {
+            return Ok(());
+        }
+        let wrong = |what: &str| Err(format!("{what}: {conflict:#?}"));
+        let [side, others @ ..] = &conflict.candidates[..] else { return wrong("no sides") };
+        if !side.shown || others.iter().any(|side| side.shown) {
+            return wrong("one side shows, and it is the first");
+        }
+        if side.value.is_some() && side.value != value_at(self.document, &place.0, prop(&place.1), None) {
+            return wrong("the document shows something else");
+        }
+        let mut slots = self.slots.iter().filter(|(slot, _)| self.is_at(place, slot));
+        let says_so = |(slot, at): (&Slot, &Vec<usize>)| match (self.shows.get(slot), &side.value) {
+            (Some(id), Some(_)) => self.named(id).is_some_and(|known| self.changes[known.change].hash() == side.change),
+            (None, None) => at.iter().map(|at| &self.all[*at]).any(|known| {
+                self.changes[known.change].hash() == side.change
+                    && matches!(known.op.action, OpType::Delete | OpType::Increment(_))
+            }),
+            _ => false,
+        };
+        if slots.any(says_so) { Ok(()) } else { wrong("that change did not make the document show this") }
+    }
+}
+
+/// An object by the operation that made it.
+fn maker_id(of: Option<&OpId>) -> ObjId {
+    of.map_or(ObjId::Root, object)
+}
+
+fn prop(part: &PathPart) -> Prop {
+    match part {
+        PathPart::Key(key) => Prop::Map(key.clone()),
+        PathPart::Index(index) => Prop::Seq(*index),
     }
 }
 
 fn object(id: &OpId) -> ObjId {
     ObjId::Id(id.counter(), id.actor().clone(), 0)
-}
-
-/// Whether a conflict can be about the place of an operation.
-fn is_at(conflict: &Conflict, known: &Known) -> bool {
-    match (conflict.path.last(), &known.slot.1) {
-        (Some(PathPart::Key(key)), At::Key(ours)) => key == ours,
-        (last, ours) => matches!((last, ours), (Some(PathPart::Index(_)), At::Element(_))),
-    }
 }
 
 /// A mark: its name, its operation, what it says, and the characters under it.
@@ -262,7 +374,7 @@ impl Oracle<'_> {
         texts.filter(|known| self.wins(known) && self.holders(known).iter().all(|maker| self.wins(maker)))
     }
 
-    /// A text's elements in their order: those that were inserted behind the same one by falling id, each with all behind it.
+    /// A text's or a list's elements in their order: those that were inserted behind the same one by falling id, each with all behind it.
     fn elements(&self, text: &OpId) -> Vec<&Known> {
         let mut behind: BTreeMap<Option<OpId>, Vec<&Known>> = BTreeMap::new();
         for known in self.all.iter().filter(|known| known.op.insert && known.slot.0.as_ref() == Some(text)) {
@@ -292,7 +404,7 @@ impl Oracle<'_> {
             let OpType::MarkBegin(data) = &known.op.action else { return None };
             let end = place.get(&known.id.increment_by(1))?;
             let under = place[&known.id]..*end;
-            let shows = |at: &usize| elements[*at].is_value() && self.winner(&elements[*at].slot).is_some();
+            let shows = |at: &usize| self.at(&elements[*at].slot).any(|known| self.is_alive(known));
             let characters: BTreeSet<usize> = under.filter(shows).collect();
             let says = Some(Value::Scalar(data.value.clone())).filter(|_| data.value != ScalarValue::Null);
             Some(Marked { name: data.name.to_string(), known, says, characters })

@@ -1,8 +1,10 @@
 //! One story for each kind of conflict.
 
+use std::collections::BTreeSet;
+
 use automerge::marks::{ExpandMark, Mark};
-use automerge::transaction::Transactable;
-use automerge::{ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue};
+use automerge::transaction::{Transactable, Transaction};
+use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue};
 use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value};
 
 use super::history::People;
@@ -157,6 +159,73 @@ fn a_value_beside_a_counter_that_was_stepped() {
         let states: Vec<_> = all.iter().map(|other| (other.id == conflict.id, other.state)).collect();
         assert_eq!(states, [(true, ConflictState::Superseded)], "{all:#?}");
     }
+}
+
+/// Ann's counter and Bob's value stand at `stock`, the value above; Ann steps the counter, which puts the value out of sight. `meanwhile` Cy,
+/// who knows of the counter alone, does something there.
+fn a_step_and(meanwhile: impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError>) -> People {
+    let mut people = People::new(3);
+    people.edit(0, |tx| tx.put(ROOT, "stock", ScalarValue::counter(10)));
+    people.merge(2, 0);
+    people.edit(1, |tx| (0..9).try_for_each(|number| tx.put(ROOT, "other", number)));
+    people.edit(1, |tx| tx.put(ROOT, "stock", "many"));
+    people.merge(0, 1);
+    people.edit(0, |tx| tx.increment(ROOT, "stock", 5));
+    people.edit(2, meanwhile);
+    people.meet();
+    people
+}
+
+#[test]
+fn a_value_beside_a_counter_that_was_stepped_and_deleted() {
+    let people = a_step_and(|tx| tx.delete(ROOT, "stock"));
+    let shown =
+        |people: &People| people.documents[0].get(ROOT, "stock").expect("readable").map(|(value, _)| value.to_string());
+    assert_eq!(shown(&people), None);
+    let conflicts = people.conflicts();
+    let mut sides: Vec<_> = conflicts.iter().map(|one| (one.kind, one.state, values(one))).collect();
+    sides.sort_by_key(|(.., values)| format!("{values:?}"));
+    let of = |hidden: Value| (ConflictKind::DeleteUpdate, ConflictState::Open, vec![None, Some(hidden)]);
+    assert_eq!(sides, [of(counter(15)), of(text("many"))]);
+    for conflict in &conflicts {
+        let told: Vec<_> = conflict.candidates.iter().map(|side| (side.shown, side.actor.to_bytes()[0])).collect();
+        let by = if values(conflict)[1] == Some(counter(15)) { 1 } else { 2 };
+        assert_eq!(told, [(true, 3), (false, by)], "{conflict:#?}");
+    }
+}
+
+#[test]
+fn a_value_beside_a_counter_that_was_stepped_and_deleted_is_passed_over_by_who_writes_there() {
+    let mut people = a_step_and(|tx| tx.delete(ROOT, "stock"));
+    let open: BTreeSet<_> = people.conflicts().iter().map(|one| one.id).collect();
+    for value in ["few", "none"] {
+        people.edit(1, |tx| tx.put(ROOT, "stock", value));
+        people.meet();
+        let all = people.conflicts();
+        assert_eq!(all.iter().map(|one| one.id).collect::<BTreeSet<_>>(), open, "{all:#?}");
+        assert!(all.iter().all(|one| one.state == ConflictState::Superseded), "{all:#?}");
+    }
+}
+
+#[test]
+fn conflicts_in_what_was_put_over_a_counter_that_was_stepped_beside_a_value() {
+    let mut people = a_step_and(|tx| tx.put_object(ROOT, "stock", ObjType::Map).map(|_| ()));
+    // Bob's value stands higher, and is out of sight all the same.
+    let (shown, made) = people.documents[0].get(ROOT, "stock").expect("readable").expect("it is there");
+    assert!(shown.is_object(), "{shown:?}");
+    people.edit(0, |tx| tx.put(&made, "unit", "box"));
+    people.edit(1, |tx| tx.put(&made, "unit", "crate"));
+    people.meet();
+    let conflicts = people.conflicts();
+    let inside = conflicts
+        .iter()
+        .find(|one| one.path == [key("stock"), key("unit")])
+        .unwrap_or_else(|| panic!("{conflicts:#?}"));
+    assert_eq!(values(inside), [Some(text("crate")), Some(text("box"))]);
+    let beside =
+        conflicts.iter().find(|one| one.kind == ConflictKind::Container).unwrap_or_else(|| panic!("{conflicts:#?}"));
+    let unit = Some(Value::Map([("unit".to_owned(), text("crate"))].into()));
+    assert_eq!(values(beside), [unit, Some(text("many"))]);
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Answers to conflicts in simulated worlds: people settle what they see, at random, and take answers back.
 //!
 //! Owns who answers what, and what must be true of answers in the end: one that stands settles its conflict on every replica, and two
-//! different ones settle nothing. Has chance of its own, and only some seeds have answers, so that the others keep their stories.
+//! different ones settle nothing; and right after an answer, that the document shows it. Has chance of its own, and only some seeds have answers, so that the others keep their stories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::{Automerge, ROOT, ReadDoc};
-use sync_core::conflict::ConflictKind;
-use sync_core::id::DocumentName;
+use automerge::{Automerge, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
+use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value, value_at};
+use sync_core::id::{ChangeHash, DocumentName};
 use sync_core::replica::{DocumentId, EditError, ResolveError};
 use sync_core::rng::Rng;
 use sync_core::settlement::{Answer, AnswerError, Listed, ListedState, ROOT_KEY, Seen};
@@ -36,7 +36,11 @@ impl Answers {
         if one.state() == ListedState::Settled && self.rng.chance(400) {
             return None;
         }
-        Some(if self.rng.chance(200) { Answer::Both } else { Answer::Pick(one.conflict.candidates[side].change) })
+        Some(match self.rng.below(10) {
+            0 | 1 => Answer::Both,
+            2 => Answer::Value(Some(Value::Scalar(format!("answer {}", self.rng.below(1_000)).into()))),
+            _ => Answer::Pick(one.conflict.candidates[side].change),
+        })
     }
 }
 
@@ -53,7 +57,19 @@ impl World {
         let one = &listed[answers.rng.below(listed.len() as u64) as usize];
         self.inputs += 1;
         let (what, done) = match answers.say(one) {
-            Some(answer) => ("conflict answered", replica.resolve(self.now, wall, id, &Seen::from(one), &answer, None)),
+            Some(answer) => {
+                let done = replica.resolve(self.now, wall, id, &Seen::from(one), &answer, None);
+                let stands = |document: &Automerge| stands(document, &one.conflict, &answer, &document.get_heads());
+                let shown = if done.is_ok() { replica.read(id, stands) } else { None };
+                match shown {
+                    // Of what was written over since, a side may count as shown that was then: to pick it writes nothing.
+                    Some(Err(_)) if one.conflict.state == ConflictState::Superseded => {
+                        ("conflict answered by what showed once", done)
+                    }
+                    Some(Err(e)) => return self.fail(format!("P3: client {index} answers, {e}")),
+                    _ => ("conflict answered", done),
+                }
+            }
             None => ("answer taken back", replica.reopen(self.now, wall, id, one.conflict.id)),
         };
         match done {
@@ -66,6 +82,50 @@ impl World {
             Err(e) => self.fail(format!("P3: client {index} can't answer what it has just listed: {e}")),
         }
     }
+}
+
+/// Holds an answer by a scalar, or by nothing under a key, against what the document shows at the place after these changes.
+pub(crate) fn stands(
+    document: &Automerge,
+    conflict: &Conflict,
+    answer: &Answer,
+    heads: &[ChangeHash],
+) -> Result<(), String> {
+    let picked = |change: &ChangeHash| conflict.candidates.iter().find(|side| side.change == *change);
+    let said = match answer {
+        Answer::Value(value) => value.clone(),
+        Answer::Pick(change) => picked(change).and_then(|side| side.value.clone()),
+        Answer::Both => return Ok(()),
+    };
+    // A mark's place is a character, and where an element was another one may stand.
+    let tells = match (&said, conflict.path.last()) {
+        (Some(Value::Scalar(_)), _) | (None, Some(PathPart::Key(_))) => conflict.kind != ConflictKind::Mark,
+        _ => false,
+    };
+    let shown = shown(document, &conflict.path, heads);
+    if !tells || shown == said || counts(shown.as_ref()).is_some_and(|shown| Some(shown) == counts(said.as_ref())) {
+        return Ok(());
+    }
+    Err(format!("{said:?} is the answer, and {shown:?} stands there, to {conflict:#?}"))
+}
+
+/// A counter is brought to any whole number.
+fn counts(value: Option<&Value>) -> Option<i64> {
+    match value? {
+        Value::Scalar(ScalarValue::Counter(counter)) => Some(i64::from(counter)),
+        Value::Scalar(ScalarValue::Int(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+fn shown(document: &Automerge, path: &[PathPart], heads: &[ChangeHash]) -> Option<Value> {
+    let prop = |part: &PathPart| match part {
+        PathPart::Key(key) => Prop::Map(key.clone()),
+        PathPart::Index(index) => Prop::Seq(*index),
+    };
+    let (last, above) = path.split_last()?;
+    let within = |object: ObjId, part: &PathPart| Some(document.get_at(&object, prop(part), heads).ok()??.1);
+    value_at(document, &above.iter().try_fold(ROOT, within)?, prop(last), Some(heads))
 }
 
 /// What all must agree on: where a conflict stands, and of each actor what is hidden.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sync_core::planted::Planting;
 use sync_core::replica::State;
 
 use crate::sim::client::Heard;
@@ -179,13 +180,14 @@ impl World {
 
     fn compare_conflicts(&mut self) -> Result<Vec<&'static str>, String> {
         let mut seen = Vec::new();
+        let planted = Planting::new(self.options.planted);
         for (name, mirror) in &self.ledger.logs {
             let want = mirror.materialise()?;
-            let (conflicts, listed) = conflicts::of_log(name, &mirror.changes)?;
+            let (conflicts, listed) = conflicts::of_log(name, &mirror.changes, planted)?;
             let states = answers::states(listed);
             answers::check(name, &want, &states)?;
             oracle::check(&mirror.changes, &want, &conflicts)
-                .map_err(|missed| format!("P3: what merges hid in {name} is not listed: {missed}"))?;
+                .map_err(|missed| format!("{} of {name}: {missed}", conflicts::ORACLE))?;
             seen.extend(conflicts.iter().flat_map(disagree::counted));
             for (index, client) in self.clients.iter_mut().enumerate() {
                 let (Some(opened), Some(replica)) = (client.documents.get(name), &mut client.replica) else { continue };

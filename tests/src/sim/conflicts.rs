@@ -10,11 +10,14 @@ use sync_core::document::Document;
 use sync_core::id::DocumentName;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
+use sync_core::planted::Planting;
 use sync_core::replica::{DocumentId, OutboxState, Replica};
 use sync_core::settlement::{self, Listed};
 use sync_core::table::ChangeTable;
 use sync_core::validator;
 
+/// How a failure begins that the oracle of conflicts has found: that something is hidden and not listed, or taken for what shows.
+pub const ORACLE: &str = "P3: conflicts are not what the oracle says";
 /// How many edits lie between two looks of a client that lists early.
 const LOOK_EVERY: usize = 16;
 
@@ -26,8 +29,12 @@ pub(crate) fn look(replica: &mut Replica, client: usize, document: DocumentId, e
 }
 
 /// The conflicts of a log, by an index of its own, and the same with the answers that stand.
-pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<(Vec<Conflict>, Vec<Listed>), String> {
-    let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new());
+pub(crate) fn of_log(
+    name: &DocumentName,
+    changes: &[Change],
+    planted: Planting,
+) -> Result<(Vec<Conflict>, Vec<Listed>), String> {
+    let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new().planted(planted));
     for change in changes {
         validator::admit(change, &table, &mut ops, &ChangeLimits::stored()).map_err(|e| format!("P3: the log: {e}"))?;
         table.insert(change).map_err(|e| format!("P3: the log: {e}"))?;

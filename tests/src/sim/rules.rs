@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use automerge::{Automerge, ROOT, ReadDoc};
 use sync_core::conflict::{ConflictId, ConflictKind, PathPart, Value, value_at};
 use sync_core::id::{ChangeHash, DocumentName};
+use sync_core::planted::Planting;
 use sync_core::replica::{DocumentId, EditError};
 use sync_core::resolver::{BuiltIn, Declaration, MISMATCH, Placed, Policies, Policy, Ruling, project};
 use sync_core::rng::Rng;
@@ -145,7 +146,7 @@ impl World {
         let mut seen = Vec::new();
         for (name, mirror) in &self.ledger.logs {
             let document = mirror.materialise()?;
-            let listed = conflicts::of_log(name, &mirror.changes)?.1;
+            let listed = conflicts::of_log(name, &mirror.changes, Planting::new(self.options.planted))?.1;
             let declared = RuleSet::declared(&document, None);
             let text = declared.map(RuleSet::text);
             let of_all = RuleSet::ALL.map(|set| set.rulings(&document, &listed, text.as_deref()));

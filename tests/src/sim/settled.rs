@@ -2,7 +2,7 @@
 //!
 //! Reads each from the operations of its change and what its author had seen from the change's deps, without the engine's help: S2 the server
 //! answers a conflict once in a version, S3 what people answered, took back or disagree about is left to them, S4 where the document declared another
-//! rule too, S5 what a rule answers is not left open, S6 there is nothing more to settle. (S1 is at `settling`: what is stored stays.)
+//! rule too, S5 what a rule answers is not left open, S6 there is nothing more to settle, S7 what the rule says shows as soon as it is written. (S1 is at `settling`: what is stored stays.)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +12,14 @@ use sync_core::change::Change;
 use sync_core::conflict::{ConflictKind, PathPart};
 use sync_core::desk::ByRule;
 use sync_core::id::{ChangeHash, DocumentName};
-use sync_core::settlement::{Listed, ROOT_KEY};
+use sync_core::planted::Planting;
+use sync_core::resolver::Stands;
+use sync_core::settlement::{Answer, Listed, ROOT_KEY};
 
-use crate::sim::conflicts;
 use crate::sim::ledger::LogMirror;
 use crate::sim::rules::RuleSet;
 use crate::sim::world::World;
+use crate::sim::{answers, conflicts};
 
 /// What a gate's seeds must show of settling, by the names under which it is counted.
 pub const SETTLED: [&str; 5] =
@@ -103,6 +105,35 @@ fn judge(
     Ok(())
 }
 
+/// S7, of one change that the server wrote: what it had seen says which conflict there was, and its rules what to answer.
+fn stands(
+    name: &DocumentName,
+    (document, mirror): (&Automerge, &LogMirror),
+    (rules, planted): (RuleSet, Planting),
+    change: &Change,
+    settled: &ByRule,
+) -> Result<(), String> {
+    let mut known: BTreeSet<ChangeHash> = change.deps().iter().copied().collect();
+    let mut past = Vec::new();
+    for before in mirror.changes.iter().rev() {
+        if known.contains(&before.hash()) {
+            known.extend(before.deps());
+            past.push(before.clone());
+        }
+    }
+    past.reverse();
+    let (conflicts, _) = conflicts::of_log(name, &past, planted)?;
+    let conflict = conflicts.iter().find(|one| (one.id, one.version) == (settled.id, settled.version));
+    let conflict = conflict.ok_or_else(|| format!("P3: the server settled {settled:?} of {name}, which was none"))?;
+    let answer = match rules.policies().rule(conflict).answer {
+        Some(Stands::Value(value)) => Some(value),
+        Some(Stands::Nothing) => None,
+        None => return Err(format!("P3: the server settled {settled:?} of {name}, and its rule answers nothing")),
+    };
+    let stands = answers::stands(document, conflict, &Answer::Value(answer), &[change.hash()]);
+    stands.map_err(|e| format!("P3: the server settles {name}, {e}"))
+}
+
 /// S5: what is left open though a rule of the server answers it, and nobody has said anything about it. Only at places that are always there.
 fn left_open<'a>(document: &Automerge, rules: RuleSet, listed: &'a [Listed]) -> Option<&'a Listed> {
     let (heads, declared) = (document.get_heads(), RuleSet::declared(document, None));
@@ -135,12 +166,14 @@ impl World {
     fn compare_settled(&self) -> Result<Vec<&'static str>, String> {
         let Some(settling) = &self.settling else { return Ok(Vec::new()) };
         let mut counted = Vec::new();
+        let planted = Planting::new(self.options.planted);
         for (name, mirror) in &self.ledger.logs {
             let document = mirror.materialise()?;
             let mut versions: BTreeMap<(String, u64), ChangeHash> = BTreeMap::new();
             for change in &mirror.changes {
                 let Some(Some(settled)) = settling.written.get(&change.hash()) else { continue };
                 judge(name, &document, settling.rules, change, settled)?;
+                stands(name, (&document, mirror), (settling.rules, planted), change, settled)?;
                 counted.push(BY_SERVER);
                 let version = (settled.id.to_string(), settled.version);
                 // A store that went back may hold what was settled again, and then get back the first as well.
@@ -148,7 +181,7 @@ impl World {
                     return Err(format!("P3: the server settled {} of {name} twice in one version", settled.id));
                 }
             }
-            let listed = conflicts::of_log(name, &mirror.changes)?.1;
+            let listed = conflicts::of_log(name, &mirror.changes, planted)?.1;
             if let Some(open) = left_open(&document, settling.rules, &listed) {
                 let conflict = &open.conflict;
                 return Err(format!("P3: {name}: a rule of the server answers {conflict:?}, and it was left open"));
