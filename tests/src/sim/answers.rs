@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
-use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value, value_at};
+use sync_core::conflict::{Conflict, ConflictKind, PathPart, Value, value_at};
 use sync_core::id::{ChangeHash, DocumentName};
 use sync_core::replica::{DocumentId, EditError, ResolveError};
 use sync_core::rng::Rng;
@@ -62,10 +62,6 @@ impl World {
                 let stands = |document: &Automerge| stands(document, &one.conflict, &answer, &document.get_heads());
                 let shown = if done.is_ok() { replica.read(id, stands) } else { None };
                 match shown {
-                    // Of what was written over since, a side may count as shown that was then: to pick it writes nothing.
-                    Some(Err(_)) if one.conflict.state == ConflictState::Superseded => {
-                        ("conflict answered by what showed once", done)
-                    }
                     Some(Err(e)) => return self.fail(format!("P3: client {index} answers, {e}")),
                     _ => ("conflict answered", done),
                 }
