@@ -19,7 +19,7 @@ use values::{insert, merge, put};
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
-pub use listed::{Listed, ListedState, Telling, listed, telling};
+pub use listed::{Listed, ListedState, Settler, Telling, listed, telling};
 
 /// Longest note, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;

@@ -5,7 +5,7 @@
 use automerge::{Automerge, ObjId};
 
 use super::{Settled, Standing, disputes, is_of_answers, read, standing, stands};
-use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
+use crate::conflict::{Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -17,10 +17,21 @@ pub struct Listed {
     pub conflict: Conflict,
     /// The answer, if it has one.
     pub settled: Option<Settled>,
-    /// The change that brought the answer.
-    pub settled_by: Option<ChangeHash>,
+    /// What brought the answer.
+    pub settled_by: Option<Settler>,
     /// What stood there once it was answered.
     pub answer: Option<Value>,
+}
+
+/// The change that brought an answer: whose it is, and when it was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settler {
+    /// Its hash.
+    pub change: ChangeHash,
+    /// The author that it names, if it names one.
+    pub author: Option<Vec<u8>>,
+    /// The author's clock, in milliseconds since 1970.
+    pub time: i64,
 }
 
 /// Where a conflict stands, answers counted.
@@ -87,7 +98,7 @@ impl Listed {
             hidden: hidden.clone(),
             state: *state,
         };
-        Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by, answer: None }
+        Self { conflict, settled: self.settled.clone(), settled_by: self.settled_by.clone(), answer: None }
     }
 
     /// Two have answered it differently.
@@ -127,11 +138,17 @@ pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Tel
     out
 }
 
-/// All conflicts of a document, with the answers that stand. Its changes are those of `table` and `ops`.
-pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Vec<Listed> {
+/// All conflicts of a document, found by `index`, with the answers that stand. Its changes are those of `table` and `ops`.
+pub fn listed(
+    conflicts: Vec<Conflict>,
+    document: &Automerge,
+    index: &ConflictIndex,
+    table: &ChangeTable,
+    ops: &OpIndex,
+) -> Vec<Listed> {
     let disputes = disputes(&conflicts);
     let others = conflicts.into_iter().filter(|conflict| !is_of_answers(conflict));
-    let mut listed: Vec<_> = others.map(|conflict| answered(conflict, document, table, ops)).collect();
+    let mut listed: Vec<_> = others.map(|conflict| answered(conflict, document, index, table, ops)).collect();
     for at in 0..listed.len() {
         if disputes.contains(&listed[at].conflict.id) {
             // What the two answers put there may be a conflict of its own, which says it already. What was refused is only this client's.
@@ -147,15 +164,24 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
     listed
 }
 
-fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Listed {
+fn answered(
+    mut conflict: Conflict,
+    document: &Automerge,
+    index: &ConflictIndex,
+    table: &ChangeTable,
+    ops: &OpIndex,
+) -> Listed {
     let standing = match standing(document, &conflict) {
         Standing::Unanswered => of_more(document, &conflict, table, ops),
         standing => standing,
     };
     match standing {
         Standing::Settled(settled) => {
-            let settled_by = change_of(&settled.written, table, ops);
-            let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
+            let settled_by = place_of(&settled.written, table, ops).and_then(|place| {
+                let (author, time) = index.said_by(place);
+                Some(Settler { change: table.hash_at(place)?, author: author.map(Into::into), time })
+            });
+            let heads: Vec<ChangeHash> = settled_by.iter().map(|by| by.change).collect();
             let answer = stands(document, &conflict.path, Some(&heads));
             Listed { conflict, settled: Some(settled), settled_by, answer }
         }
@@ -183,11 +209,7 @@ fn of_more(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: 
     Standing::Unanswered
 }
 
-/// The change that wrote an operation.
-fn change_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<ChangeHash> {
-    table.hash_at(place_of(operation, table, ops)?)
-}
-
+/// Where the change stands that wrote an operation.
 fn place_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<Place> {
     let ObjId::Id(counter, actor, _) = operation else { return None };
     let number = table.number(actor)?;

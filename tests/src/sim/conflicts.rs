@@ -35,7 +35,7 @@ pub(crate) fn of_log(name: &DocumentName, changes: &[Change]) -> Result<(Vec<Con
     }
     let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
     let conflicts = index.list(name, document.automerge(), &table, &ops);
-    let listed = settlement::listed(conflicts.clone(), document.automerge(), &table, &ops);
+    let listed = settlement::listed(conflicts.clone(), document.automerge(), &index, &table, &ops);
     Ok((conflicts, listed))
 }
 
