@@ -16,6 +16,7 @@ mod outbox;
 mod position;
 mod quiet;
 mod receive;
+mod refused;
 mod rows;
 mod save;
 mod settling;

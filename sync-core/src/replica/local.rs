@@ -15,6 +15,7 @@ use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
 use crate::replica::allowed::{self, Writer};
 use crate::replica::kept::{Found, History};
+use crate::replica::refused;
 use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow, TabActorRow};
 use crate::replica::tabs::{OwnActors, TabId};
 use crate::storage::{Row, StoreError, Table, Write};
@@ -93,6 +94,7 @@ pub(super) struct Local {
     pub(super) index: OpIndex,
     /// Where work may be hidden, since somebody asked for it.
     pub(super) conflicts: Option<Box<ConflictIndex>>,
+    pub(super) refused: refused::Found,
     pub(super) outbox: Vec<Pending>,
     /// What changes of the outbox were written again from, first one first.
     pub(super) was: FewMap<ChangeHash, Vec<ChangeHash>>,
@@ -149,6 +151,7 @@ impl Local {
             all: ChangeTable::new(),
             index: OpIndex::new(),
             conflicts: None,
+            refused: Vec::new(),
             outbox: Vec::new(),
             was: FewMap::new(),
             rejected: Vec::new(),

@@ -1,6 +1,7 @@
 //! Client and server machines against each other, with perfect links and stores in memory.
 
 mod actors;
+mod authors;
 mod compaction;
 mod deletion;
 mod link;
