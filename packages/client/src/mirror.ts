@@ -6,6 +6,7 @@
  */
 
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
+import { isSame } from "./pieces.js";
 import { isCounter } from "./rebase.js";
 import { codePoints, unitsAfter } from "./values.js";
 import type { InitKey } from "./wire.js";
@@ -82,6 +83,8 @@ export class Writer {
   #value: object;
   readonly #kinds: Kinds;
   readonly #own = new Set<object>();
+  /** The text that is written in from its beginning on: what is behind the last splice is not copied for each, however many there are. */
+  #run: { path: Path; done: string; rest: string } | undefined;
 
   constructor(shown: Shown) {
     this.#value = shown.value;
@@ -91,6 +94,7 @@ export class Writer {
 
   /** The value with all that was done to it, frozen. */
   done(): Shown {
+    this.#endRun();
     for (const container of this.#own) Object.freeze(container);
     this.#own.clear();
     return { value: this.#value, kinds: this.#kinds };
@@ -117,6 +121,7 @@ export class Writer {
 
   /** Does an edit of a page. False, and nothing done, if it has no place. */
   do(edit: Edit): boolean {
+    if (edit[0] !== "text") this.#endRun();
     switch (edit[0]) {
       case "put":
         return this.#put(edit[1], edit[2], edit[3]);
@@ -168,11 +173,24 @@ export class Writer {
   }
 
   #spliceText(path: Path, index: number, count: number, insert: string): boolean {
-    const text = this.#text(path);
-    if (text === undefined || index + count > text.length) return false;
-    const container = this.#writable(path.slice(0, -1)) as Items;
-    define(container, path.at(-1) as string, text.slice(0, index) + insert + text.slice(index + count));
+    let run = this.#run;
+    if (!run || !isSame(run.path, path) || index < run.done.length) {
+      const rest = this.#text(path);
+      if (rest === undefined) return false;
+      run = { path, done: "", rest };
+    }
+    const from = index - run.done.length;
+    if (from + count > run.rest.length) return false;
+    this.#run = run;
+    run.done += run.rest.slice(0, from) + insert;
+    run.rest = run.rest.slice(from + count);
     return true;
+  }
+
+  #endRun(): void {
+    const run = this.#run;
+    this.#run = undefined;
+    if (run) define(this.#writable(run.path.slice(0, -1)) as Items, run.path.at(-1) as string, run.done + run.rest);
   }
 
   #increment(path: Path, key: string | number, by: number): boolean {
@@ -185,6 +203,7 @@ export class Writer {
 
   /** The text at a path, if one stands there. */
   #text(path: Path): string | undefined {
+    this.#endRun();
     const container = this.#at(path.slice(0, -1));
     const key = path.at(-1);
     if (!isContainer(container) || key === undefined || this.#kinds.get(container)?.get(key) !== "text") return undefined;
