@@ -7,8 +7,6 @@ import { Table } from "./table.js";
 
 /** How long the server may take before the page says that it can't be reached. */
 const TOGETHER_MS_MAX = 10_000;
-/** Whose author is whom, as far as any device on this page knows. */
-const authors = new Map();
 
 export class Person {
   #client;
@@ -28,7 +26,7 @@ export class Person {
 
   /** Opens the shop of this name, and fills it if it is new. */
   async open(url, room) {
-    this.#client = await connect(url, { store: `lab-${this.name.toLowerCase()}-${room}` });
+    this.#client = await connect(url, { store: `lab-${this.name.toLowerCase()}-${room}`, author: this.name });
     this.#shop = await this.#client.open(`lab/${room}`, { init: { stock: {}, orders: {} } });
     this.#archive = await this.#client.open(`archive/${room}`);
     if (this.name === "Ann" && Object.keys(this.#shop.value.stock).length === 0) this.#shop.change(fill);
@@ -161,14 +159,10 @@ export class Person {
       row.field(".number", order.pieces, "pieces");
       row.field("select", order.status, "status");
     });
-    const known = authors.size;
-    for (const { candidates } of listed) for (const side of candidates) if (side.mine) authors.set(side.actor, this.name);
-    if (authors.size > known) for (const inbox of document.querySelectorAll("rejoin-conflicts")) inbox.refresh();
   }
 
   #showInbox() {
     const inbox = this.#find("rejoin-conflicts");
-    inbox.people = ({ actor, author }) => authors.get(actor) ?? author;
     inbox.places = ({ path, document }) => (document.startsWith("archive/") ? "Last year’s note" : placeWords(path, this.#shop.value));
     inbox.edit = () => this.#find(".archive").focus();
     inbox.documents = [this.#shop, this.#archive];

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use sync_core::id::{AuthorError, AuthorName};
 use sync_core::replica;
 use tokio_tungstenite::tungstenite::http::Uri;
 
@@ -42,6 +43,16 @@ impl ClientConfig {
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.replica.token = Some(token.into());
         self
+    }
+
+    /// Has every change name its author: a user's id or name, 1 to 256 bytes. It is a claim, which whoever sees the change is told. Where somebody
+    /// else, or nobody, was named here before, what is written from now on names this one.
+    ///
+    /// # Errors
+    /// If that is no name.
+    pub fn author(mut self, name: &str) -> Result<Self, AuthorError> {
+        self.replica.author = Some(AuthorName::parse(name)?);
+        Ok(self)
     }
 
     /// Trusts a certificate (DER) of one's own beside those that the operating system trusts.

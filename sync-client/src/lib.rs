@@ -47,11 +47,11 @@ pub use status::Status;
 pub use store::SqliteStore;
 pub use sync_core::conflict;
 pub use sync_core::document::InitValue;
-pub use sync_core::id::{ActorId, ChangeHash, NameError, SessionId};
+pub use sync_core::id::{ActorId, AuthorError, ChangeHash, NameError, SessionId};
 pub use sync_core::protocol::RejectCode;
 pub use sync_core::replica::{ChangeId, EditError, Listed, OutboxEntry, OutboxState, State};
 pub use sync_core::resolver;
-pub use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
+pub use sync_core::settlement::{Answer, AnswerError, ListedState, Seen, Settler};
 pub use sync_core::storage::StoreError;
 
 /// The README's example, compiled.

@@ -164,7 +164,7 @@ impl Desk {
     }
 
     fn as_seen(&self, conflicts: Vec<Conflict>) -> Result<Vec<Listed>, DeskError> {
-        Ok(settlement::listed(conflicts, &self.document, self.log.table(), &self.ops))
+        Ok(settlement::listed(conflicts, &self.document, &self.index, self.log.table(), &self.ops))
     }
 
     /// Answers a conflict for everybody.

@@ -5,11 +5,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
+use automerge::{Author, Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
-use crate::id::{ActorId, ChangeHash};
+use crate::id::{ActorId, AuthorName, ChangeHash};
 
 /// How an init actor's bytes begin. Whoever uses such an actor must bring exactly the change it stands for.
 const INIT_ACTOR_PREFIX: &[u8; 4] = b"init";
@@ -167,6 +167,21 @@ impl Document {
         new.into_iter()
             .map(|c| Change::from_automerge(c).map_err(|e| DocumentError::Automerge(e.to_string())))
             .collect()
+    }
+
+    /// Has actors that begin to write here from now on name an author, or none.
+    pub fn sign(&mut self, author: Option<&AuthorName>) {
+        if self.held.get_author().map(Author::as_bytes) != author.map(|author| author.as_str().as_bytes()) {
+            // automerge takes an actor at random with it, which writes nothing: each edit says whose it is.
+            self.held.set_author(author.map(|author| Author::from(author.as_str().as_bytes().to_vec())));
+        }
+    }
+
+    /// The author that an actor names; its first change says so.
+    pub fn author(&self, actor: &ActorId) -> Option<Author<'_>> {
+        let applied = self.held.get_author_for_actor(actor);
+        let first = |change: &&Change| change.seq() == 1 && change.actor() == actor;
+        applied.or_else(|| self.waiting.iter().find(first)?.automerge().author())
     }
 
     /// Edits the document in one transaction as `actor`, with `time` in milliseconds since 1970. Gives the change, if anything was

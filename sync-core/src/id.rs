@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use automerge::{ActorId, ChangeHash};
 
-use crate::limits::{DOCUMENT_NAME_BYTES_MAX, SAFE_INTEGER_MAX};
+use crate::limits::{AUTHOR_BYTES_MAX, DOCUMENT_NAME_BYTES_MAX, SAFE_INTEGER_MAX};
 
 /// The root key that is the engine's own: what stands there is no part of a document's value.
 pub const RESERVED_KEY: &str = "$settled";
@@ -69,6 +69,44 @@ impl std::str::FromStr for DocumentName {
     type Err = NameError;
     fn from_str(s: &str) -> Result<Self, NameError> {
         Self::parse(s)
+    }
+}
+
+/// Who writes, as the application calls them: a user's id or name, 1 to 256 bytes of UTF-8. It is a claim, which every change of theirs carries.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AuthorName(Arc<str>);
+
+/// Why a string is no author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AuthorError {
+    /// It is empty.
+    #[error("an author has a name")]
+    Empty,
+    /// It is longer than [`AUTHOR_BYTES_MAX`].
+    #[error("an author has at most {AUTHOR_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+impl AuthorName {
+    /// Parses an author, or says which rule it breaks.
+    pub fn parse(author: &str) -> Result<Self, AuthorError> {
+        match author.len() {
+            0 => Err(AuthorError::Empty),
+            1..=AUTHOR_BYTES_MAX => Ok(Self(author.into())),
+            _ => Err(AuthorError::TooLong),
+        }
+    }
+
+    /// The name as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AuthorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
     }
 }
 
@@ -230,5 +268,12 @@ mod tests {
         check(SAFE_INTEGER_MAX, true);
         check(SAFE_INTEGER_MAX + 1, false);
         check(u64::MAX, false);
+    }
+    #[test]
+    fn an_author_has_a_name_of_a_bounded_length() {
+        assert_eq!(AuthorName::parse(""), Err(AuthorError::Empty));
+        let longest = "a".repeat(AUTHOR_BYTES_MAX);
+        assert_eq!(AuthorName::parse(&longest).as_ref().map(AuthorName::as_str), Ok(longest.as_str()));
+        assert_eq!(AuthorName::parse(&format!("{longest}a")), Err(AuthorError::TooLong));
     }
 }

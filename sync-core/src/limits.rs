@@ -32,6 +32,9 @@ pub const SNAPSHOT_CHANGES_MIN: u64 = 1_024;
 /// Most things learned about compacted history that a room keeps once no request needs them; beyond, all are forgotten.
 pub const LEARNED_MAX: usize = 16_384;
 
+/// Longest name of an author, in bytes. A longer one is refused where it is given, and in a change by the validator.
+pub const AUTHOR_BYTES_MAX: usize = 256;
+
 /// Times, counters and increments stay within this distance of zero, so that JavaScript can hold them exactly. Others are refused.
 pub const SAFE_INTEGER_MAX: u64 = 1 << 53;
 
@@ -102,7 +105,7 @@ impl Default for ChangeLimits {
             key_bytes_max: 1_024,
             value_bytes_max: 2 << 20,
             message_bytes_max: 4_096,
-            author_bytes_max: 256,
+            author_bytes_max: AUTHOR_BYTES_MAX,
             order_steps_max: 2_000_000,
             seen_steps_max: 1_000_000,
             index_entries_max: 4_000_000,

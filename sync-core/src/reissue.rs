@@ -8,11 +8,13 @@ use std::num::NonZeroU64;
 
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
 use automerge::{ExpandedChange, ScalarValue};
+use sha2::{Digest as _, Sha256};
 
 use crate::change::{Change, ChangeError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 use crate::op_index::{self, OpIndex};
+use crate::pack::leb::put_prefixed;
 use crate::table::ChangeTable;
 use crate::validator;
 
@@ -25,13 +27,18 @@ pub struct Base<'a> {
     pub index: &'a OpIndex,
     /// Their highest operation counter; 0 if there is none.
     pub max_op: u64,
+    /// The authors that actors name, held and losing ones.
+    pub authors: &'a [(ActorId, Vec<u8>)],
 }
 
 /// A losing branch written again.
 #[derive(Clone, Debug, Default)]
 pub struct Reissued {
-    /// The new changes: seq 1, 2, 3 … of the fresh actor, each on top of the one before, the first on top of the base's heads.
+    /// The new changes, each on top of the one before, the first on top of the base's heads: seq 1, 2, 3 … of the fresh actor, or, where the losing
+    /// ones name several authors, of one actor for each, the fresh one for the first.
     pub changes: Vec<Change>,
+    /// The actors that write, but for the fresh one.
+    pub others: Vec<ActorId>,
     /// Each losing change that was not dropped, with the change that replaces it; `None` if no operation of it survived.
     pub replaced: Vec<(ChangeHash, Option<ChangeHash>)>,
     /// Operations of changes that were not dropped which could not survive, since they refer to what was dropped.
@@ -54,7 +61,7 @@ pub enum ReissueError {
 }
 
 /// Writes again what survives of `losing` (in causal order: the losing changes and all their descendants). Operations of the
-/// changes in `dropped` do not survive, nor does what can't exist without them. Times and messages stay.
+/// changes in `dropped` do not survive, nor does what can't exist without them. Times, messages and authors stay.
 ///
 /// - In an object, or on an element, that a dropped operation made: skipped.
 /// - Text or elements behind a dropped one: put behind what that one was put behind.
@@ -79,7 +86,9 @@ pub fn reissue(
         index: base.index.clone(),
         limits,
         max_op: base.max_op,
-        actor,
+        authors: base.authors,
+        hands: vec![Hand { actor, author: None, seq: 0 }],
+        hand: 0,
         fates: BTreeMap::new(),
         out: Reissued::default(),
     };
@@ -96,8 +105,8 @@ pub fn reissue(
 /// What became of a losing operation.
 #[derive(Clone, Debug)]
 enum Fate {
-    /// It is now operation `counter` of the fresh actor.
-    Moved { counter: u64, makes_counter: bool },
+    /// It is this operation now.
+    Moved { now: OpId, makes_counter: bool },
     /// It is gone. What referred to it goes by what it referred to itself, in terms of what is there now.
     Gone { anchor: Option<ElementId>, preds: BTreeSet<OpId>, makes_counter: bool },
 }
@@ -110,12 +119,22 @@ enum Keep {
     Nothing,
 }
 
+/// An actor that writes again what one author wrote.
+struct Hand {
+    actor: ActorId,
+    author: Option<Vec<u8>>,
+    seq: u64,
+}
+
 struct Writer<'a> {
     table: ChangeTable,
     index: OpIndex,
     limits: &'a ChangeLimits,
     max_op: u64,
-    actor: ActorId,
+    authors: &'a [(ActorId, Vec<u8>)],
+    hands: Vec<Hand>,
+    /// The one that writes now.
+    hand: usize,
     fates: BTreeMap<OpId, Fate>,
     out: Reissued,
 }
@@ -127,6 +146,7 @@ impl Writer<'_> {
             self.operations(&expanded, Keep::Nothing);
             return Ok(());
         }
+        self.take_hand(losing.actor());
         self.miss(&expanded);
         for keep in [Keep::All, Keep::AllButMarks] {
             let operations = self.operations(&expanded, keep);
@@ -141,6 +161,7 @@ impl Writer<'_> {
             }
             self.table.insert(&change).expect("the validator checked its place");
             self.max_op = change.max_op();
+            self.hands[self.hand].seq += 1;
             self.out.skipped_operations += expanded.operations.len() as u64 - kept;
             self.out.replaced.push((losing.hash(), Some(change.hash())));
             self.out.changes.push(change);
@@ -150,6 +171,21 @@ impl Writer<'_> {
         self.out.skipped_operations += expanded.operations.len() as u64;
         self.out.replaced.push((losing.hash(), None));
         Ok(())
+    }
+
+    /// Writes under the actor that stands for the author whom a losing actor names, if it names one.
+    fn take_hand(&mut self, losing: &ActorId) {
+        let author = self.authors.iter().find(|(actor, _)| actor == losing).map(|(_, author)| author);
+        if self.hands[0].seq == 0 {
+            self.hands[0].author = author.cloned();
+        }
+        let known = self.hands.iter().position(|hand| hand.author.as_ref() == author);
+        self.hand = known.unwrap_or_else(|| {
+            let actor = hand(&self.hands[0].actor, author.map(Vec::as_slice));
+            self.out.others.push(actor.clone());
+            self.hands.push(Hand { actor, author: author.cloned(), seq: 0 });
+            self.hands.len() - 1
+        });
     }
 
     /// What the change names that neither the base nor the losing branch has is gone: it went with an earlier change, or with its document.
@@ -174,13 +210,12 @@ impl Writer<'_> {
     }
 
     fn write(&self, losing: &ExpandedChange, operations: Vec<Op>) -> Result<Change, ChangeError> {
-        let seq = self.out.changes.len() as u64 + 1;
+        let Hand { actor, author, seq } = &self.hands[self.hand];
+        let seq = seq + 1;
         let start_op = NonZeroU64::new(self.max_op + 1).ok_or(ChangeError::OutOfRange("operation counter"))?;
-        // The claim of authorship stands in an actor's first change only.
-        let footed = seq == 1 && losing.seq == 1 && losing.author.is_some();
         Change::from_automerge(automerge::Change::from(ExpandedChange {
             operations,
-            actor_id: self.actor.clone(),
+            actor_id: actor.clone(),
             hash: None,
             seq,
             start_op,
@@ -190,7 +225,8 @@ impl Writer<'_> {
                 Some(before) => vec![before.hash()],
                 None => self.table.heads().copied().collect(),
             },
-            extra_bytes: if footed { losing.extra_bytes.clone() } else { Vec::new() },
+            // The claim of authorship stands in an actor's first change only.
+            extra_bytes: author.as_ref().filter(|_| seq == 1).map(|author| footer(author)).unwrap_or_default(),
             author: None,
         }))
     }
@@ -226,15 +262,12 @@ impl Writer<'_> {
                 return false;
             };
             let counter = self.max_op + 1 + kept.len() as u64;
-            let fate = Fate::Moved { counter, makes_counter: makes_counter(op) };
+            let now = OpId::new(counter, &self.hands[self.hand].actor);
+            let fate = Fate::Moved { now, makes_counter: makes_counter(op) };
             self.fates.insert(first.increment_by(i as u64), fate);
             kept.push(translated);
         }
         true
-    }
-
-    fn moved(&self, counter: u64) -> OpId {
-        OpId::new(counter, &self.actor)
     }
 
     /// An operation in terms of what is there now, if it can exist.
@@ -271,7 +304,7 @@ impl Writer<'_> {
     fn survivor(&self, id: &OpId) -> Option<OpId> {
         match self.fates.get(id) {
             None => Some(id.clone()),
-            Some(Fate::Moved { counter, .. }) => Some(self.moved(*counter)),
+            Some(Fate::Moved { now, .. }) => Some(now.clone()),
             Some(Fate::Gone { .. }) => None,
         }
     }
@@ -281,7 +314,7 @@ impl Writer<'_> {
         let ElementId::Id(id) = anchor else { return ElementId::Head };
         match self.fates.get(id) {
             None => anchor.clone(),
-            Some(Fate::Moved { counter, .. }) => ElementId::Id(self.moved(*counter)),
+            Some(Fate::Moved { now, .. }) => ElementId::Id(now.clone()),
             Some(Fate::Gone { anchor, .. }) => anchor.clone().unwrap_or(ElementId::Head),
         }
     }
@@ -294,8 +327,8 @@ impl Writer<'_> {
                 None => {
                     preds.insert(id.clone());
                 }
-                Some(Fate::Moved { counter, .. }) => {
-                    preds.insert(self.moved(*counter));
+                Some(Fate::Moved { now, .. }) => {
+                    preds.insert(now.clone());
                 }
                 Some(Fate::Gone { preds: own, .. }) => preds.extend(own.iter().cloned()),
             }
@@ -312,9 +345,9 @@ impl Writer<'_> {
                 None => {
                     preds.insert(id.clone());
                 }
-                Some(Fate::Moved { counter, makes_counter }) => {
+                Some(Fate::Moved { now, makes_counter }) => {
                     has_counter |= makes_counter;
-                    preds.insert(self.moved(*counter));
+                    preds.insert(now.clone());
                 }
                 Some(Fate::Gone { makes_counter, .. }) => lost_counter |= makes_counter,
             }
@@ -330,6 +363,22 @@ impl Writer<'_> {
         };
         Fate::Gone { anchor, preds: self.preds(op), makes_counter: makes_counter(op) }
     }
+}
+
+/// The actor that writes for an author, or for none, in place of one that writes for somebody else: always the same, so that there are no more
+/// actors than authors.
+pub fn hand(actor: &ActorId, author: Option<&[u8]>) -> ActorId {
+    let hasher = Sha256::new().chain_update("rejoin author").chain_update(actor.to_bytes());
+    let named = [u8::from(author.is_some())];
+    let digest = hasher.chain_update(named).chain_update(author.unwrap_or_default()).finalize();
+    ActorId::from(&digest[..16])
+}
+
+/// An author as automerge writes it behind a change: the number 1, a length and the name.
+fn footer(author: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![1];
+    put_prefixed(&mut bytes, author);
+    bytes
 }
 
 fn makes_counter(op: &Op) -> bool {

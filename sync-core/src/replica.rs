@@ -16,6 +16,7 @@ mod outbox;
 mod position;
 mod quiet;
 mod receive;
+mod refused;
 mod rows;
 mod save;
 mod settling;
@@ -225,25 +226,36 @@ impl Replica {
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, ChangeId), EditError> {
         let limits = self.config.change;
-        let outbox_max = self.config.outbox_changes_max;
-        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
-        if local.outbox.len() + local.rejected.len() >= outbox_max {
-            return Err(EditError::OutboxFull);
-        }
-        let (result, hash, delta) = match local.edit(writer, wall.0, &limits, edit) {
-            Ok(done) => done,
-            Err(error @ EditError::Damaged(_)) => {
-                self.reload(id);
-                return Err(error);
+        match self.takes_edit(id)?.edit(writer, wall.0, &limits, edit) {
+            Ok((result, hash, delta)) => Ok((result, self.edited(now, id, hash, delta))),
+            Err(error) => {
+                if matches!(error, EditError::Damaged(_)) {
+                    self.reload(id);
+                }
+                Err(error)
             }
-            Err(error) => return Err(error),
-        };
+        }
+    }
+
+    /// The document, if it takes an edit.
+    fn takes_edit(&mut self, id: DocumentId) -> Result<&mut Local, EditError> {
+        let outbox_max = self.config.outbox_changes_max;
+        if self.local(id).is_some_and(Local::would_fork) {
+            let fresh = self.rng.actor();
+            self.local_mut(id).ok_or(EditError::NotReady)?.take_actor(&fresh);
+        }
+        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
+        let is_full = local.outbox.len() + local.rejected.len() >= outbox_max;
+        if is_full { Err(EditError::OutboxFull) } else { Ok(local) }
+    }
+
+    fn edited(&mut self, now: Instant, id: DocumentId, hash: Option<ChangeHash>, delta: Delta) -> ChangeId {
         let edit = match hash {
             Some(hash) => self.track(id, hash),
             None => self.last_edit(id),
         };
         self.save(now, id, delta, true);
-        Ok((result, edit))
+        edit
     }
 
     /// The last edit here that became a change.
@@ -408,6 +420,7 @@ impl Replica {
         });
         match result.and_then(|tables| Local::load(doc.name.clone(), tab, actor, &tables)) {
             Ok((mut local, mut writes)) => {
+                local.author = self.config.author.clone();
                 if local.would_fork() {
                     local.take_actor(&self.rng.actor());
                     writes.push(local.row_write());

@@ -276,6 +276,8 @@ impl Rule {
     /// or looks at the order shows it.
     pub fn ask(&self, conflict: &Conflict) -> Ruling {
         let resolver = match &self.0 {
+            // What a rule answers is put in a value, which shows no format: people change that, by formatting again.
+            _ if conflict.kind == ConflictKind::Mark => return Ruling::people(None, None),
             Kind::Human(show) => return Ruling::people(meanwhile(*show, conflict), None),
             Kind::Resolver(resolver) => resolver,
         };

@@ -20,7 +20,7 @@ use writing::Effect;
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
 pub use error::{AnswerError, Changed};
-pub use listed::{Listed, ListedState, Telling, listed, telling};
+pub use listed::{Listed, ListedState, Settler, Telling, listed, telling};
 pub use writing::Plan;
 
 /// Longest note, in bytes.

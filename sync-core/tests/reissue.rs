@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::Transactable;
-use automerge::{ActorId, AutoCommit, AutoSerde, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
+use automerge::{ActorId, Author, AutoCommit, AutoSerde, ChangeHash, ObjId, ObjType, ROOT, ReadDoc, ScalarValue};
 use proptest::prelude::*;
 use sync_core::change::Change;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
-use sync_core::reissue::{Base, ReissueError, Reissued, reissue};
+use sync_core::reissue::{Base, ReissueError, Reissued, hand, reissue};
 use sync_core::rng::Rng;
 use sync_core::table::ChangeTable;
 use sync_core::validator::admit;
@@ -27,11 +27,12 @@ struct Held {
     table: ChangeTable,
     index: OpIndex,
     max_op: u64,
+    authors: Vec<(ActorId, Vec<u8>)>,
 }
 
 impl Held {
     fn new(changes: &[Change]) -> Self {
-        let mut held = Self { table: ChangeTable::new(), index: OpIndex::new(), max_op: 0 };
+        let mut held = Self { table: ChangeTable::new(), index: OpIndex::new(), max_op: 0, authors: Vec::new() };
         changes.iter().for_each(|change| held.add(change));
         held
     }
@@ -43,7 +44,7 @@ impl Held {
     }
 
     fn base(&self) -> Base<'_> {
-        Base { table: &self.table, index: &self.index, max_op: self.max_op }
+        Base { table: &self.table, index: &self.index, max_op: self.max_op, authors: &self.authors }
     }
 }
 
@@ -212,6 +213,43 @@ fn an_equivocating_branch_goes_on_top_of_the_one_that_won() {
     assert_eq!(result.changes.len(), 2);
     assert_eq!(value(&document)["from"], "won");
     assert_eq!(value(&document)["also"], "lost, twice");
+}
+
+/// Each author's operations are written again by an actor of their own, the first by the fresh one.
+#[test]
+fn what_several_authors_wrote_stays_theirs() {
+    let (mut base, mine) = start();
+    let as_author = |document: &AutoCommit, name: &str, byte| {
+        let named = document.clone().with_author(Some(Author::from(name.as_bytes().to_vec())));
+        named.with_actor(actor(byte))
+    };
+    let mut ann = as_author(&mine, "Ann", 10);
+    ann.put(ROOT, "a", 1).expect("put");
+    commit(&mut ann);
+    let mut bob = as_author(&ann, "Bob", 11);
+    bob.put(ROOT, "a", 2).expect("put");
+    commit(&mut bob);
+    let mut ann = as_author(&bob, "Ann", 10);
+    ann.put(ROOT, "a", 3).expect("put");
+    commit(&mut ann);
+    let mut held = Held::new(&changes(&mut base));
+    let losing: Vec<Change> = changes(&mut ann).into_iter().filter(|c| !held.table.contains(&c.hash())).collect();
+    for change in &losing {
+        if let Some(author) = change.automerge().author() {
+            held.authors.push((change.actor().clone(), author.as_bytes().to_vec()));
+        }
+    }
+    let limits = ChangeLimits::default();
+    let again = reissue(&losing, &BTreeSet::new(), held.base(), actor(200), &limits).expect("written");
+    let bobs = hand(&actor(200), Some(b"Bob"));
+    let wrote: Vec<_> = again.changes.iter().map(|c| (c.actor().clone(), c.seq())).collect();
+    assert_eq!(wrote, [(actor(200), 1), (bobs.clone(), 1), (actor(200), 2)]);
+    assert_eq!(again.others, [bobs]);
+    let named: Vec<_> = again.changes.iter().map(|c| c.automerge().author().map(|a| a.as_bytes().to_vec())).collect();
+    assert_eq!(named, [Some(b"Ann".to_vec()), Some(b"Bob".to_vec()), None]);
+    again.changes.iter().for_each(|change| held.add(change));
+    base.apply_changes(again.changes.iter().map(|c| c.automerge().clone())).expect("applied");
+    assert_eq!(value(&base)["a"], 3);
 }
 
 #[test]

@@ -70,8 +70,12 @@ pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value
         }
         let mut by = Map::new();
         by.insert("policy".into(), settled.policy.as_str().into());
-        if let Some(change) = listed.settled_by {
-            by.insert("change".into(), change.to_string().into());
+        if let Some(settler) = &listed.settled_by {
+            by.insert("change".into(), settler.change.to_string().into());
+            by.insert("at".into(), settler.time.into());
+            if let Some(author) = &settler.author {
+                by.insert("author".into(), String::from_utf8_lossy(author).into());
+            }
         }
         if let ObjId::Id(_, actor, _) = &settled.written {
             by.insert("actor".into(), actor.to_string().into());

@@ -71,7 +71,13 @@ fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed, is_whole: bool) 
     if let Some(settled) = settled {
         set(&object, "answer", show(answer.as_ref()));
         let by = Object::new();
-        set(&by, "change", settled_by.map(|change| change.to_string()));
+        if let Some(settler) = &settled_by {
+            set(&by, "change", settler.change.to_string());
+            set(&by, "at", settler.time as f64);
+            if let Some(author) = &settler.author {
+                set(&by, "author", String::from_utf8_lossy(author).into_owned());
+            }
+        }
         set(&by, "policy", settled.policy);
         if let ObjId::Id(_, actor, _) = &settled.written {
             set(&by, "actor", actor.to_string());

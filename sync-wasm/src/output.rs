@@ -58,6 +58,7 @@ export type RejectCode =
 export type Version = {
   /** Its hash, which names the version of the document that its author saw. */ readonly change: string;
   /** Who wrote it: one tab's author on one device. */ readonly actor: string;
+  /** The author that it names, if it names one. */ readonly author?: string;
   /** Whether that is this device, in whichever tab. */ readonly mine: boolean;
   /** The author's clock when it was made. */ readonly time: Date;
   /** Number of its operations. */ readonly operations: number;
@@ -173,6 +174,9 @@ pub(crate) fn status(status: Status) -> Object {
 pub(crate) fn version(change: &automerge::ChangeMetadata<'_>, mine: bool) -> Object {
     let object = with(Object::new(), "change", change.hash.to_string());
     set(&object, "actor", change.actor.to_string());
+    if let Some(author) = &change.author {
+        set(&object, "author", String::from_utf8_lossy(author.as_bytes()).into_owned());
+    }
     set(&object, "mine", mine);
     set(&object, "time", js_sys::Date::new(&(change.timestamp as f64).into()));
     with(object, "operations", number((change.max_op + 1).saturating_sub(change.start_op)))

@@ -9,7 +9,7 @@ use automerge::{Automerge, ChangeMetadata};
 use bytes::Bytes;
 use js_sys::{Array, Function, Object};
 use sync_core::document::InitValue;
-use sync_core::id::{ChangeHash, DocumentName, TaskId};
+use sync_core::id::{AuthorName, ChangeHash, DocumentName, TaskId};
 use sync_core::replica::{self, DocumentId, EditError, Input, TabId};
 use sync_core::settlement::Seen;
 use sync_core::storage::LocalDone;
@@ -34,14 +34,15 @@ fn at(now_ms: f64) -> Instant {
 #[wasm_bindgen]
 impl Replica {
     /// A machine that first asks its local store who it is. `seed`: 32 random bytes. `tab`: its number among the tabs on the store, of which
-    /// it follows another until it is told to lead; without one it is alone.
+    /// it follows another until it is told to lead; without one it is alone. `author`: who edits, as every change is to name them.
     #[wasm_bindgen(constructor)]
-    pub fn new(seed: &[u8], online: bool, tab: Option<u32>) -> Result<Replica, EngineError> {
+    pub fn new(seed: &[u8], online: bool, tab: Option<u32>, author: Option<String>) -> Result<Replica, EngineError> {
         let seed: [u8; 32] = seed.try_into().map_err(|_| EngineError::bad_value("a seed has 32 bytes"))?;
-        Ok(Self(replica::Replica::new(
-            replica::Config { online, tab: tab.map(TabId), holds: true, ..replica::Config::default() },
-            seed,
-        )))
+        let author = author.as_deref().map(AuthorName::parse).transpose();
+        let author = author.map_err(|e| EngineError::bad_value(e.to_string()))?;
+        let tab = tab.map(TabId);
+        let config = replica::Config { online, tab, author, holds: true, ..replica::Config::default() };
+        Ok(Self(replica::Replica::new(config, seed)))
     }
 
     /// The next thing to do; `undefined` if there is none.

@@ -5,6 +5,7 @@ import { SyncDocument } from "./document.js";
 import type { Frame, TokenSource } from "./driver.js";
 import { RejoinError, storeNewer } from "./errors.js";
 import type { Shown } from "./diff.js";
+import { checkAuthor } from "./limits.js";
 import { callAll } from "./listeners.js";
 import { shownOf, withInit } from "./mirror.js";
 import { type ClientStatus, failedWith, NOTHING, type Status, withEdits } from "./status.js";
@@ -19,6 +20,11 @@ export type ConnectOptions = {
   store?: string;
   /** A token for the server, or what fetches one before each connection. */
   token?: TokenSource;
+  /**
+   * Who edits here, as your application calls them: a user's id or name, at most 256 bytes. Every change names its author from then on, to whoever
+   * sees it, and rules and lists of conflicts go by it. It is a claim.
+   */
+  author?: string;
   /** Starts without a connection, until `goOnline`. */
   offline?: boolean;
 };
@@ -37,6 +43,7 @@ export type OpenOptions<T> = {
  */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   checkUrl(url);
+  checkAuthor(options.author);
   return Client.start(url, options);
 }
 
@@ -100,9 +107,9 @@ export class Client {
   }
 
   /** @internal */
-  static async start(url: string, { store = "default", token, offline }: ConnectOptions): Promise<Client> {
+  static async start(url: string, { store = "default", token, author, offline }: ConnectOptions): Promise<Client> {
     const asksToken = typeof token === "function";
-    const settings = { url, store, online: !offline, token: asksToken ? undefined : token, asksToken };
+    const settings = { url, store, online: !offline, token: asksToken ? undefined : token, asksToken, author };
     const views = Views.of(store);
     const client = new Client(url, new Channel(), token, views);
     client.#online = !offline;

@@ -23,7 +23,7 @@ const TIMER_MS_MAX = 2 ** 31 - 1;
 /** A token, or what fetches one before each connection. */
 export type TokenSource = string | (() => string | Promise<string>);
 
-export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean; views: { clear(): Promise<void> } | undefined };
+export type DriverOptions = { url: string; token: TokenSource | undefined; online: boolean; author: string | undefined; views: { clear(): Promise<void> } | undefined };
 
 /** A message on the connection, for whoever looks into it. */
 export type Frame = {
@@ -72,7 +72,7 @@ export class Driver {
     this.#store = store;
     this.#tell = tell;
     this.#tabs = tabs;
-    this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online, tabs?.number);
+    this.#engine = new Replica(crypto.getRandomValues(new Uint8Array(32)), options.online, tabs?.number, options.author);
     const moved = () => void (this.#end || this.turn((engine, now) => engine.handleSeat(now, (tabs as Tabs).number)));
     tabs?.listen((from, message) => this.#told(from, message), moved);
     store.outdated = () => {

@@ -8,6 +8,8 @@ export type ErrorCode =
   | "bad-url"
   /** The document's name is empty, too long, or has an empty part. */
   | "bad-name"
+  /** The author has no name, or one that is too long. */
+  | "bad-author"
   /** A value, place or number that a document can't hold, or a draft used in a way that has no meaning. */
   | "bad-value"
   /** A draft, or an object of one, was used after its `change` had ended. */

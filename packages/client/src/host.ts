@@ -191,10 +191,10 @@ class Host {
   }
 
   /** Starts the engine on an open store. */
-  async #run({ url, online, token, asksToken }: Settings, store: LocalStore, tabs: Tabs | undefined): Promise<Driver> {
+  async #run({ url, online, token, asksToken, author }: Settings, store: LocalStore, tabs: Tabs | undefined): Promise<Driver> {
     await engine();
     const source = asksToken ? () => this.#token() : token;
-    const driver = new Driver({ url, token: source, online, views: this.#views }, store, tabs, (event) => this.#handle(event));
+    const driver = new Driver({ url, token: source, online, author, views: this.#views }, store, tabs, (event) => this.#handle(event));
     this.#running = driver;
     await driver.until(() => {
       if (this.#storeFailure !== undefined) throw new RejoinError("store-failed", this.#storeFailure);

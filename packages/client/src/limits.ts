@@ -14,8 +14,18 @@ const VALUE_BYTES_MAX = 2 << 20;
 /** Deepest nesting of objects below the root. */
 const DEPTH_MAX = 100;
 
+/** Longest name of an author, in bytes. */
+const AUTHOR_BYTES_MAX = 256;
+
 /** The root key that is the engine's own. */
 const RESERVED_KEY = "$settled";
+
+/** Throws if this is no author. */
+export function checkAuthor(author: string | undefined): void {
+  if (author === undefined) return;
+  const bytes = typeof author === "string" ? new TextEncoder().encode(author).length : 0;
+  if (bytes === 0 || bytes > AUTHOR_BYTES_MAX) throw new RejoinError("bad-author", `an author is a name of 1 to ${AUTHOR_BYTES_MAX} bytes`);
+}
 
 /** Throws if edits are more than one change may be, or write where only the engine does. */
 export function checkEdits(edits: readonly Edit[]): void {

@@ -9,7 +9,7 @@ import type { ClientStatus, Status } from "./status.js";
 import type { Edit, Held, NewValue, OutboxEntry, Path } from "./wasm/rejoin.js";
 
 /** How a client is started. `asksToken`: the page is asked for a token before each connection. */
-export type Settings = { url: string; store: string; online: boolean; token: string | undefined; asksToken: boolean };
+export type Settings = { url: string; store: string; online: boolean; token: string | undefined; asksToken: boolean; author: string | undefined };
 
 /** A root key that all devices create alike. */
 export type InitKey = { key: string; kind: "map" | "list" | "text" | "counter"; start: number | undefined };

@@ -23,16 +23,17 @@ declare global {
 }
 
 /** Two devices that have the same shop. */
-async function pair(name: string): Promise<[Page, Page]> {
+async function pair(name: string, authors: [string, string] | [] = []): Promise<[Page, Page]> {
   const pages: Page[] = [];
   for (const _ of ["ann", "bo"]) pages.push(await open(await stage.chromium.context(), stage.site.origin));
-  for (const page of pages) {
+  for (const [index, page] of pages.entries()) {
+    const author = authors[index];
     await page.evaluate(
-      async ({ url, name }) => {
-        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop" });
+      async ({ url, name, author }) => {
+        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", ...(author && { author }) });
         globalThis.shop = await globalThis.client.open<Shop>(name, { init: { stock: {}, orders: [], log: [] } });
       },
-      { url: stage.server.url, name },
+      { url: stage.server.url, name, author },
     );
   }
   const [ann, bo] = pages as [Page, Page];
@@ -176,6 +177,60 @@ test("two values in one place: both are listed with what was there before, settl
   assert.equal((await listed(bo, "settled")).id, conflict.id);
   await ann.evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
   for (const page of pages) assert.equal((await listed(page)).id, conflict.id);
+  await end(pages);
+});
+
+test("who wrote and who decided is named on every device, after a reload and on the server, and a rule goes by it", async () => {
+  const pages = await pair("kinds/authors", ["Ann", "Bo"]);
+  const [ann, bo] = pages;
+  await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
+  const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
+  const said = Object.fromEntries(conflict.candidates.map(({ author, value }) => [author, value]));
+  assert.deepEqual(said, { Ann: 7, Bo: 12 });
+  for (const page of pages) {
+    const ruled = await page.evaluate(() => {
+      const { policy, prefer } = globalThis.rejoin;
+      const { conflicts } = globalThis.shop;
+      return [{ author: "Ann" }, { author: "Cleo" }, { role: "lead", authors: ["Cleo", "Bo"] as [string, string] }].map((whom) => {
+        conflicts.setPolicies([policy("stock/*/quantity", prefer(whom))]);
+        const { state, answer } = conflicts.list()[0] as Conflict;
+        return [state, answer];
+      });
+    });
+    assert.deepEqual(ruled, [["projected", 7], ["open", undefined], ["projected", 12]]);
+    await page.evaluate(() => globalThis.shop.conflicts.setPolicies([]));
+  }
+  const before = Date.now();
+  await settle(bo, pick(conflict, 7));
+  const { settledBy } = await listed(ann, "settled");
+  assert.deepEqual([settledBy?.author, settledBy?.change.length], ["Bo", 64]);
+  assert.ok(Math.abs((settledBy?.at ?? 0) - before) < 60_000, "when it was decided");
+  const told = (await (await fetch(`${stage.server.url.replace("ws", "http").replace("/sync", "")}/v1/documents/kinds%2Fauthors/conflicts`)).json()) as { conflicts: Conflict[] };
+  assert.deepEqual(told.conflicts[0]?.candidates.map(({ author }) => author).toSorted(), ["Ann", "Bo"]);
+  assert.deepEqual([told.conflicts[0]?.settledBy?.author, told.conflicts[0]?.settledBy?.at], ["Bo", settledBy?.at]);
+  const authors = await ann.evaluate(async () => (await globalThis.shop.history).map(({ author, mine }) => `${author} ${mine}`));
+  assert.ok(authors.includes("Ann true") && authors.includes("Bo false"), authors.join());
+  // Somebody else signs in on the device.
+  await ann.reload();
+  await ann.evaluate(
+    async (url) => {
+      globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", author: "Dee" });
+      globalThis.shop = await globalThis.client.open<Shop>("kinds/authors");
+    },
+    stage.server.url,
+  );
+  const again = await listed(ann, "settled");
+  assert.deepEqual(again.candidates.map(({ author, value }) => [author, value]), conflict.candidates.map(({ author, value }) => [author, value]));
+  await change(ann, ({ stock }) => void (stock.apples!.name = "Pippins"));
+  assert.equal(await ann.evaluate(async () => (await globalThis.shop.history).at(-1)?.author), "Dee");
+  const refused = await ann.evaluate(async (url) => {
+    const codes: unknown[] = [];
+    for (const author of ["", "é".repeat(129)]) {
+      await globalThis.rejoin.connect(url, { store: "other", author }).catch((error: { code: string }) => codes.push(error.code));
+    }
+    return codes;
+  }, stage.server.url);
+  assert.deepEqual(refused, ["bad-author", "bad-author"]);
   await end(pages);
 });
 
@@ -333,6 +388,13 @@ test("what the server refuses is listed with its reason, and let go", async () =
   const conflict = await listed(page);
   assert.deepEqual([conflict.kind, conflict.path, conflict.candidates.filter((side) => !side.shown).map((side) => [side.value, side.mine])], ["rejected", ["note"], [["late entry", true]]]);
   assert.match(conflict.reason ?? "", /archive/);
+  // Another document goes on beside it.
+  const beside = await page.evaluate(async () => {
+    const other = await globalThis.client.open<{ note: string }>("open/2024");
+    await other.acknowledged(other.change((draft) => void (draft.note = "on time")));
+    return [other.status.state, other.status.pending, globalThis.shop.status.state];
+  });
+  assert.deepEqual(beside, ["synced", 0, "rejected"]);
   assert.equal(await page.evaluate((change) => globalThis.shop.discard(change), conflict.candidates[0]!.change), true);
   await page.waitForFunction(() => globalThis.shop.conflicts.list().length === 0);
   await page.context().close();

@@ -294,7 +294,7 @@ test("until people decide, the value shows what was there before or what this de
   assert.deepEqual([human(), human({ show: "winner" }), human({ show: "base" }), human({ show: "mine" })].map(shown), [12, 12, 10, 7]);
 });
 
-test("a rule of the application's own answers in its worker, once for each version of a conflict", async () => {
+test("a rule of the application's own answers in its worker, anew whenever what it is asked is another", async () => {
   const { spawn, log } = worker((request) => (request.kind === "load" ? { kind: "loaded" } : { kind: "answers", answers: [11, 11] }));
   const ground = new Ground([conflict("1", ["stock", "apples", "quantity"])]);
   const conflicts = await held(ground, spawn);
@@ -304,12 +304,26 @@ test("a rule of the application's own answers in its worker, once for each versi
   ground.tell(ground.listed);
   assert.equal(conflicts.list()[0]?.answer, 11);
   assert.deepEqual(log, ["load", "decide"]);
-  ground.tell([conflict("1", ["stock", "apples", "quantity"], { version: 2 })]);
+  // An edit in what shows is none of the hidden work that a version counts.
+  const [shown, hidden] = ground.listed[0]!.candidates;
+  ground.tell([conflict("1", ["stock", "apples", "quantity"], { candidates: [{ ...shown!, value: 13 }, hidden!] })]);
   assert.equal(conflicts.list()[0]?.state, "open");
   await reaches(conflicts, ({ state }) => state === "projected");
+  ground.tell([conflict("1", ["stock", "apples", "quantity"], { version: 2, candidates: [{ ...shown!, value: 13 }, hidden!] })]);
+  assert.equal(conflicts.list()[0]?.answer, 11);
   conflicts.setPolicies([]);
   assert.equal(conflicts.list()[0]?.state, "open");
   assert.deepEqual(log, ["load", "decide", "decide", "terminate"]);
+});
+
+test("no rule answers two formats, which no value shows: people do", async () => {
+  const conflicts = await held(new Ground([conflict("1", ["text"], { kind: "mark" }), conflict("2", ["a"])]));
+  for (const rule of [max(), human({ show: "base" }), RULE]) {
+    conflicts.setPolicies([policy("text", rule), policy("a", max())]);
+    const [mark, other] = conflicts.list();
+    assert.deepEqual([mark?.state, mark?.policy, mark?.answer], ["open", "human@1", undefined]);
+    assert.deepEqual([other?.state, conflicts.open], ["projected", 1]);
+  }
 });
 
 test("a rule that throws, answers differently twice, or gives what can't be kept leaves that conflict to people and is reported", async () => {

@@ -158,6 +158,11 @@ impl ConflictIndex {
         }
     }
 
+    /// The author whom the change at a place names, if it names one, and when it was made by their clock.
+    pub fn said_by(&self, place: Place) -> (Option<&[u8]>, i64) {
+        (self.authors.get(&place.actor).map(Vec::as_slice), self.time(place))
+    }
+
     /// When the change at a place was made, by its author's clock.
     pub(super) fn time(&self, place: Place) -> i64 {
         let of = self.times.get(place.actor as usize).and_then(|times| times.get(place.seq as usize - 1));

@@ -84,9 +84,12 @@ impl Local {
     ) -> Result<Reissued, LocalError> {
         let limits = ChangeLimits::stored();
         let max_op = held.iter().map(Change::max_op).max().unwrap_or(0);
-        let base = Base { table: &self.all, index: &self.index, max_op };
+        let rejected = self.rejected.iter().map(|rejected| &rejected.change);
+        let authors = authors(held.iter().chain(lost).chain(rejected), lost);
+        let base = Base { table: &self.all, index: &self.index, max_op, authors: &authors };
         let again = reissue(lost, dropped, base, fresh_actor.clone(), &limits);
         let again = again.map_err(|e| LocalError::Damaged(e.to_string()))?;
+        self.untold.extend(again.others.iter().cloned());
         for change in &again.changes {
             self.admit(change, &limits).map_err(|e| LocalError::Damaged(format!("written again: {e}")))?;
         }
@@ -214,4 +217,17 @@ impl Local {
         let rejected = self.rejected.remove(at);
         Some(rows::delete_outbox(&self.name, &rejected.change))
     }
+}
+
+/// The authors that the actors of `lost` name, in their first changes.
+fn authors<'a>(changes: impl Iterator<Item = &'a Change>, lost: &[Change]) -> Vec<(ActorId, Vec<u8>)> {
+    let mut named = Vec::new();
+    for change in changes {
+        if let Some(author) = change.automerge().author()
+            && lost.iter().any(|lost| lost.actor() == change.actor())
+        {
+            named.push((change.actor().clone(), author.as_bytes().to_vec()));
+        }
+    }
+    named
 }

@@ -3,7 +3,12 @@
 //! Owns which rows of [`Table::Meta`] are read and written. That no two tabs have one number at a time is the driver's business; where a number
 //! is lost to another tab all the same, this one goes on under a number and actors of its own.
 
+use automerge::Author;
+
+use crate::id::ActorId;
 use crate::planted::Planted;
+use crate::reissue::hand;
+use crate::replica::local::Local;
 use crate::replica::rows::{self, ActorBytes, IDENTITY_KEY, IdentityRow};
 use crate::replica::tabs::messages::{Greeting, TabMessage};
 use crate::replica::{DocPhase, DocumentId, Event, Replica, TabId, Task};
@@ -78,20 +83,47 @@ impl Replica {
     pub(super) fn note_actor(&mut self, id: DocumentId) -> Option<Write> {
         let key = rows::identity_key(self.writes_as());
         let local = self.local_mut(id)?;
-        if !std::mem::take(&mut local.is_actor_new) {
+        if local.untold.is_empty() {
             return None;
         }
-        let actor = ActorBytes(local.actor.clone());
-        self.tabs.know(&actor.0);
-        if self.config.tab.is_some() {
-            self.tell_all(&TabMessage::Writes(Greeting { actor: Some(actor.clone()) }));
+        let untold = std::mem::take(&mut local.untold);
+        for actor in &untold {
+            self.tabs.know(actor);
+            if self.config.tab.is_some() {
+                self.tell_all(&TabMessage::Writes(Greeting { actor: Some(ActorBytes(actor.clone())) }));
+            }
         }
         let identity = self.identity.as_mut()?;
         let taken = identity.taken.get_or_insert_default();
-        taken.push(actor);
-        if taken.len() > TAKEN_MAX {
-            taken.remove(0);
+        for actor in untold {
+            if !taken.iter().any(|known| known.0 == actor) {
+                taken.push(ActorBytes(actor));
+            }
         }
+        taken.drain(..taken.len().saturating_sub(TAKEN_MAX));
         Some(rows::put(Table::Meta, key, identity))
+    }
+}
+
+impl Local {
+    /// Who the next edit is by: our actor, unless its first change has said that it writes for another author, or for none. Then it is one that
+    /// is always the same for the author here, so that there are no more actors than authors on a device.
+    pub(super) fn hand(&self) -> ActorId {
+        let author = self.author.as_ref().map(|author| author.as_str().as_bytes());
+        let named = self.document.author(&self.actor);
+        if named.as_ref().map(Author::as_bytes) == author || self.all.seq(&self.actor) == 0 {
+            return self.actor.clone();
+        }
+        hand(&self.actor, author)
+    }
+
+    /// Whether the next edit would take the number of a change that is kept as rejected, and is not held.
+    pub(super) fn would_fork(&self) -> bool {
+        if self.rejected.is_empty() {
+            return false;
+        }
+        let hand = self.hand();
+        let last = self.all.seq(&hand);
+        self.rejected.iter().any(|rejected| *rejected.change.actor() == hand && rejected.change.seq() > last)
     }
 }

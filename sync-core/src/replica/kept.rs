@@ -106,7 +106,8 @@ impl Local {
         taken.put_beside(&mine, &mut delta).map_err(|e| unfit(&e))?;
         taken.cursor = Some(crate::id::Cursor { seq: saved.seq, digest: saved.digest, ..begins });
         taken.absorb_ranges();
-        if in_log_order.seq(&self.actor) > self.all.seq(&self.actor) {
+        let hand = self.hand();
+        if in_log_order.seq(&hand) > self.all.seq(&hand) {
             // Somebody else writes as we do: our store was lost, or copied.
             taken.take_actor(fresh_actor);
         }

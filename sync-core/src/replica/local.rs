@@ -7,7 +7,7 @@ use crate::clock::VectorClock;
 use crate::conflict::ConflictIndex;
 use crate::document::{Document, EditFailure};
 use crate::few::FewMap;
-use crate::id::{ActorId, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
+use crate::id::{ActorId, AuthorName, BatchId, ChangeHash, Cursor, DocumentName, LogSeq};
 use crate::limits::{ChangeLimits, PackLimits};
 use crate::op_index::OpIndex;
 use crate::pack::{self, PackContext};
@@ -15,6 +15,7 @@ use crate::planted::Planting;
 use crate::protocol::{Acked, Blob, RejectCode};
 use crate::replica::allowed::{self, Writer};
 use crate::replica::kept::{Found, History};
+use crate::replica::refused;
 use crate::replica::rows::{self, ActorBytes, DocumentRow, OutboxRow, RangeRow, RejectedRow, TabActorRow};
 use crate::replica::tabs::{OwnActors, TabId};
 use crate::storage::{Row, StoreError, Table, Write};
@@ -79,8 +80,10 @@ pub(super) struct Local {
     pub(super) document: Document,
     /// Who edits here.
     pub(super) actor: ActorId,
-    /// Nobody has been told of the actor.
-    pub(super) is_actor_new: bool,
+    /// Whose edits these are to be, as changes name their authors.
+    pub(super) author: Option<AuthorName>,
+    /// Actors that write here and that nobody has been told of.
+    pub(super) untold: Vec<ActorId>,
     tab: TabId,
     /// Actors that are this document's own and go into its row.
     own_actors: OwnActors,
@@ -91,6 +94,7 @@ pub(super) struct Local {
     pub(super) index: OpIndex,
     /// Where work may be hidden, since somebody asked for it.
     pub(super) conflicts: Option<Box<ConflictIndex>>,
+    pub(super) refused: refused::Found,
     pub(super) outbox: Vec<Pending>,
     /// What changes of the outbox were written again from, first one first.
     pub(super) was: FewMap<ChangeHash, Vec<ChangeHash>>,
@@ -139,13 +143,15 @@ impl Local {
             name,
             document: Document::new(),
             actor,
-            is_actor_new: false,
+            author: None,
+            untold: Vec::new(),
             tab,
             own_actors: OwnActors::new(),
             acked: ChangeTable::new(),
             all: ChangeTable::new(),
             index: OpIndex::new(),
             conflicts: None,
+            refused: Vec::new(),
             outbox: Vec::new(),
             was: FewMap::new(),
             rejected: Vec::new(),
@@ -230,6 +236,7 @@ impl Local {
 
     /// Takes over from another copy of the same document what is not its history.
     pub(super) fn take_over(&mut self, other: &Self) {
+        self.author = other.author.clone();
         self.own_actors = other.own_actors.clone();
         self.outbox = other.outbox.clone();
         self.was = other.was.clone();
@@ -329,12 +336,24 @@ impl Local {
         limits: &ChangeLimits,
         edit: impl FnOnce(&mut automerge::transaction::Transaction<'_>) -> Result<R, automerge::AutomergeError>,
     ) -> Result<(R, Option<ChangeHash>, Delta), super::EditError> {
-        let (result, change) = match self.document.edit(&self.actor, time, edit) {
-            Ok(done) => done,
-            Err(EditFailure::Application(e)) => return Err(super::EditError::Application(e)),
-            Err(e) => return Err(super::EditError::Damaged(e.to_string())),
-        };
+        let hand = self.hand();
+        self.document.sign(self.author.as_ref());
+        let (result, change) = self.document.edit(&hand, time, edit).map_err(|failure| match failure {
+            EditFailure::Application(e) => super::EditError::Application(e),
+            EditFailure::Lost => super::EditError::Damaged(failure.to_string()),
+        })?;
         let Some(change) = change else { return Ok((result, None, Delta::default())) };
+        let (hash, delta) = self.take_edit(writer, hand, change, limits)?;
+        Ok((result, Some(hash), delta))
+    }
+
+    fn take_edit(
+        &mut self,
+        writer: Writer,
+        hand: ActorId,
+        change: Change,
+        limits: &ChangeLimits,
+    ) -> Result<(ChangeHash, Delta), super::EditError> {
         let misplaced = match writer {
             Writer::Application => allowed::refusal(self.document.automerge(), &change),
             Writer::Engine => None,
@@ -344,10 +363,12 @@ impl Local {
             self.forget_last_edit().map_err(|e| super::EditError::Damaged(e.to_string()))?;
             return Err(error);
         }
-        let mut delta = Delta { changed: true, ..Delta::default() };
-        let hash = change.hash();
+        if change.seq() == 1 && hand != self.actor {
+            self.untold.push(hand);
+        }
+        let (hash, mut delta) = (change.hash(), Delta { changed: true, ..Delta::default() });
         self.enqueue(change, &mut delta);
-        Ok((result, Some(hash), delta))
+        Ok((hash, delta))
     }
 
     /// Rebuilds the document without the last edit, which was refused.
@@ -377,19 +398,14 @@ impl Local {
     /// Writes under a fresh actor from now on.
     pub(super) fn take_actor(&mut self, fresh: &ActorId) {
         self.actor = fresh.clone();
-        self.is_actor_new = true;
+        self.untold.push(fresh.clone());
         self.own_actors.insert(self.tab, fresh.clone());
-    }
-
-    /// Whether the next edit would take the number of a change that is kept as rejected, and is not held.
-    pub(super) fn would_fork(&self) -> bool {
-        let last = self.all.seq(&self.actor);
-        self.rejected.iter().any(|rejected| *rejected.change.actor() == self.actor && rejected.change.seq() > last)
     }
 
     /// Goes on under the number of another tab, until it is read again, and writes under none of the actors that it has had.
     pub(super) fn goes_on_as(&mut self, tab: TabId, fresh: &ActorId) {
-        (self.tab, self.actor, self.is_actor_new) = (tab, fresh.clone(), true);
+        (self.tab, self.actor) = (tab, fresh.clone());
+        self.untold.push(fresh.clone());
     }
 
     /// Who edits this document on this device, in whichever tab.

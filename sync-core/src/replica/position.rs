@@ -88,10 +88,10 @@ impl Local {
         delta: &mut Delta,
     ) -> Result<Vec<Change>, LocalError> {
         let mut losers = BTreeSet::new();
-        let mut doubt = false;
+        let (mut doubt, hand) = (false, self.hand());
         for change in changes.iter().filter(|c| !self.all.contains(&c.hash())) {
             losers.extend(self.all.hash(change.actor(), change.seq()));
-            doubt |= *change.actor() == self.actor;
+            doubt |= *change.actor() == hand;
         }
         if !losers.is_empty() {
             self.reissue(&losers, &BTreeSet::new(), fresh_actor, delta)?;
@@ -147,7 +147,8 @@ impl Local {
                 Err(_) => fits = false,
             }
         }
-        if fresh.iter().any(|change| *change.actor() == self.actor) {
+        let hand = self.hand();
+        if fresh.iter().any(|change| *change.actor() == hand) {
             self.take_actor(fresh_actor);
         }
         if !fresh.is_empty() {

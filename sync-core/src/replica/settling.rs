@@ -29,7 +29,8 @@ impl Replica {
             conflicts.retain(|conflict| !settlement::is_of_answers(conflict));
         }
         let local = self.local(id)?;
-        let mut listed = settlement::listed(conflicts, local.document.automerge(), &local.all, &local.index);
+        let index = local.conflicts.as_deref()?;
+        let mut listed = settlement::listed(conflicts, local.document.automerge(), index, &local.all, &local.index);
         if self.config.planted.has(Planted::AnswersUnlisted) {
             listed.iter_mut().for_each(|one| one.settled = None);
         }

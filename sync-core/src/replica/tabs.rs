@@ -86,7 +86,8 @@ pub(super) struct DocTabs {
 impl DocTabs {
     /// Where changes of ours are in the store no more, nothing is written again under their numbers.
     pub(super) fn goes_on_as_another(&mut self, before: &Local, now: &Local) {
-        self.fresh_actor |= before.all.seq(&before.actor) > now.all.seq(&before.actor);
+        let hand = before.hand();
+        self.fresh_actor |= before.all.seq(&hand) > now.all.seq(&hand);
     }
 }
 

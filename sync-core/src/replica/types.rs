@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{ChangeHash, RESERVED_KEY, SessionId, TaskId};
+use crate::id::{AuthorName, ChangeHash, RESERVED_KEY, SessionId, TaskId};
 use crate::limits::ChangeLimits;
 use crate::planted::Planting;
 use crate::protocol::RejectCode;
@@ -16,6 +16,8 @@ use crate::storage::{LocalDone, LocalTask, StoreError};
 pub struct Config {
     /// The token, where the server wants one.
     pub token: Option<String>,
+    /// Who edits here, as every change is to say. Where an actor has written for somebody else, or for nobody, another one goes on.
+    pub author: Option<AuthorName>,
     /// Whether to connect as soon as it is started.
     pub online: bool,
     /// Which of several tabs on one store this is. It follows until it is told to lead. `None`: nobody else can be on the store.
@@ -47,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             token: None,
+            author: None,
             online: true,
             tab: None,
             holds: false,

@@ -7,7 +7,9 @@ use automerge::{Automerge, ObjId, ReadDoc as _};
 use super::entry::{Entry, name_of, operation};
 use super::writing::index_of;
 use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing};
-use crate::conflict::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value, object_at, value_at};
+use crate::conflict::{
+    Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value, object_at, value_at,
+};
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
 use crate::table::{ChangeTable, Place};
@@ -19,12 +21,23 @@ pub struct Listed {
     pub conflict: Conflict,
     /// The answer, if it has one.
     pub settled: Option<Settled>,
-    /// The change that brought the answer.
-    pub settled_by: Option<ChangeHash>,
+    /// What brought the answer.
+    pub settled_by: Option<Settler>,
     /// What stood there once it was answered.
     pub answer: Option<Value>,
     /// Whether [`Answer::Both`](super::Answer::Both) can be given.
     pub keeps_both: bool,
+}
+
+/// The change that brought an answer: whose it is, and when it was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settler {
+    /// Its hash.
+    pub change: ChangeHash,
+    /// The author that it names, if it names one.
+    pub author: Option<Vec<u8>>,
+    /// The author's clock, in milliseconds since 1970.
+    pub time: i64,
 }
 
 /// Where a conflict stands, answers counted.
@@ -95,7 +108,7 @@ impl Listed {
             spot: spot.clone(),
             agrees: *agrees,
         };
-        let (settled, settled_by, keeps_both) = (self.settled.clone(), self.settled_by, self.keeps_both);
+        let (settled, settled_by, keeps_both) = (self.settled.clone(), self.settled_by.clone(), self.keeps_both);
         Self { conflict, settled, settled_by, answer: None, keeps_both }
     }
 
@@ -136,11 +149,17 @@ pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Tel
     out
 }
 
-/// All conflicts of a document, with the answers that stand. Its changes are those of `table` and `ops`.
-pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Vec<Listed> {
+/// All conflicts of a document, found by `index`, with the answers that stand. Its changes are those of `table` and `ops`.
+pub fn listed(
+    conflicts: Vec<Conflict>,
+    document: &Automerge,
+    index: &ConflictIndex,
+    table: &ChangeTable,
+    ops: &OpIndex,
+) -> Vec<Listed> {
     let disputes = disputes(&conflicts);
     let others = conflicts.into_iter().filter(|conflict| !is_of_answers(conflict));
-    let mut listed: Vec<_> = others.filter_map(|conflict| answered(conflict, document, table, ops)).collect();
+    let mut listed: Vec<_> = others.filter_map(|conflict| answered(conflict, document, index, table, ops)).collect();
     for at in 0..listed.len() {
         if disputes.contains(&listed[at].conflict.id) {
             // What the two answers put there may be a conflict of its own, which says it already. What was refused is only this client's.
@@ -158,7 +177,13 @@ pub fn listed(conflicts: Vec<Conflict>, document: &Automerge, table: &ChangeTabl
 }
 
 /// With the answer that stands; nothing if there is neither an answer nor anything to be answered.
-fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) -> Option<Listed> {
+fn answered(
+    mut conflict: Conflict,
+    document: &Automerge,
+    index: &ConflictIndex,
+    table: &ChangeTable,
+    ops: &OpIndex,
+) -> Option<Listed> {
     let entry = read(document, &conflict.id);
     if entry.is_none() && conflict.agrees {
         return None;
@@ -183,8 +208,11 @@ fn answered(mut conflict: Conflict, document: &Automerge, table: &ChangeTable, o
     let Standing::Settled(settled) = standing else {
         return Some(Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both });
     };
-    let settled_by = change_of(&settled.written, table, ops);
-    let heads: Vec<ChangeHash> = settled_by.into_iter().collect();
+    let settled_by = place_of(&settled.written, table, ops).and_then(|place| {
+        let (author, time) = index.said_by(place);
+        Some(Settler { change: table.hash_at(place)?, author: author.map(Into::into), time })
+    });
+    let heads: Vec<ChangeHash> = settled_by.iter().map(|by| by.change).collect();
     let beside = || put_beside(document, &conflict, &entry?.0, &heads);
     let answer = now(document, &conflict, Some(&heads)).or_else(beside);
     Some(Listed { conflict, settled: Some(settled), settled_by, answer, keeps_both })
@@ -247,11 +275,7 @@ fn of_known(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops:
     Standing::Unanswered
 }
 
-/// The change that wrote an operation.
-fn change_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<ChangeHash> {
-    table.hash_at(place_of(operation, table, ops)?)
-}
-
+/// Where the change stands that wrote an operation.
 fn place_of(operation: &ObjId, table: &ChangeTable, ops: &OpIndex) -> Option<Place> {
     let ObjId::Id(counter, actor, _) = operation else { return None };
     let number = table.number(actor)?;

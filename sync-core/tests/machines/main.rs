@@ -2,6 +2,7 @@
 
 mod actors;
 mod answering;
+mod authors;
 mod compaction;
 mod deletion;
 mod link;

@@ -254,6 +254,9 @@ fn show(source: &mut Source, args: &Show) -> Result<(), Failure> {
     }
     if let Some(by) = conflict.get("settledBy") {
         println!("answer   {}, by {}", said(conflict.get("answer")), word(&by["policy"]));
+        let author = by.get("author").map(|author| format!("{author}, ")).unwrap_or_default();
+        let (actor, change) = (word(&by["actor"]), word(&by["change"]));
+        println!("         {author}actor {actor}, at {} ms since 1970, change {change}", by["at"]);
         by.get("note").iter().for_each(|note| println!("note     {note}"));
     }
     Ok(())

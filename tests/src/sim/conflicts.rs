@@ -42,7 +42,7 @@ pub(crate) fn of_log(
     }
     let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
     let mut conflicts = index.list_all(name, document.automerge(), &table, &ops);
-    let listed = settlement::listed(conflicts.clone(), document.automerge(), &table, &ops);
+    let listed = settlement::listed(conflicts.clone(), document.automerge(), &index, &table, &ops);
     conflicts.retain(|conflict| !conflict.agrees);
     Ok((conflicts, listed))
 }

@@ -1,6 +1,7 @@
 //! The native client against a server: as a library, and as the notes example in a process that is killed.
 
 mod api;
+mod authors;
 mod closures;
 mod conflicts;
 mod killed;

@@ -215,7 +215,8 @@ export class Conflicts {
       const fault = `${other.own} is not the rule that the document declares, ${other.declared}`;
       return Object.freeze({ ...conflict, policy: "policy-mismatch", fault });
     }
-    const rule = policyAt(this.#policies, conflict.path);
+    // What a rule answers is put in a value, which shows no format: people change that, by formatting again.
+    const rule = conflict.kind === "mark" ? undefined : policyAt(this.#policies, conflict.path);
     if (!rule || rule.rule === "human") return Object.freeze(meanwhile(conflict, rule));
     // Without what the sides say no rule can be asked.
     if (conflict.cut) return Object.freeze({ ...conflict, fault: `${rule.rule}@${rule.version} can't be asked: the list has no room for what the sides say` });

@@ -54,14 +54,14 @@ export type Spawn = () => RuleWorker;
 /** Beside this file, with or without a bundler. */
 const spawnWorker: Spawn = () => new Worker(new URL("./rule-worker.js", import.meta.url), { type: "module" }) as RuleWorker;
 
-type Job = { key: string; conflict: Conflict };
+type Job = { id: string; input: RuleInput };
 
 /** One rule at work. */
 export class RuleRunner {
   readonly #rule: Rule;
   readonly #tell: (fault: RuleFault | undefined) => void;
   readonly #spawn: Spawn;
-  readonly #verdicts = new Map<string, Verdict>();
+  readonly #verdicts = new Map<string, { input: RuleInput; verdict: Verdict }>();
   #queue: Job[] = [];
   #worker: RuleWorker | undefined;
   #loaded = false;
@@ -78,12 +78,17 @@ export class RuleRunner {
 
   /** What the rule says of a conflict; `undefined` until it has. */
   verdict(conflict: Conflict): Verdict | undefined {
-    const key = `${conflict.id}@${conflict.version} ${JSON.stringify(conflict.steps)}`;
-    const known = this.#verdicts.get(key);
-    if (known) return known;
+    const { id } = conflict;
+    const input = question(conflict);
+    // The version says nothing of edits in what shows, nor the id of where it stands by now.
+    const isAsked = (job: { input: RuleInput } | undefined) => job !== undefined && same(job.input, input, new WeakMap(), new WeakMap());
+    const known = this.#verdicts.get(id);
+    if (known && isAsked(known)) return known.verdict;
     if (this.#stopped !== undefined) return { fault: this.#stopped };
-    if (this.#current?.key !== key && !this.#queue.some((job) => job.key === key)) {
-      this.#queue.push({ key, conflict });
+    const waiting = this.#queue.find((job) => job.id === id);
+    if (waiting) waiting.input = input;
+    else if (this.#current?.id !== id || !isAsked(this.#current)) {
+      this.#queue.push({ id, input });
       this.#next();
     }
     return undefined;
@@ -105,12 +110,8 @@ export class RuleRunner {
     const job = this.#loaded ? this.#queue.shift() : undefined;
     if (!job) return;
     this.#current = job;
-    const { path, kind, base, candidates, steps } = job.conflict;
-    const sides = candidates.map(({ value, actor, author, at, change }) => ({
-      value, actor, change, ...(author !== undefined && { author }), ...(at !== undefined && { at }),
-    }));
     this.#deadline(ANSWER_MS_MAX, "did not answer in time");
-    this.#worker.postMessage({ kind: "decide", input: { path, kind, base, candidates: sides, ...(steps && { steps }) } });
+    this.#worker.postMessage({ kind: "decide", input: job.input });
   }
 
   #start(): void {
@@ -130,20 +131,21 @@ export class RuleRunner {
     if (reply.kind === "loaded") this.#loaded = true;
     else if (!this.#current) return this.#fail(`can't be loaded: ${reply.kind === "threw" ? reply.reason : "it answers unasked"}`);
     else {
-      const { key, conflict } = this.#current;
+      const { id, input } = this.#current;
       this.#current = undefined;
       const verdict = judge(reply);
-      this.#verdicts.set(key, verdict);
+      this.#verdicts.delete(id);
+      this.#verdicts.set(id, { input, verdict });
       const [oldest] = this.#verdicts.keys();
       if (this.#verdicts.size > ANSWERS_MAX && oldest !== undefined) this.#verdicts.delete(oldest);
-      this.#tell("fault" in verdict ? this.#fault(verdict.fault, conflict.id) : undefined);
+      this.#tell("fault" in verdict ? this.#fault(verdict.fault, id) : undefined);
     }
     this.#next();
   }
 
   /** The rule is of no more use: all that it was asked is for people. */
   #fail(reason: string): void {
-    const asked = this.#current?.conflict.id;
+    const asked = this.#current?.id;
     this.#stopped = reason;
     this.#queue = [];
     this.#end();
@@ -166,6 +168,14 @@ export class RuleRunner {
     this.#current = undefined;
     this.#loaded = false;
   }
+}
+
+/** What a rule is asked about a conflict. */
+function question({ path, kind, base, candidates, steps }: Conflict): RuleInput {
+  const sides = candidates.map(({ value, actor, author, at, change }) => ({
+    value, actor, change, ...(author !== undefined && { author }), ...(at !== undefined && { at }),
+  }));
+  return { path, kind, base, candidates: sides, ...(steps && { steps }) };
 }
 
 function judge(reply: Exclude<RuleReply, { kind: "loaded" }>): Verdict {

@@ -85,7 +85,10 @@ export type Told = { readonly conflicts: readonly Conflict[]; readonly more: num
 export type Settlement = {
   readonly change: string;
   readonly actor?: string;
+  /** The author that the change names, if it names one. */
   readonly author?: string;
+  /** The author's clock when it was settled, in milliseconds since 1970. */
+  readonly at?: number;
   readonly policy: string;
   readonly note?: string;
 };

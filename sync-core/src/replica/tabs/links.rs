@@ -44,7 +44,8 @@ impl Replica {
         let taken = std::mem::take(&mut doc.tabs.fresh_actor);
         let waiting = std::mem::take(&mut doc.tabs.waiting);
         if let (true, true, DocPhase::Ready(local)) = (taken, follows, &mut doc.phase) {
-            (local.actor, local.is_actor_new) = (fresh, true);
+            local.actor = fresh.clone();
+            local.untold.push(fresh);
         }
         let write = self.note_actor(id).into_iter().collect();
         self.save_writes(now, DocumentId(0), write, Vec::new());

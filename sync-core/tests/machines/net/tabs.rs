@@ -1,6 +1,6 @@
 //! Tabs on one store: how they come, lead, crash, and hear each other.
 
-use sync_core::id::{ActorId, SessionId};
+use sync_core::id::{ActorId, AuthorName, SessionId};
 use sync_core::replica::{self, ChangeId, DocumentId, Replica, TabId};
 use sync_core::storage::memory::MemoryLocalStore;
 
@@ -50,6 +50,25 @@ impl Net {
     pub(crate) fn tab(&mut self, store: usize, tab: u32) -> usize {
         let tab = Some(TabId(tab));
         let replica = Replica::new(replica::Config { tab, ..replica::Config::default() }, self.rng.bytes());
+        self.clients.push(Client::new(replica, store, tab));
+        self.settle();
+        self.clients.len() - 1
+    }
+
+    /// Starts a client anew, with somebody else signed in, or nobody, and opens a document.
+    pub(crate) fn restart_as(&mut self, client: usize, author: Option<&str>, online: bool, name: &str) -> DocumentId {
+        self.drop_link(client);
+        let config = replica::Config { online, author: author.map(named), ..replica::Config::default() };
+        self.clients[client].replica = Replica::new(config, self.rng.bytes());
+        self.settle();
+        self.open(client, name)
+    }
+
+    /// As [`Net::tab`], with somebody signed in.
+    pub(crate) fn tab_as(&mut self, store: usize, tab: u32, author: &str) -> usize {
+        let tab = Some(TabId(tab));
+        let config = replica::Config { tab, author: Some(named(author)), ..replica::Config::default() };
+        let replica = Replica::new(config, self.rng.bytes());
         self.clients.push(Client::new(replica, store, tab));
         self.settle();
         self.clients.len() - 1
@@ -145,4 +164,8 @@ impl Net {
             }
         }
     }
+}
+
+fn named(author: &str) -> AuthorName {
+    AuthorName::parse(author).expect("a name")
 }

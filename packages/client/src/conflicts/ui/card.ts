@@ -118,7 +118,7 @@ export class Card {
       if (kind === "rejected" && side.shown) return;
       const name = nameOf(side, people);
       const who = make("div", { class: "who" }, make("b", {}, name), side.mine && name !== "This device" ? make("span", { class: "tag" }, "you") : undefined);
-      if (side.at !== undefined) who.append(make("time", { datetime: new Date(side.at).toISOString(), title: new Date(side.at).toLocaleString() }, timeWords(side.at, now)));
+      if (side.at !== undefined) who.append(time(side.at, now));
       const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, "Removed it") : show(side.value, base, fields)));
       if (side.shown) item.append(make("span", { class: "shown" }, "shows now"));
       // A format is changed by formatting again.
@@ -153,11 +153,12 @@ export class Card {
   }
 
   #done(options: CardOptions): Node[] {
-    const { people } = options;
+    const { people, now } = options;
     const { state, settledBy, answer } = this.#conflict;
     if (state === "superseded") return [make("p", { class: "quiet" }, "Somebody has written here since. Nothing is to be done."), this.#sides(options)];
     const who = settledBy && (people?.(settledBy) ?? settledBy.author);
     const parts: Node[] = [make("p", { class: "settled" }, who ? `${who} decided: ` : "Decided: ", make("b", {}, short(answer)))];
+    if (settledBy?.at !== undefined) parts[0]?.appendChild(make("span", { class: "quiet" }, " · ", time(settledBy.at, now)));
     if (settledBy?.note) parts.push(make("blockquote", {}, settledBy.note));
     parts.push(make("div", { class: "answers" }, this.#button("Undo", "u", "Undo this decision", () => this.#wish({ kind: "undo" }), "plain")));
     return parts;
@@ -195,4 +196,9 @@ export class Card {
     button.addEventListener("click", press);
     return button;
   }
+}
+
+function time(at: number, now: number): HTMLElement {
+  const date = new Date(at);
+  return make("time", { datetime: date.toISOString(), title: date.toLocaleString() }, timeWords(at, now));
 }
