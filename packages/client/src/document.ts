@@ -8,7 +8,7 @@ import { diff, type Patch, type Shown } from "./diff.js";
 import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
 import { callAll } from "./listeners.js";
-import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
+import { checkEdits, OPERATIONS_MAX, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { rebase } from "./rebase.js";
@@ -48,7 +48,7 @@ export type Inspection = {
 };
 
 /** Edits that the worker has not answered. Only the last one may still grow. */
-type Burst = { first: number; change: number; edits: Edit[]; posted: boolean; begunAt: number; typing: string | undefined };
+type Burst = { first: number; change: number; edits: Edit[]; operations: number; posted: boolean; begunAt: number; typing: string | undefined };
 
 type Context = { edited: () => void; close: () => void };
 
@@ -133,13 +133,13 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   #write(edits: Edit[]): ChangeId {
-    checkEdits(edits);
+    const operations = checkEdits(edits);
     const { pending, rejected } = this.status;
     if (pending + rejected >= OUTBOX_CHANGES_MAX) throw new RejoinError("outbox-full", "the outbox is full");
     if (edits.length === 0) return this.#change as ChangeId;
     this.#change += 1;
     this.#shown = edited(this.#shown, edits);
-    this.#add(edits);
+    this.#add(edits, operations);
     this.announce();
     return this.#change as ChangeId;
   }
@@ -360,17 +360,18 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   /** Keeps edits until they are a change: those of one burst of typing together. */
-  #add(edits: Edit[]): void {
+  #add(edits: Edit[], operations: number): void {
     const now = performance.now();
     const typing = typedIn(edits);
     const last = this.#bursts.at(-1);
-    const goesOn = last && !last.posted && typing !== undefined && last.typing === typing;
-    if (goesOn) {
+    const fits = last && last.operations + operations <= OPERATIONS_MAX;
+    if (fits && !last.posted && typing !== undefined && last.typing === typing) {
       last.edits = [...last.edits, ...edits];
+      last.operations += operations;
       last.change = this.#change;
     } else {
       this.commit();
-      this.#bursts.push({ first: this.#change, change: this.#change, edits, posted: false, begunAt: now, typing });
+      this.#bursts.push({ first: this.#change, change: this.#change, edits, operations, posted: false, begunAt: now, typing });
     }
     clearTimeout(this.#pause);
     const { begunAt } = this.#bursts.at(-1) as Burst;

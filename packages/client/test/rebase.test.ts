@@ -269,6 +269,17 @@ async function wired(view: NewValue | undefined): Promise<{ model: Model; hosted
   return { model, hosted, page, toPage, toWorker, deliver };
 }
 
+test("what is typed without a pause is as many changes as it takes, each no more than one may be", async () => {
+  const { model, page, toWorker, deliver } = await wired(undefined);
+  const write = (length: number) => page.change((draft: Any) => draft.body.insert(0, "x".repeat(length)));
+  for (const length of [150_000, 50_000, 1, 199_999, 1]) write(length);
+  page.commit();
+  const sizes = toWorker.map(({ edits }) => edits.reduce((sum: number, edit: Any) => sum + edit[4].length, 0));
+  assert.deepEqual(sizes, [200_000, 200_000, 1]);
+  deliver();
+  assert.equal((model.shown.value as Any).body.length, 400_001 + "hello 😀 world".length);
+});
+
 /** Edits a page through its draft, as a program would. */
 function change(page: SyncDocument<Any>, [kind, path, ...rest]: Edit): void {
   page.change((draft: Any) => {

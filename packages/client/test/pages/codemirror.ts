@@ -9,11 +9,11 @@ declare global {
   // eslint-disable-next-line no-var
   var view: EditorView;
   // eslint-disable-next-line no-var
-  var edit: (name: string) => void;
+  var edit: (name: string, onError?: (error: unknown) => void) => void;
 }
 
-globalThis.edit = (name) => {
-  const extensions = collaborate(globalThis.doc, ["body"], { person: { name } });
+globalThis.edit = (name, onError) => {
+  const extensions = collaborate(globalThis.doc, ["body"], { person: { name }, ...(onError && { onError }) });
   globalThis.view = new EditorView({ state: EditorState.create({ extensions }), parent: document.body });
   globalThis.view.focus();
 };
