@@ -7,7 +7,7 @@ import { type Conflict, isWithin } from "./conflicts/types.js";
 import { diff, type Patch, type Shown } from "./diff.js";
 import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
-import { callAll } from "./listeners.js";
+import { callAll, listen } from "./listeners.js";
 import { checkEdits, OPERATIONS_MAX, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
@@ -252,7 +252,6 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   subscribe(listener: (snapshot: Snapshot<T>) => void): () => void {
     this.#check();
     let last = this.#shown;
-    // A function of its own, so that one listener can subscribe twice.
     const subscriber = ({ shown, status, diff }: News) => {
       const before = last;
       last = shown;
@@ -265,9 +264,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
         },
       });
     };
-    this.#subscribers.add(subscriber);
-    subscriber(this.#news());
-    return () => void this.#subscribers.delete(subscriber);
+    return listen(this.#subscribers, subscriber, this.#news());
   }
 
   /** Writes a rejected change again and pushes it once more. False if there is no such change, or nothing of it can be written. */
@@ -334,6 +331,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   failed(error: Error): void {
     this.#failure = error;
     this.#state = { ...this.#state, status: { ...this.#state.status, state: "failed" } };
+    this.conflicts.failed(error);
     this.#settle();
     this.announce();
   }
@@ -345,6 +343,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.#subscribers.clear();
     this.presence.ended();
     this.conflicts.ended();
+    this.conflicts.failed(new RejoinError("closed", "the document is closed"));
     this.#settle();
   }
 
