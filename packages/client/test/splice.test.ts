@@ -24,14 +24,14 @@ test("splices that are too large are cut into changes that do the same, and no c
       const [a, b] = [place(now), place(now)];
       const one = { index: Math.min(a, b), deleted: Math.abs(a - b), inserted: made(40) };
       splices.push(one);
-      now = spliced(now, one);
+      now = spliced(now, [one]);
     }
     const lots = pieces(text, splices, max);
     let done = text;
     for (const lot of lots) {
       assert.ok(lot.reduce((sum, { deleted, inserted }) => sum + deleted + inserted.length, 0) <= max, `turn ${turn}`);
       for (const one of lot) {
-        done = spliced(done, one);
+        done = spliced(done, [one]);
         assert.ok(done.isWellFormed() && one.inserted.isWellFormed(), `turn ${turn}`);
       }
     }
