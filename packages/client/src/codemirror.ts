@@ -8,28 +8,25 @@
 import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction, type TransactionSpec } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
-import { type CaretOptions, Carets, type RemoteCaret } from "./bindings/carets.js";
-import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
-import type { Splice } from "./bindings/splice.js";
+import { Carets, type RemoteCaret } from "./bindings/carets.js";
+import { type AnyDocument, type BindingOptions, Place, type TextPath } from "./bindings/place.js";
+import { type Splice, spliceBetween } from "./bindings/splice.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
-export type { AnyDocument, TextPath } from "./bindings/place.js";
+export type { AnyDocument, BindingOptions, TextPath } from "./bindings/place.js";
 
 /**
  * Binds one editor to the text at `path` of a document. Its own history is not needed: undo and redo are the document's. While there is
  * no text at the path nothing can be edited.
  */
-export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D>, options: CaretOptions = {}): Extension {
+export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D>, options: BindingOptions = {}): Extension {
   let isThere = false;
-  const plugin = ViewPlugin.define((view) => {
-    const bound = new BoundEditor(view, document, path, options, (there) => (isThere = there));
-    return bound;
-  });
-  const step = (done: () => Promise<boolean>) => () => {
-    void done();
+  const plugin = ViewPlugin.define((view) => new BoundEditor(view, document, path, options, (there) => (isThere = there)));
+  const step = (back: boolean) => (view: EditorView) => {
+    view.plugin(plugin)?.step(back);
     return true;
   };
-  const [undo, redo] = [step(() => document.undo()), step(() => document.redo())];
+  const [undo, redo] = [step(true), step(false)];
   return [
     plugin,
     carets,
@@ -46,7 +43,7 @@ export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D
     ),
     Prec.high(
       EditorView.domEventHandlers({
-        beforeinput: ({ inputType }) => (inputType === "historyUndo" ? undo() : inputType === "historyRedo" ? redo() : false),
+        beforeinput: ({ inputType }, view) => (inputType === "historyUndo" ? undo(view) : inputType === "historyRedo" ? redo(view) : false),
       }),
     ),
   ];
@@ -61,12 +58,14 @@ class BoundEditor<D extends AnyDocument> {
   readonly #place: Place<D>;
   readonly #carets: Carets;
   readonly #there: (isThere: boolean) => void;
+  /** The editor shows what the document did not take. */
+  #refused = false;
   #ended = false;
 
-  constructor(view: EditorView, document: D, path: TextPath<D>, options: CaretOptions, there: (isThere: boolean) => void) {
+  constructor(view: EditorView, document: D, path: TextPath<D>, options: BindingOptions, there: (isThere: boolean) => void) {
     this.#view = view;
     this.#there = there;
-    this.#place = new Place(document, path, (text, splices) => this.#heard(text, splices));
+    this.#place = new Place(document, path, options, (text, splices) => this.#heard(text, splices));
     this.#carets = new Carets(this.#place as unknown as Place, options, (carets) => this.#dispatch({ effects: setCarets.of(carets) }));
     there(this.#place.text !== undefined);
     // An editor that is being made takes no transactions.
@@ -82,8 +81,16 @@ class BoundEditor<D extends AnyDocument> {
         splices.push({ index: fromB, deleted: toA - fromA, inserted: inserted.toString() });
       }, true);
     }
-    if (splices.length > 0) this.#place.write(splices);
+    if (splices.length > 0 && !this.#refused && !this.#place.write(splices)) {
+      this.#refused = true;
+      // An editor that is being updated takes no transactions.
+      queueMicrotask(() => this.#showWhole());
+    }
     if (update.selectionSet || update.focusChanged || update.docChanged) this.#say();
+  }
+
+  step(back: boolean): void {
+    void this.#place.step(back);
   }
 
   destroy(): void {
@@ -94,7 +101,7 @@ class BoundEditor<D extends AnyDocument> {
 
   #heard(text: string | undefined, splices: readonly Splice[]): void {
     this.#there(text !== undefined);
-    if (text === undefined || splices.length === 0) return this.#showWhole();
+    if (text === undefined || splices.length === 0 || this.#refused) return this.#showWhole();
     // One transaction, however many there are. They go from the beginning of the text to its end, each by its place after those before it.
     let grown = 0;
     const changes = splices.map(({ index, deleted, inserted }) => {
@@ -107,10 +114,11 @@ class BoundEditor<D extends AnyDocument> {
   }
 
   #showWhole(): void {
-    const [shown, text] = [this.#view.state.sliceDoc(), this.#place.text ?? ""];
-    if (shown === text) return;
+    this.#refused = false;
+    const one = spliceBetween(this.#view.state.sliceDoc(), this.#place.text ?? "");
+    if (!one) return;
     const annotations = [fromDocument.of(true), Transaction.addToHistory.of(false)];
-    this.#dispatch({ changes: { from: 0, to: shown.length, insert: text }, annotations });
+    this.#dispatch({ changes: { from: one.index, to: one.index + one.deleted, insert: one.inserted }, annotations });
   }
 
   #dispatch(transaction: TransactionSpec): void {

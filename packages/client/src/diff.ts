@@ -53,6 +53,8 @@ type Tell = (patch: Patch, was: Was) => void;
 
 /** Calls `tell` with each patch that leads from `old` to `now`; the patches' places are those in `now`. */
 export function compare(old: Shown, now: Shown, path: Path, tell: Tell): void {
+  // What both share has not changed.
+  if (old.value === now.value) return;
   if (Array.isArray(old.value)) lists(old, now, path, tell);
   else maps(old, now, path, tell);
 }

@@ -7,8 +7,8 @@ import { type Conflict, isWithin } from "./conflicts/types.js";
 import { diff, type Patch, type Shown } from "./diff.js";
 import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
-import { callAll } from "./listeners.js";
-import { checkEdits, OUTBOX_CHANGES_MAX } from "./limits.js";
+import { callAll, listen } from "./listeners.js";
+import { checkEdits, OPERATIONS_MAX, OUTBOX_CHANGES_MAX } from "./limits.js";
 import { differences, edited, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { bringing, rebase } from "./rebase.js";
@@ -48,7 +48,7 @@ export type Inspection = {
 };
 
 /** Edits that the worker has not answered, and how many bring something. Only the last one may still grow. */
-type Burst = { first: number; change: number; edits: Edit[]; brings: number; posted: boolean; begunAt: number; typing: string | undefined };
+type Burst = { first: number; change: number; edits: Edit[]; operations: number; brings: number; posted: boolean; begunAt: number; typing: string | undefined };
 
 type Context = { edited: () => void; close: () => void };
 
@@ -135,13 +135,13 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   #write(edits: Edit[]): ChangeId {
-    checkEdits(edits);
+    const operations = checkEdits(edits);
     const { pending, rejected } = this.status;
     if (pending + rejected >= OUTBOX_CHANGES_MAX) throw new RejoinError("outbox-full", "the outbox is full");
     if (edits.length === 0) return this.#change as ChangeId;
     this.#change += 1;
     this.#shown = edited(this.#shown, edits);
-    this.#add(edits);
+    this.#add(edits, operations);
     this.announce();
     return this.#change as ChangeId;
   }
@@ -254,7 +254,6 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   subscribe(listener: (snapshot: Snapshot<T>) => void): () => void {
     this.#check();
     let last = this.#shown;
-    // A function of its own, so that one listener can subscribe twice.
     const subscriber = ({ shown, status, diff }: News) => {
       const before = last;
       last = shown;
@@ -267,9 +266,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
         },
       });
     };
-    this.#subscribers.add(subscriber);
-    subscriber(this.#news());
-    return () => void this.#subscribers.delete(subscriber);
+    return listen(this.#subscribers, subscriber, this.#news());
   }
 
   /** Writes a rejected change again and pushes it once more. False if there is no such change, or nothing of it can be written. */
@@ -345,6 +342,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   failed(error: Error): void {
     this.#refusal = this.#failure = error;
     this.#state = { ...this.#state, status: failedWith(error, this.#state.status) };
+    this.conflicts.failed(error);
     this.#settle();
     this.announce();
   }
@@ -356,6 +354,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.#subscribers.clear();
     this.presence.ended();
     this.conflicts.ended();
+    this.conflicts.failed(new RejoinError("closed", "the document is closed"));
     this.#settle();
   }
 
@@ -371,18 +370,19 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   /** Keeps edits until they are a change: those of one burst of typing together. */
-  #add(edits: Edit[]): void {
+  #add(edits: Edit[], operations: number): void {
     const now = performance.now();
     const typing = typedIn(edits);
     const last = this.#bursts.at(-1);
-    const goesOn = last && !last.posted && typing !== undefined && last.typing === typing;
-    if (goesOn) {
+    const fits = last && last.operations + operations <= OPERATIONS_MAX;
+    if (fits && !last.posted && typing !== undefined && last.typing === typing) {
       last.edits = [...last.edits, ...edits];
+      last.operations += operations;
       last.brings += bringing(edits);
       last.change = this.#change;
     } else {
       this.commit();
-      this.#bursts.push({ first: this.#change, change: this.#change, edits, brings: bringing(edits), posted: false, begunAt: now, typing });
+      this.#bursts.push({ first: this.#change, change: this.#change, edits, operations, brings: bringing(edits), posted: false, begunAt: now, typing });
     }
     clearTimeout(this.#pause);
     const { begunAt } = this.#bursts.at(-1) as Burst;

@@ -20,7 +20,10 @@ const LOOK_AGAIN_MS = 2_000;
 /** A client that can be ended as a crash would, where it has that. */
 type Crashing = { crash?: () => void };
 
-export class RejoinInspector extends HTMLElement {
+// Where there is no page, as on a server that renders, importing this must not fail.
+const Base = (globalThis.HTMLElement ?? class {}) as typeof HTMLElement;
+
+export class RejoinInspector extends Base {
   readonly #root = this.attachShadow({ mode: "open" });
   readonly #parts = {
     connection: make("div", ""),
@@ -42,8 +45,14 @@ export class RejoinInspector extends HTMLElement {
     this.#network.type = "checkbox";
     this.#network.setAttribute("role", "switch");
     this.#network.addEventListener("change", () => {
-      if (this.#network.checked) this.#client?.goOnline();
-      else this.#client?.goOffline();
+      const client = this.#client;
+      try {
+        if (this.#network.checked) client?.goOnline();
+        else client?.goOffline();
+      } catch {
+        // One that was closed, or failed, as its state says, has no line to switch.
+        this.#network.checked = client?.online ?? false;
+      }
     });
     this.#crash.type = "button";
     this.#crash.addEventListener("click", () => (this.#client as Crashing | undefined)?.crash?.());
@@ -208,7 +217,7 @@ async function storage(): Promise<{ estimate: string; persisted: string }> {
 }
 
 // Two copies of the package may be on one page.
-if (!customElements.get("rejoin-inspector")) customElements.define("rejoin-inspector", RejoinInspector);
+if (globalThis.customElements && !customElements.get("rejoin-inspector")) customElements.define("rejoin-inspector", RejoinInspector);
 
 declare global {
   interface HTMLElementTagNameMap {

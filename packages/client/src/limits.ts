@@ -7,7 +7,7 @@ import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
 /** Most changes that the outbox takes. */
 export const OUTBOX_CHANGES_MAX = 100_000;
 /** Most operations in one change. */
-const OPERATIONS_MAX = 200_000;
+export const OPERATIONS_MAX = 200_000;
 /** Longest key, and longest value, in bytes. */
 const KEY_BYTES_MAX = 1_024;
 const VALUE_BYTES_MAX = 2 << 20;
@@ -27,16 +27,21 @@ export function checkAuthor(author: string | undefined): void {
   if (bytes === 0 || bytes > AUTHOR_BYTES_MAX) throw new RejoinError("bad-author", `an author is a name of 1 to ${AUTHOR_BYTES_MAX} bytes`);
 }
 
-/** Throws if edits are more than one change may be, or write where only the engine does. */
-export function checkEdits(edits: readonly Edit[]): void {
-  let operations = 0;
+/** How many operations edits are. Throws if they are more than one change may be, or write where only the engine does. */
+export function checkEdits(edits: readonly Edit[]): number {
   for (const edit of edits) {
     if ((edit[1].length > 0 ? edit[1][0] : edit[2]) === RESERVED_KEY) {
       throw new RejoinError("reserved-key", `the root key ${RESERVED_KEY} is the engine's own`);
     }
-    operations += size(edit);
   }
+  const operations = operationsOf(edits);
   if (operations > OPERATIONS_MAX) throw refused(`one change has at most ${OPERATIONS_MAX} operations`);
+  return operations;
+}
+
+/** How many operations edits are at most. Throws if one of them can't be. */
+export function operationsOf(edits: readonly Edit[]): number {
+  return edits.reduce((sum, edit) => sum + size(edit), 0);
 }
 
 function size(edit: Edit): number {

@@ -10,3 +10,17 @@ export function callAll<T>(listeners: ReadonlySet<(news: T) => void>, news: T): 
     }
   }
 }
+
+/** Calls a listener now, and adds it if it throws nothing; gives what ends that. It is a subscription of its own: one listener can have two. */
+export function listen<T>(listeners: Set<(news: T) => void>, listener: (news: T) => void, news: T): () => void {
+  const own = (news: T) => listener(news);
+  listeners.add(own);
+  const stop = () => void listeners.delete(own);
+  try {
+    own(news);
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return stop;
+}

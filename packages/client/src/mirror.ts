@@ -83,8 +83,10 @@ export class Writer {
   #value: object;
   readonly #kinds: Kinds;
   readonly #own = new Set<object>();
-  /** The text that is written in from its beginning on: what is behind the last splice is not copied for each, however many there are. */
-  #run: { path: Path; done: string; rest: string } | undefined;
+  /** Maps of its own that have got keys, behind those that they had. */
+  readonly #grown = new Set<object>();
+  /** The text that was written in last, put together when something else is looked at: an edit costs no more for the text's length. */
+  #open: { path: Path; text: Chunks } | undefined;
 
   constructor(shown: Shown) {
     this.#value = shown.value;
@@ -94,9 +96,11 @@ export class Writer {
 
   /** The value with all that was done to it, frozen. */
   done(): Shown {
-    this.#endRun();
+    this.#close();
+    if (this.#grown.size > 0 && this.#own.has(this.#value)) this.#value = this.#sorted(this.#value);
     for (const container of this.#own) Object.freeze(container);
     this.#own.clear();
+    this.#grown.clear();
     return { value: this.#value, kinds: this.#kinds };
   }
 
@@ -121,7 +125,7 @@ export class Writer {
 
   /** Does an edit of a page. False, and nothing done, if it has no place. */
   do(edit: Edit): boolean {
-    if (edit[0] !== "text") this.#endRun();
+    if (edit[0] !== "text") this.#close();
     switch (edit[0]) {
       case "put":
         return this.#put(edit[1], edit[2], edit[3]);
@@ -141,8 +145,10 @@ export class Writer {
     if (!container || !fits(container, key)) return false;
     const [made, kind] = this.#made(value);
     if (Array.isArray(container)) container[key as number] = made;
-    else if (Object.hasOwn(container, key)) define(container, key as string, made);
-    else this.#insertKey(container, key as string, made);
+    else {
+      if (!Object.hasOwn(container, key)) this.#grown.add(container);
+      define(container, key, made);
+    }
     this.#mark(container, key, kind);
     return true;
   }
@@ -173,24 +179,20 @@ export class Writer {
   }
 
   #spliceText(path: Path, index: number, count: number, insert: string): boolean {
-    let run = this.#run;
-    if (!run || !isSame(run.path, path) || index < run.done.length) {
-      const rest = this.#text(path);
-      if (rest === undefined) return false;
-      run = { path, done: "", rest };
-    }
-    const from = index - run.done.length;
-    if (from + count > run.rest.length) return false;
-    this.#run = run;
-    run.done += run.rest.slice(0, from) + insert;
-    run.rest = run.rest.slice(from + count);
+    if (this.#open && isSame(this.#open.path, path)) return this.#open.text.splice(index, count, insert);
+    const held = this.#text(path);
+    const text = held === undefined ? undefined : new Chunks(held);
+    if (!text?.splice(index, count, insert)) return false;
+    this.#open = { path, text };
     return true;
   }
 
-  #endRun(): void {
-    const run = this.#run;
-    this.#run = undefined;
-    if (run) define(this.#writable(run.path.slice(0, -1)) as Items, run.path.at(-1) as string, run.done + run.rest);
+  /** Puts the text together that was written in. */
+  #close(): void {
+    if (!this.#open) return;
+    const { path, text } = this.#open;
+    this.#open = undefined;
+    define(this.#writable(path.slice(0, -1)) as Items, path.at(-1) as string, text.toString());
   }
 
   #increment(path: Path, key: string | number, by: number): boolean {
@@ -203,7 +205,7 @@ export class Writer {
 
   /** The text at a path, if one stands there. */
   #text(path: Path): string | undefined {
-    this.#endRun();
+    this.#close();
     const container = this.#at(path.slice(0, -1));
     const key = path.at(-1);
     if (!isContainer(container) || key === undefined || this.#kinds.get(container)?.get(key) !== "text") return undefined;
@@ -229,7 +231,7 @@ export class Writer {
 
   #owned(container: object): object {
     if (this.#own.has(container)) return container;
-    const copy: object = Array.isArray(container) ? container.slice() : { ...container };
+    const copy: object = Array.isArray(container) ? container.slice() : picked(container, Object.keys(container));
     const known = this.#kinds.get(container);
     if (known) this.#kinds.set(copy, new Map(known));
     this.#own.add(copy);
@@ -240,19 +242,71 @@ export class Writer {
     return build(value, this.#kinds, (container) => void this.#own.add(container));
   }
 
-  /** Keys are sorted, so that the same value is the same object, key by key, on every device. */
-  #insertKey(container: object, key: string, value: unknown): void {
-    const later = Object.keys(container).filter((other) => other > key);
-    const moved = later.map((other) => [other, (container as Items)[other]] as const);
-    for (const [other] of moved) delete (container as Items)[other];
-    define(container, key, value);
-    for (const [other, item] of moved) define(container, other, item);
+  /** Keys are sorted, so that the same value is the same object, key by key, on every device: once for all that have come. */
+  #sorted(container: object): object {
+    this.#own.delete(container);
+    const keys = Object.keys(container);
+    for (const key of keys) {
+      const item = (container as Items)[key];
+      if (this.#own.has(item as object)) define(container, key, this.#sorted(item as object));
+    }
+    if (!this.#grown.has(container)) return Object.freeze(container);
+    const sorted = picked(container, keys.sort());
+    const known = this.#kinds.get(container);
+    if (known) this.#kinds.set(sorted, known);
+    return Object.freeze(sorted);
   }
 
   #mark(container: object, key: string | number, kind: Kind | undefined): void {
     const known = this.#kinds.get(container);
     if (kind) this.#kinds.set(container, (known ?? new Map<string | number, Kind>()).set(key, kind));
     else known?.delete(key);
+  }
+}
+
+/** A text that is written in at many places: between two of them it is moved in pieces, not copied. */
+class Chunks {
+  /** What stands before the place of the last edit; and behind it, the nearest last. */
+  readonly #before: string[] = [];
+  readonly #behind: string[];
+  #at = 0;
+  #length: number;
+
+  constructor(text: string) {
+    this.#behind = [text];
+    this.#length = text.length;
+  }
+
+  /** False, and nothing done, if it has no such place. */
+  splice(index: number, count: number, insert: string): boolean {
+    if (index + count > this.#length) return false;
+    this.#move(this.#behind, this.#before, index - this.#at, 1);
+    this.#move(this.#before, this.#behind, this.#at - index, -1);
+    this.#at = index;
+    this.#move(this.#behind, [], count, 1);
+    if (insert !== "") this.#before.push(insert);
+    this.#at += insert.length;
+    this.#length += insert.length - count;
+    return true;
+  }
+
+  /** So many units from the end of one pile to that of the other; `way` is which end of a piece is nearest. */
+  #move(from: string[], to: string[], count: number, way: 1 | -1): void {
+    for (let left = count; left > 0; ) {
+      const piece = from.pop() as string;
+      const cut = way === 1 ? left : piece.length - left;
+      const [head, tail] = cut > 0 && cut < piece.length ? [piece.slice(0, cut), piece.slice(cut)] : [piece, ""];
+      if (tail === "") to.push(piece);
+      else {
+        from.push(way === 1 ? tail : head);
+        to.push(way === 1 ? head : tail);
+      }
+      left -= (to.at(-1) as string).length;
+    }
+  }
+
+  toString(): string {
+    return this.#before.join("") + this.#behind.reverse().join("");
   }
 }
 
@@ -277,6 +331,16 @@ function fits(container: object, key: string | number): boolean {
 function define(container: object, key: string | number, value: unknown): void {
   if (key !== "__proto__") (container as Items)[key] = value;
   else Object.defineProperty(container, key, { value, enumerable: true, configurable: true, writable: true });
+}
+
+/** A map with these keys of another one. Of a large one it costs half of what spreading does. */
+function picked(from: object, keys: readonly string[]): object {
+  const map: Items = {};
+  for (const key of keys) {
+    if (key === "__proto__") define(map, key, (from as Items)[key]);
+    else map[key] = (from as Items)[key];
+  }
+  return map;
 }
 
 function build(value: NewValue, kinds: Kinds, own: (container: object) => void): [unknown, Kind | undefined] {

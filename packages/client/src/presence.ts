@@ -1,7 +1,7 @@
 /** Presence: who else has a document open, and what each says of itself right now. Never stored. */
 
 import { RejoinError } from "./errors.js";
-import { callAll } from "./listeners.js";
+import { callAll, listen } from "./listeners.js";
 
 /** How long a value lives that is not set again. */
 const TTL_MS = 60_000;
@@ -62,10 +62,7 @@ export class Presence<P = unknown> {
 
   /** Calls `listener` now and whenever somebody comes, goes or says something else. Gives what ends the subscription. */
   subscribe(listener: (peers: readonly Peer<P>[]) => void): () => void {
-    const subscriber = (peers: readonly Peer<P>[]) => listener(peers);
-    subscriber(this.#peers);
-    this.#listeners.add(subscriber);
-    return () => void this.#listeners.delete(subscriber);
+    return listen(this.#listeners, listener, this.#peers);
   }
 
   /** @internal */

@@ -5,13 +5,13 @@
  * dictation) is left alone until it is done: what others write meanwhile is shown then.
  */
 
-import { Carets, type CaretOptions, type RemoteCaret } from "./bindings/carets.js";
+import { Carets, type RemoteCaret } from "./bindings/carets.js";
 import { Overlay } from "./bindings/overlay.js";
-import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
+import { type AnyDocument, type BindingOptions, Place, type TextPath } from "./bindings/place.js";
 import { moved, rebased, type Splice, spliceBetween } from "./bindings/splice.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
-export type { AnyDocument, TextPath } from "./bindings/place.js";
+export type { AnyDocument, BindingOptions, TextPath } from "./bindings/place.js";
 
 export type Field = HTMLTextAreaElement | HTMLInputElement;
 
@@ -25,7 +25,7 @@ export type Binding = {
  * Binds a field to the text at `path` of a document. The field shows the text, what is typed in it is written as the smallest splice at
  * the caret, and what others write leaves caret and selection where they are. While there is no text at the path the field is read-only.
  */
-export function bind<D extends AnyDocument>(field: Field, document: D, path: TextPath<D>, options: CaretOptions = {}): Binding {
+export function bind<D extends AnyDocument>(field: Field, document: D, path: TextPath<D>, options: BindingOptions = {}): Binding {
   const bound = new BoundField(field, document, path, options);
   return { unbind: () => bound.unbind() };
 }
@@ -45,11 +45,11 @@ class BoundField<D extends AnyDocument> {
   /** The text that the field shows, with the line breaks that it does not show as they are. */
   #shown = "";
 
-  constructor(field: Field, document: D, path: TextPath<D>, options: CaretOptions) {
+  constructor(field: Field, document: D, path: TextPath<D>, options: BindingOptions) {
     this.#field = field;
     this.#wasReadOnly = field.readOnly;
     this.#overlay = new Overlay(field);
-    this.#place = new Place(document, path, (text, splices) => this.#heard(text, splices));
+    this.#place = new Place(document, path, options, (text, splices) => this.#heard(text, splices));
     this.#carets = new Carets(this.#place as unknown as Place, options, (carets) => {
       this.#drawn = carets;
       this.#draw();
@@ -92,8 +92,7 @@ class BoundField<D extends AnyDocument> {
     event.preventDefault();
     if (this.#composing) return;
     this.#follows = true;
-    const done = undo ? this.#place.document.undo() : this.#place.document.redo();
-    void done.then((done) => {
+    void this.#place.step(undo).then((done) => {
       if (!done) this.#follows = false;
     });
   }
@@ -165,7 +164,12 @@ class BoundField<D extends AnyDocument> {
     this.#field.readOnly = this.#wasReadOnly || text === undefined;
     this.#shown = text ?? "";
     const shown = shownOf(this.#field, this.#shown);
-    if (this.#field.value !== shown) this.#field.value = shown;
+    const { value, selectionStart, selectionEnd } = this.#field;
+    const one = spliceBetween(value, shown);
+    if (one) {
+      this.#field.value = shown;
+      if (hasFocus(this.#field)) this.#field.setSelectionRange(moved(selectionStart ?? 0, one), moved(selectionEnd ?? 0, one));
+    }
     this.#draw();
   }
 

@@ -7,6 +7,7 @@
  */
 
 import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
+import { OPERATIONS_MAX, operationsOf } from "./limits.js";
 import { crossing, lookUp } from "./mirror.js";
 import { isSame, type Piece, written } from "./pieces.js";
 import { codePoints } from "./values.js";
@@ -77,7 +78,9 @@ export class Undo {
     if (steps.length === 0) return;
     this.#undone.length = 0;
     const last = this.#done.at(-1);
-    if (last && this.#typing && this.#goesOn(last, steps, nowMs)) {
+    // It is taken back in one change.
+    const fits = last && operationsOf(last.edits) + operationsOf(edits) <= OPERATIONS_MAX;
+    if (fits && this.#typing && this.#goesOn(last, steps, nowMs)) {
       last.edits = [...last.edits, ...edits];
       last.steps = this.#steps(last.before, last.edits);
       last.endedAt = nowMs;

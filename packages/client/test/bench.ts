@@ -21,6 +21,10 @@ const TYPING_MS = 10_000;
 /** Runs in the page as soon as the package is there. */
 const OPENS = `
   globalThis.times = {};
+  globalThis.longest = 0;
+  new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) globalThis.longest = Math.max(globalThis.longest, duration);
+  }).observe({ type: "longtask", buffered: true });
   const begun = performance.now();
   const now = () => performance.now() - begun;
   Object.defineProperty(globalThis, "rejoin", { configurable: true, set(rejoin) {
@@ -73,6 +77,16 @@ async function times(page: Page): Promise<Times> {
   return page.evaluate(() => (globalThis as unknown as { times: Times }).times);
 }
 
+/** The longest task of a page's thread since this was asked last; 0 if none took 50 ms. */
+function longest(page: Page): Promise<number> {
+  return page.evaluate(() => {
+    const tasks = globalThis as unknown as { longest: number };
+    const { longest } = tasks;
+    tasks.longest = 0;
+    return longest;
+  });
+}
+
 /** Main-thread time that a page's tasks took so far, in milliseconds. */
 async function busy(page: Page): Promise<() => Promise<number>> {
   const devtools = await page.context().newCDPSession(page);
@@ -115,6 +129,7 @@ async function run(): Promise<void> {
     const length = await first.evaluate(() => (globalThis.doc.value as unknown as { text: string }).text.length);
     console.log(`a text of ${length} characters, in the same browser:`);
     line("newcomer: readable / after connecting / all there", [cold.readable, "ms"], [cold.readable - cold.connected, "ms"], [cold.synced, "ms"]);
+    line("… the page's longest task (0: none of 50 ms)", [await longest(first), "ms"]);
     await first.evaluate(() => globalThis.client.close());
     await first.close();
     await warm(context, site.origin, server.url, "paper", "the long text again");
@@ -149,6 +164,7 @@ async function typing(chromium: Chromium, context: BrowserContext, origin: strin
   await times(bob);
   const spent = await busy(ann);
   await ann.evaluate(() => void globalThis.doc.subscribe(({ patches }) => void patches.length));
+  await longest(ann);
   const [before, begun] = [await spent(), performance.now()];
   const typed = await bob.evaluate(async (ms) => {
     const { doc } = globalThis as unknown as { doc: import("#dist/index.js").SyncDocument<Long> };
@@ -163,6 +179,7 @@ async function typing(chromium: Chromium, context: BrowserContext, origin: strin
   }, TYPING_MS);
   const wall = performance.now() - begun;
   line("another types: changes a second / the page's thread is busy", [(typed * 1_000) / wall, ""], [((await spent() - before) * 100) / wall, "%"]);
+  line("… the page's longest task (0: none of 50 ms)", [await longest(ann), "ms"]);
   const beside = await Promise.all([keys(ann, KEYS), bob.evaluate(async () => {
     for (let n = 0; n < 60; n += 1) {
       (globalThis.doc as unknown as import("#dist/index.js").SyncDocument<Long>).change((d) => d.text.insert(n, "z"));

@@ -123,8 +123,9 @@ test("a worker that is ended says so, loses only what was not saved, and the pag
   const codes = await page.evaluate(async () => {
     const { client, doc } = globalThis;
     const lost = doc.saved(doc.change((draft) => draft.notes.push({ title: "lost", done: false })));
-    client.crash();
     const code = (error: unknown) => (error as { code: string }).code;
+    const listed = doc.conflicts.listed.catch(code);
+    client.crash();
     const change = () => doc.change((draft) => void draft.left.increment());
     const thrown = (call: () => unknown) => {
       try {
@@ -133,9 +134,10 @@ test("a worker that is ended says so, loses only what was not saved, and the pag
         return code(error);
       }
     };
-    return [await lost.catch(code), thrown(change), await doc.undo().catch(code), doc.status.state, client.status.state];
+    const told = [await listed, await doc.conflicts.get("x").catch(code), await doc.conflicts.resolve("x", { pick: 0 }).catch(code)];
+    return [await lost.catch(code), thrown(change), await doc.undo().catch(code), ...told, doc.status.state, client.status.state];
   });
-  assert.deepEqual(codes, ["engine-failed", "engine-failed", "engine-failed", "failed", "failed"]);
+  assert.deepEqual(codes, [...Array<string>(6).fill("engine-failed"), "failed", "failed"]);
   await joinDocument(page, stage.server.url, { name: "mirror/crash" });
   await titles(page, "saved");
   await synced(page);
@@ -148,6 +150,17 @@ test("a worker that dies by itself is noticed", async () => {
   await joinDocument(page, stage.server.url, { name: "mirror/dead" });
   await page.evaluate(() => new BroadcastChannel("die").postMessage("now"));
   await page.waitForFunction(() => globalThis.doc.status.state === "failed");
+  // Somebody looks into it, and turns its network off.
+  const isOn = await page.evaluate(async () => {
+    await import("/client/inspector.js" as string);
+    const inspector = Object.assign(document.createElement("rejoin-inspector"), { client: globalThis.client });
+    document.body.append(inspector);
+    const network = inspector.shadowRoot?.querySelector("input") as HTMLInputElement;
+    network.checked = true;
+    network.click();
+    return network.checked;
+  });
+  assert.ok(isOn, "nothing was turned, and nothing was thrown, which would have failed the test");
 });
 
 test("where no worker can be started the same runs in the page", async () => {

@@ -21,20 +21,20 @@ declare global {
 const stage = new Stage();
 
 /** A page with a text field that is bound to the body of the document. */
-async function writer(name: string, document: string, tag = "textarea"): Promise<Page> {
+async function writer(name: string, document: string, tag = "textarea", color?: string): Promise<Page> {
   const page = await open(await stage.chromium.context(), stage.site.origin);
   await joinDocument(page, stage.server.url, { name: document });
   await synced(page);
   await page.evaluate(
-    async ([name, tag]) => {
+    async ([name, tag, color]) => {
       const { bind } = (await import("/client/textarea.js" as string)) as typeof textarea;
       globalThis.field = globalThis.document.createElement(tag as "textarea");
       globalThis.field.style.cssText = "font: 20px/30px monospace; width: 400px; height: 120px; margin: 40px";
       globalThis.document.body.append(globalThis.field);
-      globalThis.bound = bind(globalThis.field, globalThis.doc, ["body"], { person: { name } });
+      globalThis.bound = bind(globalThis.field, globalThis.doc, ["body"], { person: { name, ...(color && { color }) } });
       globalThis.field.focus();
     },
-    [name, tag] as const,
+    [name, tag, color] as const,
   );
   return page;
 }
@@ -213,4 +213,24 @@ test("a line of input shows a text without its line breaks, and unbinding leaves
   await splice(ann, 0, 0, "x");
   assert.deepEqual(await ann.evaluate(() => [globalThis.field.value, globalThis.doc.value.body]), ["one!tw?", "xone!\r\ntw"]);
   assert.equal(await ann.locator("rejoin-carets").count(), 0);
+});
+
+test("the colour of somebody's caret is a colour, whatever they say it is", async () => {
+  const document = "textarea/colours";
+  const said = { Ann: "rebeccapurple", Eve: "var(--q, url(/told-by-eve))", Mal: "v\\61r(--q, url(/told-by-mal))" };
+  const bob = await writer("Bob", document);
+  const asked: string[] = [];
+  bob.on("request", (request) => void asked.push(request.url()));
+  for (const [name, color] of Object.entries(said)) {
+    await writer(name, document, "textarea", color);
+    await bob.locator("rejoin-carets .caret").getByText(name).waitFor();
+  }
+  const colors = await bob.evaluate(() => {
+    const carets = [...(globalThis.document.querySelector("rejoin-carets")?.shadowRoot?.querySelectorAll<HTMLElement>(".caret") ?? [])];
+    return carets.map((caret) => [caret.textContent, caret.style.getPropertyValue("--color")]).sort().map(([, color]) => color);
+  });
+  assert.equal(colors.length, 3);
+  assert.equal(colors[0], "#663399");
+  for (const color of colors) assert.match(color as string, /^#[0-9a-f]{6}$/);
+  assert.deepEqual(asked.filter((url) => url.includes("told-by")), []);
 });

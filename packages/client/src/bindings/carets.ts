@@ -154,8 +154,18 @@ export class Carets {
 /** How somebody is shown; others may say anything of themselves. */
 function looks(id: string, person: Person | undefined): { name: string; color: string } {
   const name = typeof person?.name === "string" ? person.name.slice(0, 40) : "";
-  const isColor = typeof person?.color === "string" && CSS.supports("color", person.color);
-  return { name, color: isColor ? (person.color as string) : colorOf(name || id) };
+  return { name, color: plainColor(person?.color, colorOf(name || id)) };
+}
+
+let canvas: CanvasRenderingContext2D | null | undefined;
+
+/** A colour and nothing else, as a canvas takes it: what CSS allows in its place may stand for anything, an image elsewhere too. */
+function plainColor(said: unknown, otherwise: string): string {
+  canvas ??= document.createElement("canvas").getContext("2d");
+  if (!canvas || typeof said !== "string") return otherwise;
+  canvas.fillStyle = otherwise;
+  canvas.fillStyle = said;
+  return canvas.fillStyle as string;
 }
 
 /** Which text a cursor is in: what it names before its place. */

@@ -6,9 +6,11 @@
  */
 
 import type { SyncDocument } from "../document.js";
+import { OPERATIONS_MAX } from "../limits.js";
 import type { Text } from "../values.js";
 import type { Path } from "../wasm/rejoin.js";
-import { rebased, type Splice, spliceBetween, spliced, splicesOf, textAt } from "./splice.js";
+import type { CaretOptions } from "./carets.js";
+import { pieces, rebased, type Splice, spliceBetween, spliced, splicesOf, textAt } from "./splice.js";
 
 /** Documents of any type: what an editor needs of them is the text alone. */
 export type AnyDocument = SyncDocument<any, any>;
@@ -16,17 +18,27 @@ export type AnyDocument = SyncDocument<any, any>;
 /** Where a text is: its path, or what finds it in the value as that is now, for one in a list that moves. */
 export type TextPath<D = AnyDocument> = Path | ((value: D extends SyncDocument<infer T, infer _P> ? SyncDocument<T>["value"] : never) => Path | undefined);
 
+export type BindingOptions = CaretOptions & {
+  /**
+   * Called with the error, most often a `RejoinError`, when the document does not take what was typed (`outbox-full`, `closed`, …): the editor
+   * then shows again what the document holds, and goes on. Without it the error is the page's, as one that nothing catches.
+   */
+  onError?: (error: unknown) => void;
+};
+
 export class Place<D extends AnyDocument = AnyDocument> {
   readonly #document: D;
   readonly #path: TextPath<D>;
+  readonly #onError: (error: unknown) => void;
   readonly #stop: () => void;
   /** The text that the editor shows. */
   #text: string | undefined;
 
   /** `heard` is called with the splices that lead from the text that the editor shows to the one there is now; with none if the text has come or gone. */
-  constructor(document: D, path: TextPath<D>, heard: (text: string | undefined, splices: readonly Splice[]) => void) {
+  constructor(document: D, path: TextPath<D>, { onError = (error) => reportError(error) }: BindingOptions, heard: (text: string | undefined, splices: readonly Splice[]) => void) {
     this.#document = document;
     this.#path = path;
+    this.#onError = onError;
     this.#text = textAt(document.value, this.path);
     this.#stop = document.subscribe(({ value, patches }) => {
       const [old, path] = [this.#text, this.path];
@@ -51,8 +63,9 @@ export class Place<D extends AnyDocument = AnyDocument> {
   }
 
   /**
-   * Writes splices of the text as it was told last, one after the other, as one change. What others have made of it and is yet to be told
-   * keeps its place. False if there is no text.
+   * Writes splices of the text as it was told last, one after the other, as one change, or as several if they are more than one may be.
+   * What others have made of it and is yet to be told keeps its place. False if they are not all written, since there is no text or the
+   * document does not take them: then the text is told as the document has it.
    */
   write(splices: readonly Splice[]): boolean {
     const path = this.path;
@@ -63,11 +76,34 @@ export class Place<D extends AnyDocument = AnyDocument> {
     const placed = own ? rebased(own, splicesOf([], path, old, now)) : splices;
     // Before the change, which may tell at once.
     this.#text = written;
-    this.#document.change((draft: object) => {
-      const text = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], draft) as Text;
-      for (const { index, deleted, inserted } of placed) text.splice(index, deleted, inserted);
-    });
-    return true;
+    try {
+      for (const piece of pieces(now, placed, OPERATIONS_MAX)) {
+        this.#document.change((draft: object) => {
+          const text = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], draft) as Text;
+          for (const { index, deleted, inserted } of piece) text.splice(index, deleted, inserted);
+        });
+      }
+      return true;
+    } catch (error) {
+      this.#text = textAt(this.#document.value, path);
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  /** Undoes the last change of this page, or redoes it. Whether anything was done. */
+  async step(back: boolean): Promise<boolean> {
+    try {
+      return await (back ? this.#document.undo() : this.#document.redo());
+    } catch (error) {
+      this.#failed(error);
+      return false;
+    }
+  }
+
+  /** Told when the editor is done with what it does now. */
+  #failed(error: unknown): void {
+    queueMicrotask(() => this.#onError(error));
   }
 
   stop(): void {

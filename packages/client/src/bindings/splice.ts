@@ -39,6 +39,40 @@ export function spliceBetween(old: string, now: string, caret = now.length): Spl
   return { index: head, deleted: old.length - tail - head, inserted: now.slice(head, now.length - tail) };
 }
 
+/** The same splices of `text`, those together that are no more than `max` units; one that is more is several. */
+export function pieces(text: string, splices: readonly Splice[], max: number): (readonly Splice[])[] {
+  if (splices.reduce((sum, { deleted, inserted }) => sum + deleted + inserted.length, 0) <= max) return [splices];
+  const lots: Splice[][] = [];
+  let room = 0;
+  const add = (piece: Splice) => {
+    const size = piece.deleted + piece.inserted.length;
+    if (lots.length === 0 || size > room) [room] = [max, lots.push([])];
+    room -= size;
+    lots.at(-1)?.push(piece);
+  };
+  let now = text;
+  for (const { index, deleted, inserted } of splices) {
+    let [at, left, rest] = [index, deleted, inserted];
+    while (left + rest.length > max) {
+      const gone = whole(now, at, Math.min(left, max - Math.min(rest.length, max >> 1)));
+      const come = whole(rest, 0, Math.min(rest.length, max - gone));
+      const piece = { index: at, deleted: gone, inserted: rest.slice(0, come) };
+      add(piece);
+      now = spliced(now, [piece]);
+      [at, left, rest] = [at + come, left - gone, rest.slice(come)];
+    }
+    const last = { index: at, deleted: left, inserted: rest };
+    add(last);
+    now = spliced(now, [last]);
+  }
+  return lots;
+}
+
+/** So many units from a place on, or one less, so that no character is cut. */
+function whole(text: string, from: number, units: number): number {
+  return units > 0 && isWithin(text, from + units) ? units - 1 : units;
+}
+
 /** Where a place stands after a splice; `before`: one at which something is inserted stays before it. */
 export function moved(at: number, { index, deleted, inserted }: Splice, before = true): number {
   if (at < index || (at === index && before)) return at;

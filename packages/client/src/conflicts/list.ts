@@ -7,7 +7,7 @@
 
 import { same } from "../diff.js";
 import { RejoinError } from "../errors.js";
-import { callAll } from "../listeners.js";
+import { callAll, listen } from "../listeners.js";
 import { encode } from "../values.js";
 import type { NewValue } from "../wasm/rejoin.js";
 import { decide } from "./builtin.js";
@@ -54,7 +54,9 @@ export class Conflicts {
   /** The list before that, by id and version. */
   #before = new Map<string, Conflict>();
   #isWatched = false;
-  #waiting: ((listed: readonly Conflict[]) => void)[] = [];
+  #waiting: { resolve: (listed: readonly Conflict[]) => void; reject: (error: Error) => void }[] = [];
+  /** Why nothing more will be told. */
+  #failure: Error | undefined;
   #listed: readonly Conflict[] | undefined;
   #told: readonly Conflict[] = [];
   #toldMore = 0;
@@ -96,7 +98,8 @@ export class Conflicts {
   get listed(): Promise<readonly Conflict[]> {
     this.#watch();
     if (this.#heard) return Promise.resolve(this.#all());
-    return new Promise((resolve) => this.#waiting.push(resolve));
+    if (this.#failure) return Promise.reject(this.#failure);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
   /** How many of those that are listed somebody has to look at. */
@@ -116,11 +119,8 @@ export class Conflicts {
 
   /** Calls `listener` now, and whenever the list, or `more`, is another. Gives what ends the subscription. */
   subscribe(listener: (conflicts: readonly Conflict[]) => void): () => void {
-    const subscriber = (conflicts: readonly Conflict[]) => listener(conflicts);
     if (this.#subscribers.size === 0) [this.#told, this.#toldMore] = [this.#all(), this.#more];
-    this.#subscribers.add(subscriber);
-    subscriber(this.#all());
-    return () => void this.#subscribers.delete(subscriber);
+    return listen(this.#subscribers, listener, this.#all());
   }
 
   /**
@@ -175,7 +175,13 @@ export class Conflicts {
     this.#heard = conflicts;
     this.#more = more;
     this.#changed();
-    for (const waiting of this.#waiting.splice(0)) waiting(this.#all());
+    for (const { resolve } of this.#waiting.splice(0)) resolve(this.#all());
+  }
+
+  /** @internal Nothing more will be told, and who waits for it is told why. */
+  failed(error: Error): void {
+    this.#failure ??= error;
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
   }
 
   /** @internal Nothing more will come. */

@@ -9,16 +9,16 @@ declare global {
   // eslint-disable-next-line no-var
   var view: EditorView;
   // eslint-disable-next-line no-var
-  var edit: (name: string) => void;
+  var edit: (name: string, onError?: (error: unknown) => void) => void;
   /** How often the editor's text has changed. */
   // eslint-disable-next-line no-var
   var changes: number;
 }
 
-globalThis.edit = (name) => {
+globalThis.edit = (name, onError) => {
   globalThis.changes = 0;
   const count = EditorView.updateListener.of(({ docChanged }) => void (globalThis.changes += Number(docChanged)));
-  const extensions = [collaborate(globalThis.doc, ["body"], { person: { name } }), count];
+  const extensions = [collaborate(globalThis.doc, ["body"], { person: { name }, ...(onError && { onError }) }), count];
   globalThis.view = new EditorView({ state: EditorState.create({ extensions }), parent: document.body });
   globalThis.view.focus();
 };
