@@ -2,22 +2,26 @@
  * `@rejoin/client/codemirror`: an extension by which a CodeMirror 6 editor edits a text of a document together with others.
  *
  * Owns how the editor's transactions become changes of the document and the document's patches transactions, the keys of undo and redo,
- * and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
+ * the marks of the text and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
  */
 
 import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
 import { type CaretOptions, Carets, type RemoteCaret } from "./bindings/carets.js";
+import { markable, markLook, marks, setMarks } from "./bindings/marks.js";
 import { type AnyDocument, Place, type TextPath } from "./bindings/place.js";
 import type { Splice } from "./bindings/splice.js";
+import type { Mark } from "./wasm/rejoin.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
+export { markKeys, toggleMark } from "./bindings/marks.js";
 export type { AnyDocument, TextPath } from "./bindings/place.js";
 
 /**
  * Binds one editor to the text at `path` of a document. Its own history is not needed: undo and redo are the document's. While there is
- * no text at the path nothing can be edited.
+ * no text at the path nothing can be edited. Marks are shown as elements of the class `rejoin-mark-` and their name, what they say in
+ * `data-value`; `toggleMark` and `markKeys` make them.
  */
 export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D>, options: CaretOptions = {}): Extension {
   let isThere = false;
@@ -32,8 +36,11 @@ export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D
   const [undo, redo] = [step(() => document.undo()), step(() => document.redo())];
   return [
     plugin,
+    marks,
     carets,
     look,
+    markLook,
+    markable.of({ document, path: () => (typeof path === "function" ? path(document.value as never) : path) }),
     // The document's text is taken unit by unit, carriage returns too.
     EditorState.lineSeparator.of("\n"),
     EditorState.changeFilter.of((transaction) => isThere || transaction.annotation(fromDocument) === true),
@@ -61,6 +68,9 @@ class BoundEditor<D extends AnyDocument> {
   readonly #place: Place<D>;
   readonly #carets: Carets;
   readonly #there: (isThere: boolean) => void;
+  readonly #stopMarks: () => void;
+  #marks: readonly Mark[] = [];
+  #made = false;
   #ended = false;
 
   constructor(view: EditorView, document: D, path: TextPath<D>, options: CaretOptions, there: (isThere: boolean) => void) {
@@ -69,8 +79,13 @@ class BoundEditor<D extends AnyDocument> {
     this.#place = new Place(document, path, (text, splices) => this.#heard(text, splices));
     this.#carets = new Carets(this.#place as unknown as Place, options, (carets) => this.#dispatch({ effects: setCarets.of(carets) }));
     there(this.#place.text !== undefined);
+    this.#stopMarks = document.subscribe(() => this.#showMarks());
     // An editor that is being made takes no transactions.
-    queueMicrotask(() => this.#showWhole());
+    queueMicrotask(() => {
+      this.#made = true;
+      this.#showWhole();
+      this.#showMarks();
+    });
   }
 
   update(update: ViewUpdate): void {
@@ -89,6 +104,7 @@ class BoundEditor<D extends AnyDocument> {
   destroy(): void {
     this.#ended = true;
     this.#place.stop();
+    this.#stopMarks();
     this.#carets.stop();
   }
 
@@ -109,6 +125,15 @@ class BoundEditor<D extends AnyDocument> {
     if (shown === text) return;
     const annotations = [fromDocument.of(true), Transaction.addToHistory.of(false)];
     this.#dispatch({ changes: { from: 0, to: shown.length, insert: text }, annotations });
+  }
+
+  /** After the text, which is told first. */
+  #showMarks(): void {
+    const { path, document } = this.#place;
+    const marks = path ? document.marks(path) : [];
+    if (!this.#made || marks === this.#marks) return;
+    this.#marks = marks;
+    this.#dispatch({ effects: setMarks.of(marks) });
   }
 
   #dispatch(...transactions: Parameters<EditorView["dispatch"]>[0][]): void {

@@ -10,8 +10,10 @@ import { RejoinError } from "./errors.js";
 import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict, Told } from "./conflicts/types.js";
-import { type Kind, type Kinds, same, type Shown } from "./diff.js";
-import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
+import { same, type Shown } from "./diff.js";
+import { editOf, marksOf, remarks } from "./marks.js";
+import { crossing, differences, kindAt, nothing, shownBy, shownOf, textAt, withInit, Writer } from "./mirror.js";
+import { written } from "./pieces.js";
 import { rebase } from "./rebase.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
@@ -119,7 +121,9 @@ export class Hosted {
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
         this.#done.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
-        return this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+        const done = this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+        this.#remark(done);
+        return done;
       },
     });
     this.#engine = { driver, id, undo };
@@ -195,6 +199,17 @@ export class Hosted {
     this.#settle();
     this.#keep();
     this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
+    this.#remark(done.map(([edit]) => edit));
+  }
+
+  /** What edits have made of marks, of which only the engine knows all. */
+  #remark(edits: readonly Edit[]): void {
+    for (const { path } of written(edits)) {
+      const marks = marksOf(kindAt(this.#shown, path));
+      if (marks.length === 0 && !edits.some(([kind]) => kind === "mark")) continue;
+      const now = this.#ask((engine, id) => engine.marks(id, path)) ?? [];
+      this.#arrive((writer) => remarks(marks, now).map((remark) => editOf(path, remark)).filter((edit) => writer.do(edit)));
+    }
   }
 
   #refuse(change: number, error: unknown): void {
@@ -324,7 +339,7 @@ export class Hosted {
     this.seen(base);
     const { driver, id } = this.#held;
     // A place that the page names moves as an edit made there would.
-    const isText = this.#placeIsText(path);
+    const isText = textAt(this.#shown, path) !== undefined;
     let place: Edit[] = isText ? [["text", path, index, 0, " "]] : [["splice", path, index, 0, [null]]];
     for (const { edits } of this.#come) [place] = rebase(place, edits);
     const [only] = place;
@@ -332,10 +347,6 @@ export class Hosted {
     const text = isText ? textAt(this.#shown, only[1]) : undefined;
     const at = only[2] as number;
     return driver.peek((engine) => engine.cursor(id, only[1], text === undefined ? at : codePoints(text, 0, at), false));
-  }
-
-  #placeIsText(path: Path): boolean {
-    return textAt(this.#shown, path) !== undefined;
   }
 
   position(cursor: string): number | undefined {
@@ -484,16 +495,4 @@ export class Hosted {
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
   }
-}
-
-type Special = (container: object, key: string | number, kind: Kind) => void;
-
-/** A value that the engine shows. */
-function shownBy(show: (special: Special) => unknown): Shown | undefined {
-  const kinds: Kinds = new WeakMap();
-  const value = show((container, key, kind) => {
-    const known = kinds.get(container) ?? new Map<string | number, Kind>();
-    kinds.set(container, known.set(key, kind));
-  });
-  return value === undefined ? undefined : { value: value as object, kinds };
 }
