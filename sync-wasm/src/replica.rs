@@ -187,8 +187,9 @@ impl Replica {
         document: u32,
         #[wasm_bindgen(unchecked_param_type = "Special")] special: &Function,
     ) -> Result<JsValue, JsValue> {
-        let read = |automerge: &Automerge| value::show_document(automerge, None, special);
-        self.0.read(DocumentId(document), read).unwrap_or(Ok(JsValue::UNDEFINED))
+        let id = DocumentId(document);
+        let read = |automerge: &Automerge| value::show_document(automerge, None, &self.0.marked(id), special);
+        self.0.read(id, read).unwrap_or(Ok(JsValue::UNDEFINED))
     }
 
     /// The marks of the text at `path`; `undefined` if it has none.
@@ -218,11 +219,12 @@ impl Replica {
         #[wasm_bindgen(unchecked_param_type = "Special")] special: &Function,
     ) -> Result<JsValue, JsValue> {
         let change = hash(change)?;
+        let id = DocumentId(document);
         let read = |automerge: &Automerge| {
             let is_held = automerge.get_change_meta_by_hash(&change).is_some();
-            is_held.then(|| value::show_document(automerge, Some(&[change]), special))
+            is_held.then(|| value::show_document(automerge, Some(&[change]), &self.0.marked(id), special))
         };
-        self.0.read(DocumentId(document), read).flatten().unwrap_or(Ok(JsValue::UNDEFINED))
+        self.0.read(id, read).flatten().unwrap_or(Ok(JsValue::UNDEFINED))
     }
 
     /// All changes of a document, each after those that it stands on.

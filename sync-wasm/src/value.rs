@@ -3,12 +3,14 @@
 //! Owns how types map: maps and lists are frozen objects and arrays, text is a string, a counter a number, a timestamp a `Date`, bytes
 //! a `Uint8Array`. A string can't say that it is a text that several people edit, so a callback is told of each text and counter.
 
+use std::collections::BTreeSet;
+
 use automerge::hydrate::Value;
 use automerge::transaction::{Transactable as _, Transaction};
 use automerge::{Automerge, AutomergeError, ChangeHash, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
-use sync_core::settlement;
 use sync_core::view::View;
+use sync_core::{settlement, touched};
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
@@ -19,13 +21,17 @@ use crate::{js, marks};
 const DEPTH_MAX: usize = 100;
 
 /// Shows a document's value to JavaScript, without what is the engine's own. `special(container, key, kind)` is called for each text and
-/// counter in it; for a text that has marks they are its kind.
+/// counter in it; for a text that has marks they are its kind. Only texts that are `marked` may have any.
 pub(crate) fn show_document(
     document: &Automerge,
     heads: Option<&[ChangeHash]>,
+    marked: &[ObjId],
     special: &Function,
 ) -> Result<JsValue, JsValue> {
-    let mut teller = Teller { document, heads, special, path: Vec::new() };
+    // Where a text stood earlier is looked up when it is met.
+    let places = marked.iter().filter_map(|text| touched::place(document, text)).collect();
+    let marked = if heads.is_some() && !marked.is_empty() { None } else { Some(places) };
+    let mut teller = Teller { document, heads, marked, special, path: Vec::new() };
     teller.show(&document.hydrate(heads), &[settlement::ROOT_KEY])
 }
 
@@ -33,6 +39,8 @@ pub(crate) fn show_document(
 struct Teller<'a> {
     document: &'a Automerge,
     heads: Option<&'a [ChangeHash]>,
+    /// Where texts are that may have marks; `None` if any may.
+    marked: Option<BTreeSet<Vec<Prop>>>,
     special: &'a Function,
     path: Vec<Prop>,
 }
@@ -72,7 +80,9 @@ impl Teller<'_> {
             let key = key(&at);
             self.path.push(at);
             if let Value::Text(_) = value {
-                let kind = marks::at(self.document, &self.path, self.heads).map_or("text".into(), JsValue::from);
+                let is_asked = self.marked.as_ref().is_none_or(|marked| marked.contains(&self.path));
+                let marks = is_asked.then(|| marks::at(self.document, &self.path, self.heads)).flatten();
+                let kind = marks.map_or("text".into(), JsValue::from);
                 self.special.call3(&JsValue::UNDEFINED, container, &key, &kind)?;
             }
             let shown = self.show(value, &[]);

@@ -126,8 +126,17 @@ test("marks are made by code points and told as JavaScript counts, now and as th
   device.engine.valueAt(document, then, (_, key, kind) => kinds.push([key, kind]));
   const were = [{ from: 1, to: 4, name: "bold", value: true }, { from: 4, to: 5, name: "link", value: "x:" }];
   assert.deepEqual(kinds, [["body", device.engine.marks(document, path)], ["plain", "text"], ["body", were], ["plain", "text"]]);
-  device.change(document, ["put", [], "copy", { text: "a😀bc", marks: were }]);
+  device.change(document, ["put", [], "copy", { text: "a😀bc", marks: were }], ["splice", ["list"], 0, 0, [1, { map: [["body", { text: "none" }]] }]]);
   assert.deepEqual(device.engine.marks(document, ["copy"]), were);
+  await device.drain();
+  // The texts with marks are found where they stand now, and from the store too.
+  const again = new Device(device.store);
+  for (const [engine, id] of [[device.engine, document], [again.engine, await again.open("marks")]] as const) {
+    const found: unknown[] = [];
+    engine.value(id, (_, key, kind) => found.push([key, kind]));
+    assert.deepEqual(found, [["copy", were], ["body", "text"], ["body", engine.marks(id, ["list", 2, "body"])], ["plain", "text"]]);
+    assert.equal(engine.marks(id, ["list", 2, "body"])?.length, 2);
+  }
 });
 
 test("what can't be done throws an Error with a stable code, and leaves nothing", async () => {
