@@ -5,7 +5,7 @@
  * the marks of the text and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
  */
 
-import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction } from "@codemirror/state";
+import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction, type TransactionSpec } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
 import { type CaretOptions, Carets, type RemoteCaret } from "./bindings/carets.js";
@@ -111,12 +111,14 @@ class BoundEditor<D extends AnyDocument> {
   #heard(text: string | undefined, splices: readonly Splice[]): void {
     this.#there(text !== undefined);
     if (text === undefined || splices.length === 0) return this.#showWhole();
-    // Each splice names its place after those before it.
-    this.#dispatch(...splices.map(({ index, deleted, inserted }) => ({
-      changes: { from: index, to: index + deleted, insert: inserted },
-      annotations: [fromDocument.of(true), Transaction.addToHistory.of(false), Transaction.remote.of(true)],
-      sequential: true,
-    })));
+    // One transaction, however many there are. They go from the beginning of the text to its end, each by its place after those before it.
+    let grown = 0;
+    const changes = splices.map(({ index, deleted, inserted }) => {
+      const from = index - grown;
+      grown += inserted.length - deleted;
+      return { from, to: from + deleted, insert: inserted };
+    });
+    this.#dispatch({ changes, annotations: [fromDocument.of(true), Transaction.addToHistory.of(false), Transaction.remote.of(true)] });
     void this.#carets.refresh();
   }
 
@@ -136,9 +138,8 @@ class BoundEditor<D extends AnyDocument> {
     this.#dispatch({ effects: setMarks.of(marks) });
   }
 
-  #dispatch(...transactions: Parameters<EditorView["dispatch"]>[0][]): void {
-    if (this.#ended) return;
-    for (const transaction of transactions) this.#view.dispatch(transaction as never);
+  #dispatch(transaction: TransactionSpec): void {
+    if (!this.#ended) this.#view.dispatch(transaction);
   }
 
   #say(): void {

@@ -1,11 +1,11 @@
 /**
  * What has changed between two values of a document, as patches that lead from one to the other.
  *
- * Owns how texts and lists are aligned. Looks at values alone: what came back to what it was has not changed.
+ * Owns how lists are aligned; `align.ts` does texts. Looks at values alone: what came back to what it was has not changed.
  */
 
+import { between } from "./align.js";
 import { isText, marksOf, moved, remarks, sameKind } from "./marks.js";
-import { isWithin } from "./values.js";
 import type { Mark, MarkValue, Path } from "./wasm/rejoin.js";
 
 /**
@@ -36,7 +36,10 @@ export type Shown = { readonly value: object; readonly kinds: Kinds };
 /** Where two sequences differ: what stands from `from` to `to` in the old one, and what in the new one. */
 export type Hunk = { from: number; to: number; newFrom: number; newTo: number };
 
-/** Most steps that an alignment looks for; beyond, all between what is alike at both ends counts as new. */
+/**
+ * Most steps that an alignment of lists, or of words, looks for; beyond, all between what is alike at both ends counts as new. The engine's
+ * rule for texts has the same bound: both answer alike.
+ */
 const STEPS_MAX = 200;
 
 /** Which patches lead from one value to another. */
@@ -107,32 +110,10 @@ type Items = Record<string | number, unknown>;
 /** Which splices, one after the other, make one text the other. They keep characters whole. */
 export function texts(old: string, now: string): { index: number; deleted: number; inserted: string; removed: string }[] {
   if (old === now) return [];
-  // Of a long text little differs: only that is taken apart.
-  const [head, tail] = common(old, now);
-  const [before, after] = [old, now].map((text) => Array.from(text.slice(head, text.length - tail))) as [string[], string[]];
-  const starts = unitsOf(after);
-  return hunks(before.length, after.length, (at, nowAt) => before[at] === after[nowAt]).map(({ from, to, newFrom, newTo }) => {
-    const removed = before.slice(from, to).join("");
-    return { index: head + (starts[newFrom] as number), deleted: removed.length, inserted: after.slice(newFrom, newTo).join(""), removed };
+  return between(old, now).map(({ from, to, newFrom, newTo }) => {
+    const removed = old.slice(from, to);
+    return { index: newFrom, deleted: removed.length, inserted: now.slice(newFrom, newTo), removed };
   });
-}
-
-/** How many units two texts have in common at their ends, characters kept whole. */
-function common(old: string, now: string): [head: number, tail: number] {
-  const shorter = Math.min(old.length, now.length);
-  let head = 0;
-  while (head < shorter && old.charCodeAt(head) === now.charCodeAt(head)) head += 1;
-  if (isWithin(old, head) || isWithin(now, head)) head -= 1;
-  let tail = 0;
-  while (tail < shorter - head && old.charCodeAt(old.length - 1 - tail) === now.charCodeAt(now.length - 1 - tail)) tail += 1;
-  if (isWithin(old, old.length - tail) || isWithin(now, now.length - tail)) tail -= 1;
-  return [head, tail];
-}
-
-function unitsOf(characters: string[]): number[] {
-  const starts = [0];
-  for (const character of characters) starts.push((starts.at(-1) as number) + character.length);
-  return starts;
 }
 
 export function kindOf(shown: Shown, at: string | number): Kind | undefined {

@@ -7,10 +7,11 @@
 
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
 import { editOf, isText, marksOf, moved, type Remark, remarked, textWith } from "./marks.js";
+import { isSame } from "./pieces.js";
 import { isCounter } from "./rebase.js";
 import { codePoints, unitsAfter } from "./values.js";
 import type { InitKey } from "./wire.js";
-import type { Edit, NewValue, Path, Special } from "./wasm/rejoin.js";
+import type { Edit, Mark, NewValue, Path, Special } from "./wasm/rejoin.js";
 
 type Items = Record<string | number, unknown>;
 
@@ -84,6 +85,8 @@ export class Writer {
   #value: object;
   readonly #kinds: Kinds;
   readonly #own = new Set<object>();
+  /** The text that is written in from its beginning on: what is behind the last splice is not copied for each, however many there are. */
+  #run: { path: Path; done: string; rest: string; marks: readonly Mark[] } | undefined;
 
   constructor(shown: Shown) {
     this.#value = shown.value;
@@ -93,6 +96,7 @@ export class Writer {
 
   /** The value with all that was done to it, frozen. */
   done(): Shown {
+    this.#endRun();
     for (const container of this.#own) Object.freeze(container);
     this.#own.clear();
     return { value: this.#value, kinds: this.#kinds };
@@ -126,6 +130,7 @@ export class Writer {
 
   /** Does an edit of a page. False, and nothing done, if it has no place. */
   do(edit: Edit): boolean {
+    if (edit[0] !== "text") this.#endRun();
     switch (edit[0]) {
       case "put":
         return this.#put(edit[1], edit[2], edit[3]);
@@ -179,13 +184,19 @@ export class Writer {
   }
 
   #spliceText(path: Path, index: number, count: number, insert: string): boolean {
-    const text = this.#text(path);
-    if (text === undefined || index + count > text.length) return false;
-    const container = this.#writable(path.slice(0, -1)) as Items;
-    const key = path.at(-1) as string;
-    define(container, key, text.slice(0, index) + insert + text.slice(index + count));
-    const marks = marksOf(this.#kinds.get(container)?.get(key));
-    if (marks.length > 0) this.#mark(container, key, textWith(moved(marks, index, count, insert.length)));
+    let run = this.#run;
+    if (!run || !isSame(run.path, path) || index < run.done.length) {
+      const rest = this.#text(path);
+      if (rest === undefined) return false;
+      const container = this.#at(path.slice(0, -1)) as Items;
+      run = { path, done: "", rest, marks: marksOf(this.#kinds.get(container)?.get(path.at(-1) as string)) };
+    }
+    const from = index - run.done.length;
+    if (from + count > run.rest.length) return false;
+    this.#run = run;
+    run.done += run.rest.slice(0, from) + insert;
+    run.rest = run.rest.slice(from + count);
+    if (run.marks.length > 0) run.marks = moved(run.marks, index, count, insert.length);
     return true;
   }
 
@@ -198,6 +209,15 @@ export class Writer {
     return true;
   }
 
+  #endRun(): void {
+    const run = this.#run;
+    this.#run = undefined;
+    if (!run) return;
+    const [container, key] = [this.#writable(run.path.slice(0, -1)) as Items, run.path.at(-1) as string];
+    define(container, key, run.done + run.rest);
+    this.#mark(container, key, textWith(run.marks));
+  }
+
   #increment(path: Path, key: string | number, by: number): boolean {
     const held = this.#at(path);
     if (!isContainer(held) || this.#kinds.get(held)?.get(key) !== "counter") return false;
@@ -208,6 +228,7 @@ export class Writer {
 
   /** The text at a path, if one stands there. */
   #text(path: Path): string | undefined {
+    this.#endRun();
     const container = this.#at(path.slice(0, -1));
     const key = path.at(-1);
     if (!isContainer(container) || key === undefined || !isText(this.#kinds.get(container)?.get(key))) return undefined;

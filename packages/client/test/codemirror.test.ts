@@ -8,6 +8,7 @@ import type { Page } from "playwright-core";
 import type {} from "./pages/codemirror.js";
 import { joinDocument, open, synced } from "./support/browser.js";
 import { bundle } from "./support/bundle.js";
+import { LONG, replaceAll, REPLACED } from "./support/long.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
@@ -58,6 +59,25 @@ test("two editors write one text: each transaction is a change, and the selectio
   await shows(ann, await bob.evaluate(() => globalThis.view.state.sliceDoc()));
   await splice(bob, 0, 0, "a\r\nb ");
   await shows(ann, await bob.evaluate(() => globalThis.doc.value.body));
+});
+
+test("what another one replaces in 300 places of a long text leaves caret and selection at their characters, in one transaction", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/scattered"), await writer("Bob", "codemirror/scattered")];
+  await splice(bob, 0, 0, LONG);
+  await shows(ann, LONG);
+  const at = LONG.indexOf("HERE");
+  await select(ann, at + 4, at);
+  await ann.evaluate(() => void (globalThis.changes = 0));
+  await bob.evaluate(replaceAll);
+  await shows(ann, REPLACED);
+  const now = REPLACED.indexOf("HERE");
+  const selected = () => ann.evaluate(() => [globalThis.view.state.selection.main.anchor, globalThis.view.state.selection.main.head]);
+  assert.deepEqual(await selected(), [now + 4, now]);
+  assert.equal(await ann.evaluate(() => globalThis.changes), 1);
+  await select(ann, now + 2);
+  await bob.keyboard.press("Control+z");
+  await shows(ann, LONG);
+  assert.deepEqual(await selected(), [at + 2, at + 2]);
 });
 
 test("undo and redo are the document's", async () => {

@@ -7,6 +7,7 @@ import type { CDPSession, Page } from "playwright-core";
 import type * as textarea from "#dist/textarea.js";
 
 import { joinDocument, open, synced } from "./support/browser.js";
+import { LONG, replaceAll, REPLACED } from "./support/long.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
@@ -86,6 +87,22 @@ test("typing is a splice at the caret, and what others write leaves the selectio
   await ann.keyboard.press("Control+a");
   await ann.keyboard.insertText("new");
   await shows(bob, "new");
+});
+
+test("what another one replaces in 300 places of a long text leaves caret and selection at their characters", async () => {
+  const [ann, bob] = [await writer("Ann", "textarea/scattered"), await writer("Bob", "textarea/scattered")];
+  await splice(bob, 0, 0, LONG);
+  await shows(ann, LONG);
+  const at = LONG.indexOf("HERE");
+  await select(ann, at, at + 4);
+  await bob.evaluate(replaceAll);
+  await shows(ann, REPLACED);
+  const now = REPLACED.indexOf("HERE");
+  assert.deepEqual(await selection(ann), [now, now + 4]);
+  await select(ann, now + 2);
+  await bob.keyboard.press("Control+z");
+  await shows(ann, LONG);
+  assert.deepEqual(await selection(ann), [at + 2, at + 2]);
 });
 
 test("where a letter goes among equal ones is told by the caret", async () => {

@@ -39,6 +39,23 @@ fn what_a_tab_writes_under_an_actor_that_it_takes_later_is_the_devices_own() {
     );
 }
 
+/// What a tab writes before it has read what is kept under its new number has an author that no row of the document names. Tabs that have read
+/// theirs before learn of it by being told, and by nothing else.
+#[test]
+fn the_other_tabs_are_told_of_an_actor_that_a_tab_takes_later() {
+    let (mut net, tabs, documents) = several(3);
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "first", 1));
+    net.settle();
+    net.seat_soon(tabs[1], 5);
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "moved", 1));
+    let moved = net.writers(tabs[1], documents[1]).pop().expect("it waits");
+    net.settle();
+    all_show(&net, &tabs, &documents, r#"{"first":1,"moved":1}"#);
+    for (tab, document) in tabs.iter().zip(&documents) {
+        assert!(net.replica(*tab).is_own(*document, &moved), "tab {tab}");
+    }
+}
+
 /// The lock on a tab's number was taken from it and given to another page, and it wrote on for a moment: two changes of one number.
 #[test]
 fn tabs_that_have_written_under_one_number_part_and_lose_no_edit() {

@@ -58,7 +58,7 @@ export class Place<D extends AnyDocument = AnyDocument> {
     const path = this.path;
     const [old, now] = [this.#text, textAt(this.#document.value, path)];
     if (!path || old === undefined || now === undefined) return false;
-    const written = splices.reduce(spliced, old);
+    const written = spliced(old, splices);
     const own = old === now ? undefined : spliceBetween(old, written);
     const placed = own ? rebased(own, splicesOf([], path, old, now)) : splices;
     // Before the change, which may tell at once.

@@ -10,9 +10,16 @@ import type { Path } from "../wasm/rejoin.js";
 /** At `index`, `deleted` units go and `inserted` comes. */
 export type Splice = { readonly index: number; readonly deleted: number; readonly inserted: string };
 
-/** `text` after a splice. */
-export function spliced(text: string, { index, deleted, inserted }: Splice): string {
-  return text.slice(0, index) + inserted + text.slice(index + deleted);
+/** `text` after splices, one after the other. Those that go from its beginning to its end cost one pass, however many they are. */
+export function spliced(text: string, splices: readonly Splice[]): string {
+  let [done, rest] = ["", text];
+  for (const { index, deleted, inserted } of splices) {
+    if (index < done.length) [done, rest] = ["", done + rest];
+    const from = index - done.length;
+    done += rest.slice(0, from) + inserted;
+    rest = rest.slice(from + deleted);
+  }
+  return done + rest;
 }
 
 /**
@@ -67,7 +74,7 @@ export function rebased(own: Splice, others: readonly Splice[]): Splice[] {
 /** The splices of the text at `path` among patches that lead from `old` to `now`; what differs at once if they do not tell. */
 export function splicesOf(patches: readonly Patch[], path: Path, old: string, now: string): Splice[] {
   const told: Splice[] = patches.filter((patch) => patch.kind === "text").filter((patch) => samePath(patch.path, path));
-  if (told.length > 0 && told.reduce(spliced, old) === now) return told;
+  if (told.length > 0 && spliced(old, told) === now) return told;
   const whole = spliceBetween(old, now);
   return whole ? [whole] : [];
 }

@@ -12,11 +12,16 @@ declare global {
   var edit: (name: string) => void;
   // eslint-disable-next-line no-var
   var toggle: typeof toggleMark;
+  /** How often the editor's text has changed. */
+  // eslint-disable-next-line no-var
+  var changes: number;
 }
 
 globalThis.toggle = toggleMark;
 globalThis.edit = (name) => {
-  const extensions = [collaborate(globalThis.doc, ["body"], { person: { name } }), keymap.of(markKeys)];
+  globalThis.changes = 0;
+  const count = EditorView.updateListener.of(({ docChanged }) => void (globalThis.changes += Number(docChanged)));
+  const extensions = [collaborate(globalThis.doc, ["body"], { person: { name } }), keymap.of(markKeys), count];
   globalThis.view = new EditorView({ state: EditorState.create({ extensions }), parent: document.body });
   globalThis.view.focus();
 };

@@ -57,8 +57,15 @@ impl Net {
 
     /// A tab has another number from now on.
     pub(crate) fn seat(&mut self, client: usize, tab: u32) {
+        self.seat_soon(client, tab);
+        self.settle();
+    }
+
+    /// A tab has another number from now on, and has yet to read what is kept under it.
+    pub(crate) fn seat_soon(&mut self, client: usize, tab: u32) {
         self.clients[client].tab = Some(TabId(tab));
-        self.feed(client, replica::Input::Seat(TabId(tab)));
+        self.clients[client].replica.handle_input(self.now, replica::Input::Seat(TabId(tab)));
+        self.drain_client(client);
     }
 
     /// A client's machine.
