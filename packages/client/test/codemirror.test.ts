@@ -111,6 +111,7 @@ test("marks are shown, made by keys and commands, and go along with what is writ
   await marked(["STRONG rejoin-mark-bold true one"]);
   await select(ann, 8, 13);
   assert.equal(await ann.evaluate(() => globalThis.toggle("link", "https://example.org/")(globalThis.view)), true);
+  await marked(["STRONG rejoin-mark-bold true one", "SPAN rejoin-mark-link https://example.org/ three"]);
   await bob.evaluate(() => globalThis.view.dispatch({ changes: [{ from: 3, insert: "!" }, { from: 10, insert: "_" }, { from: 13, insert: "?" }] }));
   await shows(ann, "one! two th_ree?");
   await marked(["STRONG rejoin-mark-bold true one!", "SPAN rejoin-mark-link https://example.org/ th_ree"]);

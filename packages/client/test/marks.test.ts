@@ -60,9 +60,10 @@ test("one marks with no network, the other writes within and at the ends: both s
   await bob.evaluate(() => {
     const { doc } = globalThis;
     doc.change((d) => d.body.insert(15, "!"));
-    doc.change((d) => d.body.insert(9, "+"));
     doc.change((d) => d.body.insert(6, "é"));
     doc.change((d) => d.body.insert(4, "("));
+    // Of what two put in one place at once, the one of more edits stands first: this before the end of the mark, that above behind the link's.
+    doc.change((d) => d.body.insert(11, "+"));
   });
   for (const page of [ann, bob]) await page.evaluate(() => globalThis.client.goOnline());
   const wanted = ['bold=true "😀étwo+"', 'link=https://example.org/ "three"'];
