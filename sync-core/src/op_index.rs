@@ -7,7 +7,7 @@ mod past;
 mod runs;
 mod saved;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use past::{Addition, Past};
 pub(crate) use runs::{Element, Kind, OpId, Operation, Run, Runs, Slot};
@@ -115,6 +115,15 @@ impl OpIndex {
 
     pub(crate) fn object_count(&self) -> u32 {
         self.objects.len() as u32
+    }
+
+    /// The makers of the texts in which there has been a mark.
+    pub(crate) fn marked(&self) -> Vec<OpId> {
+        let texts: BTreeSet<u32> = self.runs.iter().flat_map(Runs::marked).collect();
+        if texts.is_empty() {
+            return Vec::new();
+        }
+        self.object_numbers.iter().filter(|(_, number)| texts.contains(number)).map(|(maker, _)| *maker).collect()
     }
 
     pub(crate) fn key(&self, key: &str) -> Option<u32> {

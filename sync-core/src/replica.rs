@@ -305,6 +305,11 @@ impl Replica {
         self.local(id).map(|local| read(local.document.automerge()))
     }
 
+    /// The texts in which there has been a mark, whether or not they are in the document: those of all others need not be asked for marks.
+    pub fn marked(&self, id: DocumentId) -> Vec<automerge::ObjId> {
+        self.local(id).map(Local::marked).unwrap_or_default()
+    }
+
     /// Whether an author writes this document on this device, in whichever tab. False until the document is ready.
     pub fn is_own(&self, id: DocumentId, actor: &automerge::ActorId) -> bool {
         self.local(id).is_some_and(|local| self.tabs.knows(actor) || local.is_own(actor))

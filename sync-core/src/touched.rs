@@ -1,6 +1,6 @@
 //! Where changes write: the paths of what they put, removed, inserted or counted, as the document is now.
 //!
-//! Owns no more than the way from an operation's object to its path. Of a text or list the path is that of the whole.
+//! Owns no more than the way from an object to its path. Of a text or list the path is that of the whole.
 
 use automerge::legacy::{Key, ObjectId};
 use automerge::{Automerge, Change, ObjId, Prop, ROOT, ReadDoc as _};
@@ -28,7 +28,12 @@ fn path(document: &Automerge, object: &ObjectId) -> Option<Vec<Prop>> {
         ObjectId::Root => ROOT,
         ObjectId::Id(id) => document.import_obj(&id.to_string()).ok()?,
     };
-    let parents: Vec<_> = document.parents(&object).ok()?.collect();
+    place(document, &object)
+}
+
+/// The path of an object as the document is now; `None` if it is not in it.
+pub fn place(document: &Automerge, object: &ObjId) -> Option<Vec<Prop>> {
+    let parents: Vec<_> = document.parents(object).ok()?.collect();
     parents.iter().all(|parent| parent.visible).then(|| parents.into_iter().rev().map(|parent| parent.prop).collect())
 }
 

@@ -177,7 +177,7 @@ impl From<NewValue> for Value {
     fn from(value: NewValue) -> Self {
         match value {
             NewValue::Scalar(scalar) => Self::Scalar(scalar),
-            NewValue::Text(text) => Self::Text(text),
+            NewValue::Text(text, _) => Self::Text(text),
             NewValue::List(items) => Self::List(items.into_iter().map(Self::from).collect()),
             NewValue::Map(entries) => {
                 let mut map = BTreeMap::new();

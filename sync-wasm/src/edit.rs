@@ -10,6 +10,7 @@ use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
 use crate::js;
+use crate::marks::NewMark;
 use crate::value::NewValue;
 
 #[wasm_bindgen(typescript_custom_section)]
@@ -19,13 +20,14 @@ export type Path = (string | number)[];
 /** A value on its way into a document, in a form that survives `postMessage`. */
 export type NewValue =
   | null | boolean | number | bigint | string | Date | Uint8Array
-  | { text: string } | { counter: number } | { list: NewValue[] } | { map: [string, NewValue][] };
-/** One edit. Positions in texts count Unicode code points. */
+  | { text: string; marks?: readonly Mark[] } | { counter: number } | { list: NewValue[] } | { map: [string, NewValue][] };
+/** One edit. Positions in texts count Unicode code points. A mark of no value takes away what is there of its name. */
 export type Edit =
   | ["put", Path, string | number, NewValue]
   | ["delete", Path, string]
   | ["splice", Path, number, number, NewValue[]]
   | ["text", Path, number, number, string]
+  | ["mark", Path, number, number, string, MarkValue | null, (Expand | undefined)?]
   | ["increment", Path, string | number, number];
 "#;
 
@@ -42,6 +44,7 @@ enum Action {
     Delete(String),
     Splice { index: usize, delete: usize, insert: Vec<NewValue> },
     Text { index: usize, delete: usize, insert: String },
+    Mark(NewMark),
     Increment(Prop, i64),
 }
 
@@ -69,6 +72,10 @@ impl Edit {
                 delete: js::index(&part(3))?,
                 insert: part(4).as_string().ok_or_else(bad)?,
             },
+            Some("mark") => {
+                let range = (js::index(&part(2))?, js::index(&part(3))?);
+                Action::Mark(NewMark::new(range, &part(4), &part(5), &part(6))?)
+            }
             Some("increment") => Action::Increment(
                 prop(&part(2))?,
                 js::integer(&part(3)).ok_or_else(|| EngineError::bad_value("a counter moves by a whole number"))?,
@@ -89,6 +96,7 @@ impl Edit {
                 let delete = isize::try_from(*delete).map_err(|_| AutomergeError::InvalidIndex(*delete))?;
                 tx.splice_text(&object, *index, delete, insert)
             }
+            Action::Mark(mark) => mark.apply(tx, &object),
             Action::Increment(prop, by) => tx.increment(&object, prop.clone(), *by),
         }
     }
@@ -161,7 +169,7 @@ mod tests {
         let list = NewValue::List(vec![scalar("a"), milk, scalar("c")]);
         vec![
             edit(&[], Action::Put(Prop::Map("items".into()), list)),
-            edit(&[], Action::Put(Prop::Map("note".into()), NewValue::Text("hello".into()))),
+            edit(&[], Action::Put(Prop::Map("note".into()), NewValue::Text("hello".into(), Vec::new()))),
         ]
     }
 
@@ -194,6 +202,24 @@ mod tests {
         for case in cases {
             check(&[groceries(), vec![case]].concat(), "refused");
         }
+    }
+
+    #[test]
+    fn a_mark_has_a_range_within_its_text() {
+        let mark = |from, to, name: &str, value: ScalarValue| {
+            let mark = NewMark::for_test((from, to), name, value);
+            edit(&["note"], Action::Mark(mark))
+        };
+        let hello = r#"{"items":["a",{"left":2,"name":"milk"},"c"],"note":"hello"}"#;
+        check(
+            &[groceries(), vec![mark(0, 5, "bold", true.into()), mark(1, 2, "bold", ScalarValue::Null)]].concat(),
+            hello,
+        );
+        for (from, to) in [(0, 6), (2, 2), (3, 1), (6, 7)] {
+            check(&[groceries(), vec![mark(from, to, "bold", true.into())]].concat(), "refused");
+        }
+        let items = Edit { path: vec![Prop::Map("items".into())], ..mark(0, 1, "bold", true.into()) };
+        check(&[groceries(), vec![items]].concat(), "refused");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cursor;
 mod edit;
 mod error;
 mod js;
+mod marks;
 mod output;
 mod replica;
 mod touched;
@@ -25,10 +26,7 @@ pub use replica::Replica;
 #[wasm_bindgen(js_name = showView, unchecked_return_type = "unknown")]
 pub fn show_view(
     view: &[u8],
-    #[wasm_bindgen(
-        unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
-    )]
-    special: &js_sys::Function,
+    #[wasm_bindgen(unchecked_param_type = "Special")] special: &js_sys::Function,
 ) -> Result<JsValue, JsValue> {
     let view = View::decode(view).map_err(|e| EngineError::bad_value(e.to_string()))?;
     value::show_view(&view, special)

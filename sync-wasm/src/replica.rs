@@ -20,7 +20,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use crate::cursor::{self, Unit};
 use crate::edit::{self, Edit};
 use crate::error::EngineError;
-use crate::{conflicts, js, output, touched, value};
+use crate::{conflicts, js, marks, output, touched, value};
 
 /// The client's machine.
 #[wasm_bindgen]
@@ -186,15 +186,23 @@ impl Replica {
     pub fn value(
         &self,
         document: u32,
-        #[wasm_bindgen(
-            unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
-        )]
-        special: &Function,
+        #[wasm_bindgen(unchecked_param_type = "Special")] special: &Function,
     ) -> Result<JsValue, JsValue> {
-        match self.0.read(DocumentId(document), |automerge| automerge.hydrate(None)) {
-            Some(held) => value::show_document(&held, special),
-            None => Ok(JsValue::UNDEFINED),
-        }
+        let id = DocumentId(document);
+        let read = |automerge: &Automerge| value::show_document(automerge, None, &self.0.marked(id), special);
+        self.0.read(id, read).unwrap_or(Ok(JsValue::UNDEFINED))
+    }
+
+    /// The marks of the text at `path`; `undefined` if it has none.
+    #[wasm_bindgen(unchecked_return_type = "readonly Mark[] | undefined")]
+    pub fn marks(
+        &self,
+        document: u32,
+        #[wasm_bindgen(unchecked_param_type = "Path")] path: &Array,
+    ) -> Result<JsValue, EngineError> {
+        let path = edit::path(path)?;
+        let read = self.0.read(DocumentId(document), |automerge| marks::at(automerge, &path, None));
+        Ok(read.flatten().map_or(JsValue::UNDEFINED, JsValue::from))
     }
 
     /// Applies what was received and waits. `value` has it then.
@@ -209,19 +217,15 @@ impl Replica {
         &self,
         document: u32,
         change: &str,
-        #[wasm_bindgen(
-            unchecked_param_type = "(container: object, key: string | number, kind: \"text\" | \"counter\") => void"
-        )]
-        special: &Function,
+        #[wasm_bindgen(unchecked_param_type = "Special")] special: &Function,
     ) -> Result<JsValue, JsValue> {
         let change = hash(change)?;
+        let id = DocumentId(document);
         let read = |automerge: &Automerge| {
-            automerge.get_change_meta_by_hash(&change).map(|_| automerge.hydrate(Some(&[change])))
+            let is_held = automerge.get_change_meta_by_hash(&change).is_some();
+            is_held.then(|| value::show_document(automerge, Some(&[change]), &self.0.marked(id), special))
         };
-        match self.0.read(DocumentId(document), read).flatten() {
-            Some(held) => value::show_document(&held, special),
-            None => Ok(JsValue::UNDEFINED),
-        }
+        self.0.read(id, read).flatten().unwrap_or(Ok(JsValue::UNDEFINED))
     }
 
     /// All changes of a document, each after those that it stands on.

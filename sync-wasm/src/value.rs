@@ -3,55 +3,107 @@
 //! Owns how types map: maps and lists are frozen objects and arrays, text is a string, a counter a number, a timestamp a `Date`, bytes
 //! a `Uint8Array`. A string can't say that it is a text that several people edit, so a callback is told of each text and counter.
 
+use std::collections::BTreeSet;
+
 use automerge::hydrate::Value;
 use automerge::transaction::{Transactable as _, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, Prop, ScalarValue};
+use automerge::{Automerge, AutomergeError, ChangeHash, ObjId, ObjType, Prop, ScalarValue};
 use js_sys::{Array, BigInt, Date, Function, Object, Reflect};
-use sync_core::settlement;
 use sync_core::view::View;
+use sync_core::{settlement, touched};
 use wasm_bindgen::{JsCast as _, JsValue};
 
 use crate::error::EngineError;
-use crate::js;
+use crate::marks::NewMark;
+use crate::{js, marks};
 
 /// Deepest nesting of a value on its way in. The validator allows 100 objects below the root.
 const DEPTH_MAX: usize = 100;
 
 /// Shows a document's value to JavaScript, without what is the engine's own. `special(container, key, kind)` is called for each text and
-/// counter in it.
-pub(crate) fn show_document(value: &Value, special: &Function) -> Result<JsValue, JsValue> {
-    show(value, special, &[settlement::ROOT_KEY])
+/// counter in it; for a text that has marks they are its kind. Only texts that are `marked` may have any.
+pub(crate) fn show_document(
+    document: &Automerge,
+    heads: Option<&[ChangeHash]>,
+    marked: &[ObjId],
+    special: &Function,
+) -> Result<JsValue, JsValue> {
+    // Where a text stood earlier is looked up when it is met.
+    let places = marked.iter().filter_map(|text| touched::place(document, text)).collect();
+    let marked = if heads.is_some() && !marked.is_empty() { None } else { Some(places) };
+    let mut teller = Teller { document, heads, marked, special, path: Vec::new() };
+    teller.show(&document.hydrate(heads), &[settlement::ROOT_KEY])
 }
 
-fn show(value: &Value, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
-    Ok(match value {
-        Value::Scalar(scalar) => show_scalar(scalar),
-        Value::Text(text) => JsValue::from(text.to_string()),
-        Value::Map(map) => {
-            let object = Object::new();
-            // Sorted, so that the same value is the same object, key by key, on every replica.
-            let shown = map.iter().map(|(key, _)| key).filter(|key| !but.contains(&key.as_str()));
-            let mut keys: Vec<&String> = shown.collect();
-            keys.sort_unstable();
-            for key in keys {
-                let Some(value) = map.get(key) else { continue };
-                mark(value, &object, &key.into(), special)?;
-                define(&object, key, &show(value, special, &[])?);
-            }
-            Object::freeze(&object).into()
-        }
-        Value::List(list) => {
-            let array = Array::new();
-            for (index, item) in list.iter().enumerate() {
-                mark(&item.value, &array, &js::number(index as u64).into(), special)?;
-                array.push(&show(&item.value, special, &[])?);
-            }
-            Object::freeze(&array).into()
-        }
-    })
+/// Shows a value, and knows where in it it is.
+struct Teller<'a> {
+    document: &'a Automerge,
+    heads: Option<&'a [ChangeHash]>,
+    /// Where texts are that may have marks; `None` if any may.
+    marked: Option<BTreeSet<Vec<Prop>>>,
+    special: &'a Function,
+    path: Vec<Prop>,
 }
 
-/// As [`show_document`], of a view.
+impl Teller<'_> {
+    fn show(&mut self, value: &Value, but: &[&str]) -> Result<JsValue, JsValue> {
+        Ok(match value {
+            Value::Scalar(scalar) => show_scalar(scalar),
+            Value::Text(text) => JsValue::from(text.to_string()),
+            Value::Map(map) => {
+                let object = Object::new();
+                // Sorted, so that the same value is the same object, key by key, on every replica.
+                let shown = map.iter().map(|(key, _)| key).filter(|key| !but.contains(&key.as_str()));
+                let mut keys: Vec<&String> = shown.collect();
+                keys.sort_unstable();
+                for key in keys {
+                    let Some(value) = map.get(key) else { continue };
+                    let shown = self.part(value, &object, key.as_str().into())?;
+                    define(&object, key, &shown);
+                }
+                Object::freeze(&object).into()
+            }
+            Value::List(list) => {
+                let array = Array::new();
+                for (index, item) in list.iter().enumerate() {
+                    let shown = self.part(&item.value, &array, index.into())?;
+                    array.push(&shown);
+                }
+                Object::freeze(&array).into()
+            }
+        })
+    }
+
+    /// What stands at a key or index of a container.
+    fn part(&mut self, value: &Value, container: &Object, at: Prop) -> Result<JsValue, JsValue> {
+        let Value::Scalar(scalar) = value else {
+            let key = key(&at);
+            self.path.push(at);
+            if let Value::Text(_) = value {
+                let is_asked = self.marked.as_ref().is_none_or(|marked| marked.contains(&self.path));
+                let marks = is_asked.then(|| marks::at(self.document, &self.path, self.heads)).flatten();
+                let kind = marks.map_or("text".into(), JsValue::from);
+                self.special.call3(&JsValue::UNDEFINED, container, &key, &kind)?;
+            }
+            let shown = self.show(value, &[]);
+            self.path.pop();
+            return shown;
+        };
+        if let ScalarValue::Counter(_) = scalar {
+            self.special.call3(&JsValue::UNDEFINED, container, &key(&at), &"counter".into())?;
+        }
+        Ok(show_scalar(scalar))
+    }
+}
+
+fn key(at: &Prop) -> JsValue {
+    match at {
+        Prop::Map(key) => key.as_str().into(),
+        Prop::Seq(index) => js::number(*index as u64).into(),
+    }
+}
+
+/// As [`show_document`], of a view, which has no marks.
 pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsValue> {
     show_part(view, special, &[settlement::ROOT_KEY])
 }
@@ -99,15 +151,6 @@ pub(crate) fn define(object: &Object, key: &str, value: &JsValue) {
     assert!(defined.is_ok(), "an object of our own takes every property");
 }
 
-fn mark(value: &Value, container: &Object, key: &JsValue, special: &Function) -> Result<(), JsValue> {
-    let kind = match value {
-        Value::Text(_) => "text",
-        Value::Scalar(ScalarValue::Counter(_)) => "counter",
-        _ => return Ok(()),
-    };
-    special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
-}
-
 pub(crate) fn show_scalar(scalar: &ScalarValue) -> JsValue {
     match scalar {
         ScalarValue::Bytes(bytes) | ScalarValue::Unknown { bytes, .. } => js::bytes(bytes),
@@ -133,8 +176,8 @@ fn integer(number: i64) -> JsValue {
 pub(crate) enum NewValue {
     /// Anything without parts.
     Scalar(ScalarValue),
-    /// A text with these characters.
-    Text(String),
+    /// A text with these characters and marks.
+    Text(String, Vec<NewMark>),
     /// A list of these items.
     List(Vec<NewValue>),
     /// A map of these entries, in this order.
@@ -142,7 +185,7 @@ pub(crate) enum NewValue {
 }
 
 impl NewValue {
-    /// Takes what the package's encoder made: scalars as they are, `{list}`, `{map}` (pairs), `{text}` and `{counter}`.
+    /// Takes what the package's encoder made: scalars as they are, `{list}`, `{map}` (pairs), `{text}` (with `marks`) and `{counter}`.
     pub(crate) fn from_js(value: &JsValue) -> Result<Self, EngineError> {
         Self::nested(value, 0)
     }
@@ -156,7 +199,10 @@ impl NewValue {
         }
         let bad = || EngineError::bad_value("a document can't hold such a value");
         if let Some(text) = js::get(value, "text") {
-            return text.as_string().map(Self::Text).ok_or_else(bad);
+            let text = text.as_string().ok_or_else(bad)?;
+            let marks =
+                js::get(value, "marks").map_or_else(|| Ok(Vec::new()), |marks| NewMark::list_from_js(&marks, &text));
+            return Ok(Self::Text(text, marks?));
         }
         if let Some(start) = js::get(value, "counter") {
             let start = js::integer(&start).ok_or_else(|| EngineError::bad_value("a counter holds a whole number"))?;
@@ -193,7 +239,7 @@ impl NewValue {
     fn kind(&self) -> Option<ObjType> {
         match self {
             Self::Scalar(_) => None,
-            Self::Text(_) => Some(ObjType::Text),
+            Self::Text(..) => Some(ObjType::Text),
             Self::List(_) => Some(ObjType::List),
             Self::Map(_) => Some(ObjType::Map),
         }
@@ -209,7 +255,10 @@ impl NewValue {
     fn fill(&self, tx: &mut Transaction<'_>, object: &ObjId) -> Result<(), AutomergeError> {
         match self {
             Self::Scalar(_) => Ok(()),
-            Self::Text(text) => tx.splice_text(object, 0, 0, text),
+            Self::Text(text, marks) => {
+                tx.splice_text(object, 0, 0, text)?;
+                marks.iter().try_for_each(|mark| mark.apply(tx, object))
+            }
             Self::List(items) => items.iter().enumerate().try_for_each(|(i, item)| item.insert(tx, object, i)),
             Self::Map(entries) => {
                 entries.iter().try_for_each(|(key, value)| value.put(tx, object, Prop::Map(key.into())))

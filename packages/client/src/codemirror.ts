@@ -2,22 +2,26 @@
  * `@rejoin/client/codemirror`: an extension by which a CodeMirror 6 editor edits a text of a document together with others.
  *
  * Owns how the editor's transactions become changes of the document and the document's patches transactions, the keys of undo and redo,
- * and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
+ * the marks of the text and the carets of others. Needs `@codemirror/state` and `@codemirror/view` beside it, which it does not bring.
  */
 
 import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect, StateField, Transaction, type TransactionSpec } from "@codemirror/state";
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
 import { Carets, type RemoteCaret } from "./bindings/carets.js";
+import { markable, markLook, marks, setMarks } from "./bindings/marks.js";
 import { type AnyDocument, type BindingOptions, Place, type TextPath } from "./bindings/place.js";
 import { type Splice, spliceBetween } from "./bindings/splice.js";
+import type { Mark } from "./wasm/rejoin.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
+export { markKeys, toggleMark } from "./bindings/marks.js";
 export type { AnyDocument, BindingOptions, TextPath } from "./bindings/place.js";
 
 /**
  * Binds one editor to the text at `path` of a document. Its own history is not needed: undo and redo are the document's. While there is
- * no text at the path nothing can be edited.
+ * no text at the path nothing can be edited. Marks are shown as elements of the class `rejoin-mark-` and their name, what they say in
+ * `data-value`; `toggleMark` and `markKeys` make them.
  */
 export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D>, options: BindingOptions = {}): Extension {
   let isThere = false;
@@ -29,8 +33,11 @@ export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D
   const [undo, redo] = [step(true), step(false)];
   return [
     plugin,
+    marks,
     carets,
     look,
+    markLook,
+    markable.of({ document, path: () => (typeof path === "function" ? path(document.value as never) : path) }),
     // The document's text is taken unit by unit, carriage returns too.
     EditorState.lineSeparator.of("\n"),
     EditorState.changeFilter.of((transaction) => isThere || transaction.annotation(fromDocument) === true),
@@ -60,6 +67,9 @@ class BoundEditor<D extends AnyDocument> {
   readonly #there: (isThere: boolean) => void;
   /** The editor shows what the document did not take. */
   #refused = false;
+  readonly #stopMarks: () => void;
+  #marks: readonly Mark[] = [];
+  #made = false;
   #ended = false;
 
   constructor(view: EditorView, document: D, path: TextPath<D>, options: BindingOptions, there: (isThere: boolean) => void) {
@@ -68,8 +78,13 @@ class BoundEditor<D extends AnyDocument> {
     this.#place = new Place(document, path, options, (text, splices) => this.#heard(text, splices));
     this.#carets = new Carets(this.#place as unknown as Place, options, (carets) => this.#dispatch({ effects: setCarets.of(carets) }));
     there(this.#place.text !== undefined);
+    this.#stopMarks = document.subscribe(() => this.#showMarks());
     // An editor that is being made takes no transactions.
-    queueMicrotask(() => this.#showWhole());
+    queueMicrotask(() => {
+      this.#made = true;
+      this.#showWhole();
+      this.#showMarks();
+    });
   }
 
   update(update: ViewUpdate): void {
@@ -96,6 +111,7 @@ class BoundEditor<D extends AnyDocument> {
   destroy(): void {
     this.#ended = true;
     this.#place.stop();
+    this.#stopMarks();
     this.#carets.stop();
   }
 
@@ -119,6 +135,15 @@ class BoundEditor<D extends AnyDocument> {
     if (!one) return;
     const annotations = [fromDocument.of(true), Transaction.addToHistory.of(false)];
     this.#dispatch({ changes: { from: one.index, to: one.index + one.deleted, insert: one.inserted }, annotations });
+  }
+
+  /** After the text, which is told first. */
+  #showMarks(): void {
+    const { path, document } = this.#place;
+    const marks = path ? document.marks(path) : [];
+    if (!this.#made || marks === this.#marks) return;
+    this.#marks = marks;
+    this.#dispatch({ effects: setMarks.of(marks) });
   }
 
   #dispatch(transaction: TransactionSpec): void {

@@ -5,7 +5,8 @@
  */
 
 import { between } from "./align.js";
-import type { Path } from "./wasm/rejoin.js";
+import { isText, marksOf, moved, remarks, sameKind } from "./marks.js";
+import type { Mark, MarkValue, Path } from "./wasm/rejoin.js";
 
 /**
  * One change of a value. Patches are done one after the other, and each names its place as it is then. Positions in texts count UTF-16
@@ -19,10 +20,12 @@ export type Patch =
   /** In the list at `path` elements have gone or come. */
   | { readonly kind: "splice"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: readonly unknown[] }
   /** In the text at `path` characters have gone or come. */
-  | { readonly kind: "text"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: string };
+  | { readonly kind: "text"; readonly path: Path; readonly index: number; readonly deleted: number; readonly inserted: string }
+  /** In the text at `path` a mark has another value from `from` to `to`, or is gone there: `null`. A mark that only went along with its text is not told. */
+  | { readonly kind: "mark"; readonly path: Path; readonly from: number; readonly to: number; readonly name: string; readonly value: MarkValue | null };
 
-/** What a string or number in a value may be beyond that. */
-export type Kind = "text" | "counter";
+/** What a string or number in a value may be beyond that; of a text with marks they are the kind. */
+export type Kind = "text" | "counter" | readonly Mark[];
 
 /** Texts and counters by the container that they stand in: as values they look like strings and numbers. */
 export type Kinds = WeakMap<object, Map<string | number, Kind>>;
@@ -46,7 +49,7 @@ export function diff(old: Shown, now: Shown): Patch[] {
   return patches;
 }
 
-/** What a patch took away, and where it stood; of a text what went, of a list the elements that did. */
+/** What a patch took away, and where it stood; of a text what went, of a list the elements that did, of a mark those that its text had. */
 export type Was = { readonly value: unknown; readonly had: boolean; readonly container: object; readonly at: string | number };
 
 type Tell = (patch: Patch, was: Was) => void;
@@ -73,7 +76,7 @@ function maps(old: Shown, now: Shown, path: Path, tell: Tell): void {
 function lists(old: Shown, now: Shown, path: Path, tell: Tell): void {
   const [before, after] = [old.value, now.value] as [unknown[], unknown[]];
   const alike = (at: number, nowAt: number) =>
-    kindOf(old, at) === kindOf(now, nowAt) && same(before[at], after[nowAt], old.kinds, now.kinds);
+    sameKind(kindOf(old, at), kindOf(now, nowAt)) && same(before[at], after[nowAt], old.kinds, now.kinds);
   for (const { from, to, newFrom, newTo } of hunks(before.length, after.length, alike)) {
     const both = Math.min(to - from, newTo - newFrom);
     for (let offset = 0; offset < both; offset += 1) {
@@ -88,13 +91,18 @@ function lists(old: Shown, now: Shown, path: Path, tell: Tell): void {
 
 function items(old: Shown, at: string | number, now: Shown, nowAt: string | number, path: Path, tell: Tell): void {
   const [before, after] = [(old.value as Items)[at], (now.value as Items)[nowAt]];
-  const kind = kindOf(old, at);
+  const [kind, nowKind] = [kindOf(old, at), kindOf(now, nowAt)];
   const was = (value: unknown): Was => ({ value, had: true, container: old.value, at });
   const put = () => tell({ kind: "put", path, value: after }, was(before));
-  if (kind !== kindOf(now, nowAt)) put();
-  else if (kind === "text") {
-    for (const { removed, ...patch } of texts(before as string, after as string)) tell({ kind: "text", path, ...patch }, was(removed));
-  } else if (isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after)) {
+  if (isText(kind) && isText(nowKind)) {
+    let marks = marksOf(kind);
+    for (const { removed, ...patch } of texts(before as string, after as string)) {
+      tell({ kind: "text", path, ...patch }, was(removed));
+      if (marks.length > 0) marks = moved(marks, patch.index, patch.deleted, patch.inserted.length);
+    }
+    for (const remark of remarks(marks, marksOf(nowKind))) tell({ kind: "mark", path, ...remark }, was(marks));
+  } else if (kind !== nowKind) put();
+  else if (isContainer(before) && isContainer(after) && Array.isArray(before) === Array.isArray(after)) {
     compare({ value: before, kinds: old.kinds }, { value: after, kinds: now.kinds }, path, tell);
   } else if (!same(before, after, old.kinds, now.kinds)) put();
 }
@@ -133,7 +141,7 @@ export function same(a: unknown, b: unknown, kinds: Kinds, otherKinds: Kinds): b
   return keys.every(
     (key) =>
       Object.hasOwn(b, key) &&
-      kind?.get(Array.isArray(a) ? Number(key) : key) === otherKind?.get(Array.isArray(b) ? Number(key) : key) &&
+      sameKind(kind?.get(Array.isArray(a) ? Number(key) : key), otherKind?.get(Array.isArray(b) ? Number(key) : key)) &&
       same((a as Items)[key], (b as Items)[key], kinds, otherKinds),
   );
 }

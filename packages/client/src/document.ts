@@ -9,13 +9,14 @@ import { record } from "./draft.js";
 import { RejoinError } from "./errors.js";
 import { callAll, listen } from "./listeners.js";
 import { checkEdits, OPERATIONS_MAX, OUTBOX_CHANGES_MAX } from "./limits.js";
-import { differences, edited, shownOf } from "./mirror.js";
+import { marksOf } from "./marks.js";
+import { differences, edited, kindAt, shownOf } from "./mirror.js";
 import { Presence } from "./presence.js";
 import { bringing, rebase } from "./rebase.js";
 import { failedWith, type Status, withEdits } from "./status.js";
 import type { Value } from "./values.js";
 import { type Answer, type DocumentState, errorOf, type InitKey, type Opening } from "./wire.js";
-import type { Edit, NewValue, OutboxEntry, Path, Version } from "./wasm/rejoin.js";
+import type { Edit, Mark, NewValue, OutboxEntry, Path, Version } from "./wasm/rejoin.js";
 
 /** Typing in one text becomes one change as long as it pauses no longer than this, and goes on no longer than that. */
 const PAUSE_MS = 50;
@@ -111,6 +112,14 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   /** The value now, own edits included; frozen. Another object after each change. */
   get value(): Value<T> {
     return this.#shown.value as Value<T>;
+  }
+
+  /**
+   * What is said of ranges of the text at `path`, by name and in order; none if there is no text. The same list as long as no mark has
+   * changed or moved. A patch of kind `mark` tells of one that changes.
+   */
+  marks(path: Path): readonly Mark[] {
+    return marksOf(kindAt(this.#shown, path));
   }
 
   /** Where the document stands. */

@@ -5,10 +5,11 @@
  * holds at that moment, so that the edits can be done in order anywhere: in this page, or in a worker that has the document.
  */
 
-import type { Kinds } from "./diff.js";
+import type { Kind, Kinds } from "./diff.js";
 import { RejoinError } from "./errors.js";
+import { isText, marksOf } from "./marks.js";
 import { Counter, encode, Text } from "./values.js";
-import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
+import type { Edit, Mark, NewValue, Path } from "./wasm/rejoin.js";
 
 /** Runs `write` on a draft of `value`; gives the edits that it made. */
 export function record<T>(value: object, kinds: Kinds, write: (draft: T) => unknown): Edit[] {
@@ -44,8 +45,8 @@ class Recorder {
   }
 
   /** What a draft shows of a value that was read from the document. */
-  held(value: unknown, kind: "text" | "counter" | undefined, place: () => Place): unknown {
-    if (kind === "text") return this.text(value as string, place);
+  held(value: unknown, kind: Kind | undefined, place: () => Place): unknown {
+    if (isText(kind)) return this.text(value as string, marksOf(kind), place);
     if (kind === "counter") return this.counter(value as number, place);
     if (Array.isArray(value)) return ListNode.held(this, value, place).proxy;
     if (isMap(value)) return MapNode.held(this, value, place).proxy;
@@ -55,15 +56,16 @@ class Recorder {
   /** What a draft shows of a value that it was given. */
   given(value: NewValue, place: () => Place): unknown {
     if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array) return value;
-    if ("text" in value) return this.text(value.text, place);
+    if ("text" in value) return this.text(value.text, value.marks ?? [], place);
     if ("counter" in value) return this.counter(value.counter, place);
     if ("list" in value) return ListNode.given(this, value.list, place).proxy;
     return MapNode.given(this, value.map, place).proxy;
   }
 
-  text(text: string, place: () => Place): Text {
-    return Text.bound(text, {
+  text(text: string, marks: readonly Mark[], place: () => Place): Text {
+    return Text.bound(text, marks, {
       splice: (index, deleteCount, insert) => this.add(["text", pathOf(place()), index, deleteCount, insert]),
+      remark: ({ from, to, name, value }, expand) => this.add(["mark", pathOf(place()), from, to, name, value, expand]),
     });
   }
 
@@ -198,9 +200,9 @@ class MapNode {
 /** A value that was not looked at yet. */
 class Unread {
   readonly value: unknown;
-  readonly kind: "text" | "counter" | undefined;
+  readonly kind: Kind | undefined;
 
-  constructor(value: unknown, kind: "text" | "counter" | undefined) {
+  constructor(value: unknown, kind: Kind | undefined) {
     this.value = value;
     this.kind = kind;
   }
@@ -364,7 +366,7 @@ function toIndex(key: PropertyKey): number | undefined {
 
 /** A plain copy of what a draft shows, for what is taken out of it. */
 function snapshot(value: unknown): unknown {
-  if (value instanceof Text) return new Text(value.toString());
+  if (value instanceof Text) return Text.bound(value.toString(), value.marks);
   if (value instanceof Counter) return new Counter(value.value);
   if (Array.isArray(value)) return value.map(snapshot);
   if (isMap(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, snapshot(item)]));

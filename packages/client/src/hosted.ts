@@ -14,7 +14,7 @@ import { same, type Shown } from "./diff.js";
 import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
 import { Numbers } from "./numbers.js";
 import { rebase } from "./rebase.js";
-import { isBare, shownBy } from "./shown.js";
+import { isBare, marksAfter, shownBy } from "./shown.js";
 import { NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
@@ -121,7 +121,9 @@ export class Hosted {
       position: (cursor) => driver.peek((engine) => engine.position(id, cursor)),
       edit: (edits) => {
         this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, edits));
-        return this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+        const done = this.#arrive((writer) => edits.map((edit) => writer.fromEngine(edit)).filter((edit) => edit !== undefined));
+        this.#remark(done);
+        return done;
       },
     });
     this.#engine = { driver, id, undo };
@@ -196,6 +198,13 @@ export class Hosted {
     }
     this.#keep();
     this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
+    this.#remark(done.map(([edit]) => edit));
+  }
+
+  /** What edits have made of marks, of which only the engine knows all. */
+  #remark(edits: readonly Edit[]): void {
+    const marks = marksAfter(this.#shown, edits, (path) => this.#ask((engine, id) => engine.marks(id, path)));
+    this.#arrive((writer) => marks.filter((edit) => writer.do(edit)));
   }
 
   #refuse(change: number, error: unknown): void {
@@ -329,7 +338,7 @@ export class Hosted {
     this.seen(base);
     const { driver, id } = this.#held;
     // A place that the page names moves as an edit made there would.
-    const isText = this.#placeIsText(path);
+    const isText = textAt(this.#shown, path) !== undefined;
     let place: Edit[] = isText ? [["text", path, index, 0, " "]] : [["splice", path, index, 0, [null]]];
     for (const { edits } of this.#come) [place] = rebase(place, edits);
     const [only] = place;
@@ -337,10 +346,6 @@ export class Hosted {
     const text = isText ? textAt(this.#shown, only[1]) : undefined;
     const at = only[2] as number;
     return driver.peek((engine) => engine.cursor(id, only[1], text === undefined ? at : codePoints(text, 0, at), false));
-  }
-
-  #placeIsText(path: Path): boolean {
-    return textAt(this.#shown, path) !== undefined;
   }
 
   position(cursor: string): number | undefined {

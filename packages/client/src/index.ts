@@ -15,6 +15,6 @@ export type { Frame, TokenSource } from "./driver.js";
 export { type ConflictChange, type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
 export type { ClientStatus, State, Status } from "./status.js";
-export { Counter, Text, type Value } from "./values.js";
-export type { Held, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export { Counter, type MarkOptions, Text, type Value } from "./values.js";
+export type { Expand, Held, Mark, MarkValue, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
 export type { Traffic } from "./wire.js";

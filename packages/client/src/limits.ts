@@ -53,6 +53,9 @@ function size(edit: Edit): number {
       return edit[3] + edit[4].reduce<number>((sum, value) => sum + sizeOf(value, edit[1]), 0);
     case "text":
       return edit[3] + codePoints(edit[4], 0, edit[4].length);
+    case "mark":
+      checkKey(edit[4]);
+      return 1 + sizeOf(edit[5], edit[1]);
     default:
       return 1;
   }
@@ -67,7 +70,7 @@ function sizeOf(value: NewValue, path: Path, depth = 1): number {
   if (value instanceof Uint8Array && value.length > VALUE_BYTES_MAX) throw refused("these are too many bytes for one value");
   if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array || "counter" in value) return 1;
   if (path.length + depth > DEPTH_MAX) throw refused("nested too deeply");
-  if ("text" in value) return 1 + codePoints(value.text, 0, value.text.length);
+  if ("text" in value) return 1 + codePoints(value.text, 0, value.text.length) + 2 * (value.marks?.length ?? 0);
   if ("list" in value) return value.list.reduce<number>((sum, item) => sum + sizeOf(item, path, depth + 1), 1);
   return value.map.reduce<number>((sum, [key, item]) => {
     checkKey(key);

@@ -6,11 +6,12 @@
  */
 
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
+import { editOf, isText, marksOf, moved, type Remark, remarked, textWith } from "./marks.js";
 import { isSame } from "./pieces.js";
 import { isCounter } from "./rebase.js";
 import { codePoints, unitsAfter } from "./values.js";
 import type { InitKey } from "./wire.js";
-import type { Edit, NewValue, Path } from "./wasm/rejoin.js";
+import type { Edit, Mark, NewValue, Path } from "./wasm/rejoin.js";
 
 type Items = Record<string | number, unknown>;
 
@@ -28,7 +29,7 @@ export function shownOf(value: NewValue): Shown {
 
 /** A value as it crosses to the other side, or goes into a document again. */
 export function crossing(value: unknown, kind: Kind | undefined, kinds: Kinds): NewValue {
-  if (kind === "text") return { text: value as string };
+  if (isText(kind)) return { text: value as string, ...(typeof kind === "object" && { marks: kind }) };
   if (kind === "counter") return { counter: value as number };
   if (!isContainer(value)) return value as NewValue;
   const known = kinds.get(value);
@@ -52,6 +53,7 @@ export function differences(old: Shown, now: Shown): Edit[] {
       edits.push(counted ? ["increment", holder, at, value.counter - (was.value as number)] : ["put", holder, at, value]);
     } else if (patch.kind === "delete") edits.push(["delete", holder, at as string]);
     else if (patch.kind === "text") edits.push(["text", patch.path, patch.index, patch.deleted, patch.inserted]);
+    else if (patch.kind === "mark") edits.push(editOf(patch.path, patch));
     else {
       const insert = patch.inserted.map((item, offset) => crossed(patch.path, patch.index + offset, item));
       edits.push(["splice", patch.path, patch.index, patch.deleted, insert]);
@@ -86,7 +88,7 @@ export class Writer {
   /** Maps of its own that have got keys, behind those that they had. */
   readonly #grown = new Set<object>();
   /** The text that was written in last, put together when something else is looked at: an edit costs no more for the text's length. */
-  #open: { path: Path; text: Chunks } | undefined;
+  #open: { path: Path; text: Chunks; marks: readonly Mark[] } | undefined;
 
   constructor(shown: Shown) {
     this.#value = shown.value;
@@ -106,19 +108,26 @@ export class Writer {
 
   /** Does an edit of the engine; gives the same as pages count, or nothing if it has no place. */
   fromEngine(edit: Edit): Edit | undefined {
-    if (edit[0] !== "text") return this.do(edit) ? edit : undefined;
+    if (edit[0] !== "text" && edit[0] !== "mark") return this.do(edit) ? edit : undefined;
     const text = this.#text(edit[1]);
     if (text === undefined) return undefined;
     const start = unitsAfter(text, 0, edit[2]);
-    const units: Edit = ["text", edit[1], start, unitsAfter(text, start, edit[3]) - start, edit[4]];
+    const units: Edit =
+      edit[0] === "mark"
+        ? ["mark", edit[1], start, unitsAfter(text, start, edit[3] - edit[2]), edit[4], edit[5], edit[6]]
+        : ["text", edit[1], start, unitsAfter(text, start, edit[3]) - start, edit[4]];
     return this.do(units) ? units : undefined;
   }
 
   /** Does an edit of a page; gives the same as the engine counts, or nothing if it has no place. */
   toEngine(edit: Edit): Edit | undefined {
-    if (edit[0] !== "text") return this.do(edit) ? edit : undefined;
+    if (edit[0] !== "text" && edit[0] !== "mark") return this.do(edit) ? edit : undefined;
     const text = this.#text(edit[1]);
     if (!this.do(edit) || text === undefined) return undefined;
+    if (edit[0] === "mark") {
+      const [, path, from, to, name, value, expand] = edit;
+      return ["mark", path, codePoints(text, 0, from), codePoints(text, 0, to), name, value, expand];
+    }
     const [, path, index, count, insert] = edit;
     return ["text", path, codePoints(text, 0, index), codePoints(text, index, index + count), insert];
   }
@@ -135,6 +144,8 @@ export class Writer {
         return this.#splice(edit[1], edit[2], edit[3], edit[4]);
       case "text":
         return this.#spliceText(edit[1], edit[2], edit[3], edit[4]);
+      case "mark":
+        return this.#remark(edit[1], { from: edit[2], to: edit[3], name: edit[4], value: edit[5] });
       case "increment":
         return this.#increment(edit[1], edit[2], edit[3]);
     }
@@ -179,20 +190,37 @@ export class Writer {
   }
 
   #spliceText(path: Path, index: number, count: number, insert: string): boolean {
-    if (this.#open && isSame(this.#open.path, path)) return this.#open.text.splice(index, count, insert);
+    const open = this.#open && isSame(this.#open.path, path) ? this.#open : this.#begun(path);
+    if (!open?.text.splice(index, count, insert)) return false;
+    if (open.marks.length > 0) open.marks = moved(open.marks, index, count, insert.length);
+    this.#open = open;
+    return true;
+  }
+
+  #begun(path: Path): { path: Path; text: Chunks; marks: readonly Mark[] } | undefined {
     const held = this.#text(path);
-    const text = held === undefined ? undefined : new Chunks(held);
-    if (!text?.splice(index, count, insert)) return false;
-    this.#open = { path, text };
+    if (held === undefined) return undefined;
+    const container = this.#at(path.slice(0, -1)) as Items;
+    return { path, text: new Chunks(held), marks: marksOf(this.#kinds.get(container)?.get(path.at(-1) as string)) };
+  }
+
+  #remark(path: Path, remark: Remark): boolean {
+    const text = this.#text(path);
+    if (text === undefined || remark.from >= remark.to || remark.to > text.length) return false;
+    const container = this.#writable(path.slice(0, -1)) as Items;
+    const key = path.at(-1) as string;
+    this.#mark(container, key, textWith(remarked(marksOf(this.#kinds.get(container)?.get(key)), remark)));
     return true;
   }
 
   /** Puts the text together that was written in. */
   #close(): void {
-    if (!this.#open) return;
-    const { path, text } = this.#open;
+    const open = this.#open;
+    if (!open) return;
     this.#open = undefined;
-    define(this.#writable(path.slice(0, -1)) as Items, path.at(-1) as string, text.toString());
+    const [container, key] = [this.#writable(open.path.slice(0, -1)) as Items, open.path.at(-1) as string];
+    define(container, key, open.text.toString());
+    this.#mark(container, key, textWith(open.marks));
   }
 
   #increment(path: Path, key: string | number, by: number): boolean {
@@ -208,7 +236,7 @@ export class Writer {
     this.#close();
     const container = this.#at(path.slice(0, -1));
     const key = path.at(-1);
-    if (!isContainer(container) || key === undefined || this.#kinds.get(container)?.get(key) !== "text") return undefined;
+    if (!isContainer(container) || key === undefined || !isText(this.#kinds.get(container)?.get(key))) return undefined;
     return (container as Items)[key] as string;
   }
 
@@ -317,10 +345,14 @@ export function lookUp(value: unknown, path: Path): unknown {
 
 /** The text at a path, if one stands there. */
 export function textAt(shown: Shown, path: Path): string | undefined {
+  return isText(kindAt(shown, path)) ? (lookUp(shown.value, path) as string) : undefined;
+}
+
+/** What a string or number at a path is beyond that. */
+export function kindAt(shown: Shown, path: Path): Kind | undefined {
   const container = lookUp(shown.value, path.slice(0, -1));
   const key = path.at(-1);
-  if (!isContainer(container) || key === undefined || kindOf({ value: container, kinds: shown.kinds }, key) !== "text") return undefined;
-  return (container as Items)[key] as string;
+  return isContainer(container) && key !== undefined ? kindOf({ value: container, kinds: shown.kinds }, key) : undefined;
 }
 
 function fits(container: object, key: string | number): boolean {
@@ -345,7 +377,7 @@ function picked(from: object, keys: readonly string[]): object {
 
 function build(value: NewValue, kinds: Kinds, own: (container: object) => void): [unknown, Kind | undefined] {
   if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array) return [value, undefined];
-  if ("text" in value) return [value.text, "text"];
+  if ("text" in value) return [value.text, textWith(value.marks)];
   if ("counter" in value) return [value.counter, "counter"];
   const known = new Map<string | number, Kind>();
   const inner = (key: string | number, item: NewValue) => {

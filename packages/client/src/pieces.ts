@@ -14,18 +14,18 @@ export type Piece = { at: number; length: number; was: number; removed: number }
 /** A text by where it stands now, and its pieces in order. */
 export type Written = { path: Path; pieces: Piece[]; isTold: boolean };
 
-/** The texts that edits have written in. One that was put as a whole since is none of them. */
+/** The texts that edits have written in or marked. One that was put as a whole since is none of them. */
 export function written(edits: readonly Edit[]): Written[] {
   let texts: Written[] = [];
   for (const edit of edits) {
-    if (edit[0] !== "text") {
+    if (edit[0] !== "text" && edit[0] !== "mark") {
       // What stands in something that is gone goes with it.
       texts = texts.flatMap((text) => after(["text", text.path, 0, 0, ""], edit, false).map(([, path]) => ({ ...text, path })));
       continue;
     }
     let text = texts.find(({ path }) => isSame(path, edit[1]));
     if (!text) texts.push((text = { path: edit[1], pieces: [], isTold: false }));
-    splice(text.pieces, edit[2], edit[3], edit[4].length);
+    if (edit[0] === "text") splice(text.pieces, edit[2], edit[3], edit[4].length);
   }
   return texts;
 }

@@ -64,14 +64,15 @@ export function after(edit: Edit, other: Edit, first: boolean): Edit[] {
 
 /** Both in one container, or in one text. */
 function beside(edit: Edit, other: Edit, first: boolean): Edit[] {
-  if (other[0] === "text") return edit[0] === "text" ? splices(edit, other, first) : [edit];
+  if (other[0] === "mark") return [edit];
+  if (other[0] === "text") return edit[0] === "text" ? splices(edit, other, first) : edit[0] === "mark" ? marking(edit, other) : [edit];
   if (other[0] === "splice") {
     if (edit[0] === "splice") return splices(edit, other, first);
     if (edit[0] !== "put" && edit[0] !== "increment") return [];
     const moved = typeof edit[2] === "number" ? movedBy(edit[2], other) : undefined;
     return moved === undefined ? [] : [edit[0] === "put" ? ["put", edit[1], moved, edit[3]] : ["increment", edit[1], moved, edit[3]]];
   }
-  if (edit[0] === "splice" || edit[0] === "text" || edit[2] !== other[2]) return [edit];
+  if (edit[0] === "splice" || edit[0] === "text" || edit[0] === "mark" || edit[2] !== other[2]) return [edit];
   if (other[0] === "increment") {
     if (!first || edit[0] !== "put" || !isCounter(edit[3])) return [edit];
     return [["put", edit[1], edit[2], { counter: edit[3].counter + other[3] }]];
@@ -112,6 +113,16 @@ function splices(edit: Splice, other: Splice, first: boolean): Edit[] {
   if (index < from) return made(index, 0, insert);
   if (!first || index !== from || came === 0 || insert.length === 0) return made(rightAt, right, insert);
   return [...made(index, 0, insert), ...made(rightAt + insert.length, right, none)];
+}
+
+/** A mark after a splice of its text: what was written within it is marked too. */
+function marking(edit: Extract<Edit, ["mark", ...unknown[]]>, [, , index, deleted, inserted]: Extract<Edit, ["text", ...unknown[]]>): Edit[] {
+  const [, path, from, to, name, value, expand] = edit;
+  const after = (at: number) => (at <= index ? at : Math.max(at - deleted, index));
+  const [start, end] = [after(from), after(to)];
+  if (start === end) return [];
+  const [before, grows] = [start < index, end > index];
+  return [["mark", path, before ? start : start + inserted.length, grows ? end + inserted.length : end, name, value, expand]];
 }
 
 function spliceOf(edit: Splice, at: number, deleted: number, inserted: string | NewValue[]): Edit {

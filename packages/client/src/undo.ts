@@ -8,10 +8,11 @@
 
 import { compare, isContainer, kindOf, type Patch, same, type Shown, type Was } from "./diff.js";
 import { OPERATIONS_MAX, operationsOf } from "./limits.js";
-import { crossing, lookUp } from "./mirror.js";
+import { editOf, isSame as isSameValue, marksOf, moved, remarks, said } from "./marks.js";
+import { crossing, kindAt, lookUp } from "./mirror.js";
 import { isSame, type Piece, written } from "./pieces.js";
-import { codePoints } from "./values.js";
-import type { Edit, NewValue, Path, Run } from "./wasm/rejoin.js";
+import { codePoints, unitsAfter } from "./values.js";
+import type { Edit, Mark, MarkValue, NewValue, Path, Run } from "./wasm/rejoin.js";
 
 /** Most changes that can be undone. */
 const ENTRIES_MAX = 200;
@@ -39,7 +40,10 @@ type Anchor = string | { cursor: string };
 type Step =
   | { kind: "put"; path: Anchor[]; at: Anchor; is: unknown; isGone: boolean; shown: Shown; was: NewValue | undefined }
   | { kind: "increment"; path: Anchor[]; at: Anchor; by: number }
-  | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: Run[]; insert: NewValue[] | string };
+  /** `marks`: those of what is inserted, by units from its begin. */
+  | { kind: "splice"; path: Anchor[]; after: string | undefined; remove: Run[]; insert: NewValue[] | string; marks: readonly Mark[] }
+  /** From the character of one cursor to that of another. */
+  | { kind: "mark"; path: Anchor[]; first: string; last: string; name: string; is: MarkValue | null; was: MarkValue | null };
 
 /** `edits`: those that led from `before` to where the steps lead back from, as pages count. */
 type Entry = { steps: Step[]; before: Shown; edits: readonly Edit[]; begunAt: number; endedAt: number; others: number };
@@ -126,10 +130,15 @@ export class Undo {
     const steps: Step[] = [];
     const now = this.#ground.shown();
     const texts = written(edits);
+    const isMarked = edits.some(([kind]) => kind === "mark");
     compare(before, now, [], (patch, was) => {
+      if (patch.kind === "mark") {
+        if (isMarked) steps.push(...this.#markSteps(patch, was.value as readonly Mark[], now));
+        return;
+      }
       const text = patch.kind === "text" ? texts.find(({ path }) => isSame(path, patch.path)) : undefined;
       if (text?.isTold) return;
-      const told = text && this.#pieceSteps(text.path, text.pieces, (was.container as Record<string | number, string>)[was.at] as string, now);
+      const told = text && this.#pieceSteps(text.path, text.pieces, was, before, now);
       if (text && told) text.isTold = true;
       steps.push(...(told ?? [this.#step(patch, was, before, now)]));
     });
@@ -137,8 +146,10 @@ export class Undo {
   }
 
   /** Those of a text of which it is known where it was written, last one first; none if the pieces do not lead from what it was to what it is. */
-  #pieceSteps(path: Path, pieces: readonly Piece[], before: string, now: Shown): Step[] | undefined {
+  #pieceSteps(path: Path, pieces: readonly Piece[], place: Was, old: Shown, now: Shown): Step[] | undefined {
     const text = lookUp(now.value, path) as string;
+    const before = (place.container as Record<string | number, string>)[place.at] as string;
+    const marks = marksOf(kindOf({ value: place.container, kinds: old.kinds }, place.at));
     const parts = pieces.map(({ at, length, was, removed }) => [text.slice(at, at + length), before.slice(was, was + removed)] as const);
     let [led, from] = ["", 0];
     for (const [index, { was, removed }] of pieces.entries()) {
@@ -149,16 +160,27 @@ export class Undo {
     const steps: Step[] = [];
     let [index, end] = [0, 0];
     for (const [n, [inserted, removed]] of parts.entries()) {
-      const { at, length } = pieces[n] as Piece;
+      const { at, length, was } = pieces[n] as Piece;
       index += codePoints(text.slice(end, at), 0, at - end);
       const count = codePoints(inserted, 0, length);
-      if (inserted !== removed) steps.unshift(this.#spliceOf(path, index, count, removed));
+      if (inserted !== removed) steps.unshift(this.#spliceOf(path, index, count, removed, within(marks, was, was + removed.length)));
       [index, end] = [index + count, at + length];
     }
     return steps;
   }
 
-  #step(patch: Patch, was: Was, before: Shown, now: Shown): Step {
+  /** Those of a mark, in the pieces that said something else before. */
+  #markSteps(patch: Extract<Patch, { kind: "mark" }>, before: readonly Mark[], now: Shown): Step[] {
+    const { path, from, to, name, value } = patch;
+    const text = lookUp(now.value, path) as string;
+    const cursor = (at: number) => this.#ground.cursor(path, codePoints(text, 0, at));
+    return said(before, from, to, name).map((piece): Step => {
+      const last = codePoints(text, 0, piece.to) - 1;
+      return { kind: "mark", path: this.#anchors(path), first: cursor(piece.from), last: this.#ground.cursor(path, last), name, is: value, was: piece.value };
+    });
+  }
+
+  #step(patch: Exclude<Patch, { kind: "mark" }>, was: Was, before: Shown, now: Shown): Step {
     if (patch.kind === "splice" || patch.kind === "text") return this.#spliceStep(patch, was, before, now);
     const [path, at] = [patch.path.slice(0, -1), patch.path.at(-1) as string | number];
     const place = { path: this.#anchors(path), at: this.#anchor(path, at) };
@@ -173,21 +195,24 @@ export class Undo {
   #spliceStep(patch: Extract<Patch, { kind: "splice" | "text" }>, was: Was, before: Shown, now: Shown): Step {
     let [index, count] = [patch.index, patch.inserted.length];
     let insert: NewValue[] | string;
+    let marks: readonly Mark[] = [];
     if (patch.kind === "text") {
       const text = lookUp(now.value, patch.path) as string;
       index = codePoints(text, 0, patch.index);
       count = codePoints(patch.inserted, 0, patch.inserted.length);
       insert = was.value as string;
+      // In one splice, what went stood where it is now.
+      marks = within(marksOf(kindOf({ value: was.container, kinds: before.kinds }, was.at)), patch.index, patch.index + insert.length);
     } else {
       const kind = (offset: number) => kindOf({ value: was.container, kinds: before.kinds }, (was.at as number) + offset);
       insert = (was.value as unknown[]).map((item, offset) => crossing(item, kind(offset), before.kinds));
     }
-    return this.#spliceOf(patch.path, index, count, insert);
+    return this.#spliceOf(patch.path, index, count, insert, marks);
   }
 
-  #spliceOf(path: Path, index: number, count: number, insert: NewValue[] | string): Step {
+  #spliceOf(path: Path, index: number, count: number, insert: NewValue[] | string, marks: readonly Mark[]): Step {
     const after = index > 0 ? this.#ground.cursor(path, index - 1) : undefined;
-    return { kind: "splice", path: this.#anchors(path), after, remove: this.#ground.cursors(path, index, count), insert };
+    return { kind: "splice", path: this.#anchors(path), after, remove: this.#ground.cursors(path, index, count), insert, marks };
   }
 
   #counts(shown: Shown, path: Path, at: string | number): boolean {
@@ -219,6 +244,7 @@ export class Undo {
     const shown = this.#ground.shown();
     const container = lookUp(shown.value, path);
     if (step.kind === "splice") return this.#placedSplice(step, path, container);
+    if (step.kind === "mark") return this.#placedMark(step, path, container);
     const at = isContainer(container) ? this.#resolve(path, step.at) : undefined;
     if (at === undefined) return [];
     const depth = path.length;
@@ -252,8 +278,36 @@ export class Undo {
       placed.push(place(at, count, nothing));
       index += count;
     }
-    if (insertAt !== undefined) placed.push(place(insertAt, 0, step.insert));
+    if (insertAt === undefined) return placed;
+    placed.push(place(insertAt, 0, step.insert));
+    if (isText) placed.push(...this.#again(step.marks, path, container as string, insertAt, step.insert as string));
     return placed;
+  }
+
+  /** What has to be said of a text that is inserted, so that its marks are what they were. */
+  #again(marks: readonly Mark[], path: Path, text: string, at: number, insert: string): Placed[] {
+    const unit = unitsAfter(text, 0, at);
+    const taken = within(moved(marksOf(kindAt(this.#ground.shown(), path)), unit, 0, insert.length), unit, unit + insert.length);
+    const place = (offset: number) => at + codePoints(insert, 0, offset);
+    return remarks(taken, marks).map((remark) => ({
+      depth: path.length,
+      at,
+      edit: editOf(path, { ...remark, from: place(remark.from), to: place(remark.to) }),
+    }));
+  }
+
+  #placedMark({ first, last, name, is, was }: Extract<Step, { kind: "mark" }>, path: Path, container: unknown): Placed[] {
+    const [from, end] = [this.#ground.position(first), this.#ground.position(last)];
+    if (typeof container !== "string" || from === undefined || end === undefined) return [];
+    const to = this.#ground.exact(path, last) === undefined ? end : unitsAfter(container, end, 1);
+    const pieces = said(marksOf(kindAt(this.#ground.shown(), path)), from, to, name).filter(({ value }) => isSameValue(value, is));
+    const place = (unit: number) => codePoints(container, 0, unit);
+    // Before the text is another.
+    return pieces.map((piece) => ({
+      depth: path.length,
+      at: Infinity,
+      edit: editOf(path, { from: place(piece.from), to: place(piece.to), name, value: was }),
+    }));
   }
 
   /** Where those of a run stand that are left. */
@@ -291,6 +345,12 @@ export class Undo {
 /** The cursor of the element that was written so many operations after that of a cursor, in the same place. */
 function after(cursor: string, operations: number): string {
   return cursor.replace(/\/(\d+)@/, (_, operation: string) => `/${Number(operation) + operations}@`);
+}
+
+/** The marks from one place to another, by units from there. */
+function within(marks: readonly Mark[], from: number, to: number): Mark[] {
+  const cut = marks.map((mark) => ({ ...mark, from: Math.max(mark.from, from) - from, to: Math.min(mark.to, to) - from }));
+  return cut.filter((mark) => mark.from < mark.to);
 }
 
 function isTyping(step: Step): boolean {

@@ -1,14 +1,24 @@
 /** What a document can hold, as its user declares, reads and writes it. */
 
 import { RejoinError } from "./errors.js";
-import type { NewValue } from "./wasm/rejoin.js";
+import { moved, type Remark, remarked } from "./marks.js";
+import type { Expand, Mark, MarkValue, NewValue } from "./wasm/rejoin.js";
 
 /** Deepest nesting of a value; the engine allows as many objects below the root. */
 const DEPTH_MAX = 100;
 
 /** Where an edit of a text or counter that belongs to a document goes. */
-export type TextSink = { splice(index: number, deleteCount: number, insert: string): void };
+export type TextSink = {
+  splice(index: number, deleteCount: number, insert: string): void;
+  remark(remark: Remark, expand: Expand | undefined): void;
+};
 export type CounterSink = { increment(by: number): void };
+
+/** How a mark is made. */
+export type MarkOptions = {
+  /** At which of its ends a mark takes in what is inserted there: `"after"` if not given, and `"none"` for a mark of the name `link`. */
+  expand?: Expand;
+};
 
 /**
  * Text that several people can edit at once. Read, it is a plain `string`; in a draft, edit it in place. A new one is put into a
@@ -16,6 +26,7 @@ export type CounterSink = { increment(by: number): void };
  */
 export class Text {
   #text: string;
+  #marks: readonly Mark[] = [];
   #sink: TextSink | undefined;
 
   constructor(text = "") {
@@ -23,14 +34,20 @@ export class Text {
   }
 
   /** @internal A text in a document. */
-  static bound(text: string, sink: TextSink): Text {
+  static bound(text: string, marks: readonly Mark[], sink?: TextSink): Text {
     const bound = new Text(text);
+    bound.#marks = marks;
     bound.#sink = sink;
     return bound;
   }
 
   get length(): number {
     return this.#text.length;
+  }
+
+  /** What is said of ranges of it, by name and in order. Outside of a draft, `SyncDocument.marks` tells those of a text. */
+  get marks(): readonly Mark[] {
+    return this.#marks;
   }
 
   toString(): string {
@@ -55,6 +72,33 @@ export class Text {
     if (start === end && inserted === "") return;
     this.#sink?.splice(start, end - start, inserted);
     this.#text = this.#text.slice(0, start) + inserted + this.#text.slice(end);
+    this.#marks = moved(this.#marks, start, end - start, inserted.length);
+  }
+
+  /**
+   * Says something of the characters from `from` to before `to`, such as `mark(0, 5, "bold", true)` or `mark(0, 5, "link", address)`, in
+   * place of what a mark of that name has said there. What anybody writes within is marked too.
+   */
+  mark(from: number, to: number, name: string, value: MarkValue, options: MarkOptions = {}): void {
+    if (!isMarkValue(value)) throw new RejoinError("bad-value", `the mark ${name}: only a value without parts can be kept`);
+    this.#remark({ from, to, name: name.toWellFormed(), value: typeof value === "string" ? value.toWellFormed() : value }, options.expand);
+  }
+
+  /** Takes away what marks of that name say of the characters from `from` to before `to`. */
+  unmark(from: number, to: number, name: string): void {
+    this.#remark({ from, to, name: name.toWellFormed(), value: null }, undefined);
+  }
+
+  #remark({ from, to, name, value }: Remark, expand: Expand | undefined): void {
+    const whole = Number.isInteger(from) && Number.isInteger(to);
+    if (!whole || from < 0 || from > to || to > this.#text.length) {
+      throw new RejoinError("bad-value", `no characters ${from} to ${to} in a text of ${this.#text.length}`);
+    }
+    if (name === "") throw new RejoinError("bad-value", "a mark has a name");
+    if (from === to) return;
+    const remark = { from: isWithin(this.#text, from) ? from - 1 : from, to: isWithin(this.#text, to) ? to + 1 : to, name, value };
+    this.#sink?.remark(remark, expand);
+    this.#marks = remarked(this.#marks, remark);
   }
 
   /** Inserts at `index`. */
@@ -153,7 +197,7 @@ export function encode(value: unknown, place: string, depth = 0): NewValue {
     if (Number.isNaN(value.getTime())) throw bad("this is no valid date");
     return value;
   }
-  if (value instanceof Text) return { text: value.toString() };
+  if (value instanceof Text) return { text: value.toString(), ...(value.marks.length > 0 && { marks: value.marks }) };
   if (value instanceof Counter) return { counter: value.value };
   if (Array.isArray(value)) return { list: value.map((item, index) => encode(item, `${place}[${index}]`, depth + 1)) };
   const prototype: unknown = Object.getPrototypeOf(value);
@@ -161,6 +205,11 @@ export function encode(value: unknown, place: string, depth = 0): NewValue {
     throw bad("only plain objects, arrays, Date, Uint8Array, Text and Counter can be kept");
   }
   return { map: Object.entries(value).map(([key, item]) => [key, encode(item, `${place}.${key}`, depth + 1)]) };
+}
+
+function isMarkValue(value: unknown): boolean {
+  if (value instanceof Date) return !Number.isNaN(value.getTime());
+  return value instanceof Uint8Array || ["string", "number", "boolean", "bigint"].includes(typeof value);
 }
 
 function whole(number: number): number {

@@ -94,6 +94,36 @@ test("undo and redo are the document's", async () => {
   await shows(ann, "mine");
 });
 
+test("marks are shown, made by keys and commands, and go along with what is written", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/marks"), await writer("Bob", "codemirror/marks")];
+  await ann.keyboard.type("one two three");
+  await shows(bob, "one two three");
+  const marked = async (wanted: string[]) => {
+    for (const page of [ann, bob]) {
+      const found = () => page.evaluate(() => Array.from(document.querySelectorAll('[class^="rejoin-mark-"]'), (mark) => `${mark.tagName} ${mark.className} ${(mark as HTMLElement).dataset.value} ${mark.textContent}`));
+      await page
+        .waitForFunction((wanted) => JSON.stringify(Array.from(document.querySelectorAll('[class^="rejoin-mark-"]'), (mark) => `${mark.tagName} ${mark.className} ${(mark as HTMLElement).dataset.value} ${mark.textContent}`)) === JSON.stringify(wanted), wanted)
+        .catch(async () => assert.deepEqual(await found(), wanted));
+    }
+  };
+  await select(ann, 0, 3);
+  await ann.keyboard.press("Control+b");
+  await marked(["STRONG rejoin-mark-bold true one"]);
+  await select(ann, 8, 13);
+  assert.equal(await ann.evaluate(() => globalThis.toggle("link", "https://example.org/")(globalThis.view)), true);
+  await marked(["STRONG rejoin-mark-bold true one", "SPAN rejoin-mark-link https://example.org/ three"]);
+  await bob.evaluate(() => globalThis.view.dispatch({ changes: [{ from: 3, insert: "!" }, { from: 10, insert: "_" }, { from: 13, insert: "?" }] }));
+  await shows(ann, "one! two th_ree?");
+  await marked(["STRONG rejoin-mark-bold true one!", "SPAN rejoin-mark-link https://example.org/ th_ree"]);
+  await select(ann, 0, 4);
+  await ann.keyboard.press("Control+b");
+  await marked(["SPAN rejoin-mark-link https://example.org/ th_ree"]);
+  await ann.keyboard.press("Control+z");
+  await marked(["STRONG rejoin-mark-bold true one!", "SPAN rejoin-mark-link https://example.org/ th_ree"]);
+  await select(ann, 2);
+  assert.equal(await ann.evaluate(() => globalThis.toggle("bold")(globalThis.view)), false, "nothing is selected");
+});
+
 test("carets and selections of others are shown, go along with the text, and go when they leave", async () => {
   const [ann, bob] = [await writer("Ann", "codemirror/carets"), await writer("Bob", "codemirror/carets")];
   await ann.keyboard.type("hello world");

@@ -34,7 +34,7 @@ function patched(value: object, patches: readonly Patch[]): object {
     if (patch.kind === "put") container[key] = structuredClone(patch.value);
     else if (patch.kind === "delete") delete container[key];
     else if (patch.kind === "splice") container.splice(patch.index, patch.deleted, ...structuredClone(patch.inserted));
-    else container[key] = container[key].slice(0, patch.index) + patch.inserted + container[key].slice(patch.index + patch.deleted);
+    else if (patch.kind === "text") container[key] = container[key].slice(0, patch.index) + patch.inserted + container[key].slice(patch.index + patch.deleted);
   }
   return root;
 }

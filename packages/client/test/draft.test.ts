@@ -73,6 +73,30 @@ test("texts count in units, as strings do, and never cut a character", () => {
   refused((d) => d.body.insert(99, "x"), "bad-value", /no characters/);
 });
 
+test("marks are of whole characters, move with what is written, and a new text keeps its own", () => {
+  assert.deepEqual(edits((d) => d.body.mark(0, 5, "bold", true)), [["mark", ["body"], 0, 5, "bold", true, undefined]]);
+  assert.deepEqual(edits((d) => d.body.mark(7, 8, "link", "x:\ud800", { expand: "both" })), [["mark", ["body"], 6, 8, "link", "x:\ufffd", "both"]]);
+  assert.deepEqual(edits((d) => d.body.unmark(2, 7, "bold")), [["mark", ["body"], 2, 8, "bold", null, undefined]]);
+  assert.deepEqual(edits((d) => d.body.mark(3, 3, "bold", true)), []);
+  const text = new Text("one two");
+  text.mark(0, 3, "bold", 1);
+  text.mark(4, 7, "link", "x:");
+  text.mark(1, 2, "bold", 2);
+  text.insert(7, "!");
+  text.insert(3, "_");
+  const marks = [{ from: 0, to: 1, name: "bold", value: 1 }, { from: 1, to: 2, name: "bold", value: 2 }, { from: 2, to: 4, name: "bold", value: 1 }, { from: 5, to: 8, name: "link", value: "x:" }];
+  assert.deepEqual(text.marks, marks);
+  assert.deepEqual(edits((d) => (d.t = text)), [["put", [], "t", { text: "one_ two!", marks }]]);
+  text.unmark(0, 9, "bold");
+  text.delete(4, 4);
+  assert.deepEqual(text.marks, []);
+  refused((d) => d.body.mark(0, 99, "bold", true), "bad-value", /no characters 0 to 99/);
+  refused((d) => d.body.mark(3, 2, "bold", true), "bad-value", /no characters/);
+  refused((d) => d.body.mark(0, 1, "", true), "bad-value", /has a name/);
+  refused((d) => d.body.mark(0, 1, "link", { href: "x" }), "bad-value", /without parts/);
+  refused((d) => d.body.mark(0, 1, "link", null), "bad-value", /without parts/);
+});
+
 test("counters, dates and bytes", () => {
   assert.deepEqual(edits((d) => d.left.increment()), [["increment", [], "left", 1]]);
   assert.deepEqual(edits((d) => d.left.decrement(2)), [["increment", [], "left", -2]]);

@@ -111,6 +111,34 @@ test("edits do what they say, and places in a text are counted in code points or
   assert.equal(device.engine.position(document, cursors[0] as string), 2);
 });
 
+test("marks are made by code points and told as JavaScript counts, now and as they were", async () => {
+  const device = new Device();
+  const document = await device.open("marks");
+  device.change(document, ["put", [], "plain", { text: "none" }], ["put", [], "list", { list: [{ map: [["body", { text: "a😀bc" }]] }] }]);
+  const path = ["list", 0, "body"];
+  device.change(document, ["mark", path, 1, 3, "bold", true], ["mark", path, 3, 4, "link", "x:", "both"]);
+  const then = device.engine.history(document).at(-1)?.change as string;
+  device.change(document, ["text", path, 0, 0, "😀"], ["mark", path, 3, 4, "bold", null]);
+  assert.deepEqual(device.engine.marks(document, path), [{ from: 3, to: 5, name: "bold", value: true }, { from: 6, to: 7, name: "link", value: "x:" }]);
+  assert.equal(device.engine.marks(document, ["plain"]), undefined);
+  const kinds: unknown[] = [];
+  device.engine.value(document, (_, key, kind) => kinds.push([key, kind]));
+  device.engine.valueAt(document, then, (_, key, kind) => kinds.push([key, kind]));
+  const were = [{ from: 1, to: 4, name: "bold", value: true }, { from: 4, to: 5, name: "link", value: "x:" }];
+  assert.deepEqual(kinds, [["body", device.engine.marks(document, path)], ["plain", "text"], ["body", were], ["plain", "text"]]);
+  device.change(document, ["put", [], "copy", { text: "a😀bc", marks: were }], ["splice", ["list"], 0, 0, [1, { map: [["body", { text: "none" }]] }]]);
+  assert.deepEqual(device.engine.marks(document, ["copy"]), were);
+  await device.drain();
+  // The texts with marks are found where they stand now, and from the store too.
+  const again = new Device(device.store);
+  for (const [engine, id] of [[device.engine, document], [again.engine, await again.open("marks")]] as const) {
+    const found: unknown[] = [];
+    engine.value(id, (_, key, kind) => found.push([key, kind]));
+    assert.deepEqual(found, [["copy", were], ["body", "text"], ["body", engine.marks(id, ["list", 2, "body"])], ["plain", "text"]]);
+    assert.equal(engine.marks(id, ["list", 2, "body"])?.length, 2);
+  }
+});
+
 test("what can't be done throws an Error with a stable code, and leaves nothing", async () => {
   const device = new Device();
   const document = await device.open("refusals");
@@ -127,6 +155,9 @@ test("what can't be done throws an Error with a stable code, and leaves nothing"
     ["bad-value", () => device.change(document, ["increment", [], "count", 0.5])],
     ["bad-value", () => device.change(document, ["put", [], "a", Symbol("none") as unknown as NewValue])],
     ["bad-value", () => device.change(document, ["fold"] as unknown as Edit)],
+    ["bad-value", () => device.change(document, ["put", [], "t", { text: "ab" }], ["mark", ["t"], 1, 3, "bold", true])],
+    ["bad-value", () => device.change(document, ["put", [], "l", { list: [1, 2] }], ["mark", ["l"], 0, 1, "bold", true])],
+    ["refused", () => device.change(document, ["put", [], "t", { text: "ab" }], ["mark", ["t"], 0, 1, "x".repeat(1_025), true])],
     ["bad-value", () => device.engine.init(0, document, "kept", "heap", undefined)],
     ["reserved-key", () => device.change(document, ["put", [], "$settled", 1])],
     ["conflict-gone", () => device.engine.resolveConflict(0, 0, document, id, 1, { value: 1 }, undefined)],

@@ -39,20 +39,24 @@ async function scribble(page: Page, seed: number): Promise<void> {
     for (let n = 0; n < 200; n += 1) {
       globalThis.doc.change((draft) => {
         const { notes, body } = draft;
-        const dice = next(8);
+        const dice = next(10);
         const at = next(body.length + 1);
         if (dice < 4) body.splice(at, Math.min(next(3), body.length - at), texts[next(5)]);
         else if (dice === 4) notes.splice(next(notes.length + 1), 0, { title: `n${next(100)}`, done: false });
         else if (dice === 5 && notes.length > 3) notes.splice(next(notes.length), 1);
         else if (dice === 6 && notes.length > 0) notes[next(notes.length)]!.title += "!";
-        else draft.left.increment(next(3));
+        else if (dice > 7 && at < body.length) {
+          const [to, name] = [Math.min(at + 1 + next(8), body.length), ["bold", "link", "odd"][next(3)]!];
+          if (next(3) === 0) body.unmark(at, to, name);
+          else body.mark(at, to, name, next(2), name === "odd" ? { expand: "both" } : {});
+        } else draft.left.increment(next(3));
       });
       if (n % 4 === 0) await new Promise((resolve) => setTimeout(resolve, next(12)));
     }
   }, seed);
 }
 
-test("what two pages show while both write everywhere is what the engine has, character by character", async () => {
+test("what two pages show while both write and mark everywhere is what the engine has, character by character", async () => {
   const name = "mirror/scribble";
   const pages: Page[] = [];
   for (let n = 0; n < 2; n += 1) {
@@ -72,7 +76,10 @@ test("what two pages show while both write everywhere is what the engine has, ch
     await synced(page);
   }
   const seen = await value(ann);
-  for (const page of [...pages, fresh]) assert.deepEqual(await value(page), seen);
+  const marks = (page: Page) => page.evaluate(() => globalThis.doc.marks(["body"]));
+  const marked = await marks(fresh);
+  assert.ok(marked.length > 2, `${marked.length} marks`);
+  for (const page of [...pages, fresh]) assert.deepEqual([await value(page), await marks(page)], [seen, marked]);
   const longest = await ann.evaluate(async () => (await globalThis.doc.history).length);
   assert.ok(longest < 400, `${longest} changes: typing in one text is one change for a burst`);
 });

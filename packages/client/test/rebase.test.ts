@@ -7,13 +7,14 @@
 
 import assert from "node:assert/strict";
 
-import type { Shown } from "#modules/diff.js";
+import type { Kind, Shown } from "#modules/diff.js";
 import { SyncDocument } from "#modules/document.js";
 import type { RejoinError } from "#modules/errors.js";
 import { Hosted } from "#modules/hosted.js";
-import { crossing, edited, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
+import { isText, marksOf, remarks } from "#modules/marks.js";
+import { crossing, edited, kindAt, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
-import type { Edit, NewValue, Path } from "#modules/wasm/rejoin.js";
+import type { Edit, NewValue, Path, Special } from "#modules/wasm/rejoin.js";
 import type { Kept } from "#modules/wire.js";
 
 import { test } from "./timed.js";
@@ -39,9 +40,9 @@ const START: Kept = {
 };
 
 /** All places in a value, with what stands there. */
-function places(shown: Shown, path: Path = [], kind?: string): [Path, unknown, string | undefined][] {
+function places(shown: Shown, path: Path = [], kind?: Kind): [Path, unknown, Kind | undefined][] {
   const value = lookUp(shown.value, path);
-  const found: [Path, unknown, string | undefined][] = [[path, value, kind]];
+  const found: [Path, unknown, Kind | undefined][] = [[path, value, kind]];
   if (typeof value !== "object" || value === null) return found;
   const kinds = shown.kinds.get(value);
   const keys = Array.isArray(value) ? [...value.keys()] : Object.keys(value);
@@ -51,6 +52,7 @@ function places(shown: Shown, path: Path = [], kind?: string): [Path, unknown, s
 /** What JavaScript sorts by itself, what it takes for something else, and what UTF-16 and code points sort otherwise. */
 const KEYS = ["k0", "k1", "k2", "10", "9", "", "__proto__", "\uffff", "😀"] as const;
 
+const NAMES = ["bold", "link", "odd"] as const;
 const TEXTS = ["", "a", "bb", "😀", "x😀y"] as const;
 
 function made(next: Random): NewValue {
@@ -58,16 +60,17 @@ function made(next: Random): NewValue {
   return kinds[next(kinds.length)] as NewValue;
 }
 
-/** An edit that has its place in a value. */
-function edit(shown: Shown, next: Random): Edit {
+/** An edit that has its place in a value; `marks`: it may be a mark. */
+function edit(shown: Shown, next: Random, marks = false): Edit {
   const all = places(shown);
   for (;;) {
     const [path, value, kind] = all[next(all.length)] as (typeof all)[0];
-    if (kind === "text") {
+    if (isText(kind)) {
       const characters = Array.from(value as string);
       const from = next(characters.length + 1);
       const to = from + next(Math.min(3, characters.length - from + 1));
       const [start, end] = [from, to].map((at) => characters.slice(0, at).join("").length) as [number, number];
+      if (marks && start < end && next(2) === 0) return ["mark", path, start, end, NAMES[next(3)] as string, next(3) || null];
       return ["text", path, start, end - start, TEXTS[next(5)] as string];
     }
     const [parent, key] = [path.slice(0, -1), path.at(-1) as string | number];
@@ -122,6 +125,23 @@ test("nothing that is typed is lost or doubled, and it stays in its order", () =
   }
 });
 
+test("a mark stays on the characters that it was made on, whatever was written beside", () => {
+  for (let seed = 1; seed <= 2_000; seed += 1) {
+    const next = random(seed);
+    const start = edited(shownOf(START), [["text", ["body"], 0, 14, "0123456789abcdef"]]);
+    const from = next(15);
+    const to = from + 1 + next(15 - from);
+    const come = Array.from({ length: 5 }, (): Edit => ["text", ["body"], next(4), next(4), "XYZ".slice(next(4))]);
+    const [own] = rebase([["mark", ["body"], from, to, "bold", true]], come);
+    const shown = edited(edited(start, come), own);
+    const marks = marksOf(kindAt(shown, ["body"]));
+    const marked = marks.map(({ from, to }) => (shown.value as { body: string }).body.slice(from, to)).join("");
+    const left = (text: string) => Array.from(text).filter((letter) => (shown.value as { body: string }).body.includes(letter)).join("");
+    assert.equal(marked.replaceAll(/[XYZ]/g, ""), left("0123456789abcdef".slice(from, to)), `seed ${seed}`);
+    assert.ok(marks.length <= 1, `seed ${seed}`);
+  }
+});
+
 /** A worker's engine, as far as a document needs it: a value, and edits that come to it from elsewhere. */
 class Model {
   shown = shownOf(START);
@@ -148,17 +168,25 @@ class Model {
     holds: () => ({ cursor: this.cursor, clock: [] }),
     cursor: () => "cursor",
     cursors: () => [],
-    value: (_: number, special: (container: object, key: string | number, kind: string) => void) => this.#copy(special),
+    value: (_: number, special: Special) => this.#copy(special),
+    marks: (_: number, path: Path) => marksOf(kindAt(this.shown, path)),
     change: (_: number, __: number, ___: number, edits: Edit[]) => {
       if (this.refuse) throw new Error("refused");
       const writer = new Writer(this.shown);
       for (const edit of edits) assert.ok(writer.fromEngine(edit), "an edit that the engine has no place for");
       this.shown = writer.done();
+      for (const [kind, path] of edits) if (kind === "text") this.#otherwise(path);
       return (this.change += 1);
     },
   };
 
-  #copy(special: (container: object, key: string | number, kind: string) => void): object {
+  /** What is written makes of some marks what no page can know. */
+  #otherwise(path: Path): void {
+    const at = marksOf(kindAt(this.shown, path)).find(({ name }) => name === "odd")?.from;
+    if (at !== undefined) this.shown = edited(this.shown, [["mark", path, at, at + 1, "odd", "otherwise"]]);
+  }
+
+  #copy(special: Special): object {
     const copy = shownOf(plain(this.shown));
     const visit = (value: unknown): void => {
       if (typeof value !== "object" || value === null) return;
@@ -223,6 +251,8 @@ function change(page: SyncDocument<Any>, [kind, path, ...rest]: Edit): void {
       return "list" in from ? from.list.map(value) : Object.fromEntries(from.map.map(([key, item]) => [key, value(item)]));
     };
     if (kind === "text") at(path).splice(first, second, third);
+    else if (kind === "mark" && rest[3] === null) at(path).unmark(first, second, third);
+    else if (kind === "mark") at(path).mark(first, second, third, rest[3]);
     else if (kind === "splice") at(path).splice(first, second, ...third.map(value));
     else if (kind === "increment") at(path)[first].increment(second);
     else if (kind === "delete") delete at(path)[first];
@@ -237,10 +267,10 @@ test("page and worker show the same once nothing is on its way, whatever was edi
     const { model, hosted, page, deliver } = await wired(next(4) === 0 ? { map: [["body", { text: "old 😀" }], ["gone", 1]] } : undefined);
     for (let step = 0; step < 40; step += 1) {
       const dice = next(5);
-      if (dice < 2) change(page, edit({ value: page.value, kinds: kindsOf(page) }, next));
+      if (dice < 2) change(page, edit({ value: page.value, kinds: kindsOf(page) }, next, true));
       else if (dice === 2) page.commit();
       else if (dice === 3) {
-        model.shown = edited(model.shown, [edit(model.shown, next)]);
+        model.shown = edited(model.shown, [edit(model.shown, next, true)]);
         hosted.handle({ kind: "changed", document: 1, local: false });
       } else deliver(false, next);
     }
@@ -250,6 +280,7 @@ test("page and worker show the same once nothing is on its way, whatever was edi
     deliver();
     // As text, which tells the order of keys too.
     assert.equal(JSON.stringify(page.value), JSON.stringify(model.shown.value), `seed ${seed}`);
+    for (const [path] of places(model.shown)) assert.deepEqual(remarks(page.marks(path), marksOf(kindAt(model.shown, path))), [], `seed ${seed}, ${path.join("/")}`);
     assert.equal(page.status.unsaved, 0, `seed ${seed}`);
     assert.ok(Object.isFrozen(page.value));
   }

@@ -34,6 +34,14 @@ export async function typed(): Promise<void> {
   const list = await client.open<Groceries>("todos/groceries", { init: { items: [] } });
   list.change((d) => d.items.push({ name: "milk", done: false }));
   list.change((d) => d.note.splice(0, 1, "x"));
+  list.change((d) => d.note.mark(0, 1, "link", "https://example.org/", { expand: "none" }));
+  const marked: string | undefined = list.marks(["note"])[0]?.name;
+  // @ts-expect-error a mark that is taken away says nothing
+  list.change((d) => d.note.unmark(0, 1, "link", true));
+  // @ts-expect-error a mark has no parts
+  list.change((d) => d.note.mark(0, 1, "link", { href: "x" }));
+  // @ts-expect-error marks are read, and made in a draft
+  list.marks(["note"])[0]!.to = 3;
   list.change((d) => d.left.increment());
   list.change((d) => delete d.at);
   const edit = list.change((d) => (d.items[0]!.done = true));
@@ -79,5 +87,5 @@ export async function typed(): Promise<void> {
   await client.open<Groceries>("x", { init: { items: [{ name: "milk", done: false }] } });
   // @ts-expect-error a number is no change's id
   await list.acknowledged(3);
-  void [first, note, left, at, place, undone, older];
+  void [first, note, left, at, place, undone, older, marked];
 }

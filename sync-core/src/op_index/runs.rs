@@ -223,6 +223,11 @@ impl Runs {
         Ok(Self(runs))
     }
 
+    /// The objects in which marks are.
+    pub(crate) fn marked(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter().filter(|run| run.kind == Kind::Mark).map(|run| run.object)
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Run>()
     }

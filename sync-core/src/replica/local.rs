@@ -315,6 +315,14 @@ impl Local {
         self.was.iter().flat_map(|(new, was)| was.iter().map(|old| (*old, Some(*new)))).collect()
     }
 
+    /// The texts in which there has been a mark.
+    pub(super) fn marked(&self) -> Vec<automerge::ObjId> {
+        let named = |maker: crate::op_index::OpId| {
+            Some(automerge::ObjId::Id(maker.counter.into(), self.all.actor(maker.actor)?.clone(), 0))
+        };
+        self.index.marked().into_iter().filter_map(named).collect()
+    }
+
     /// Takes a change into the tables through the validator.
     pub(super) fn admit(&mut self, change: &Change, limits: &ChangeLimits) -> Result<(), Refusal> {
         let Some(conflicts) = &mut self.conflicts else {
