@@ -28,7 +28,7 @@ async function show(page: Page): Promise<void> {
     const sides = (...candidates: unknown[]) => ({ candidates });
     globalThis.ground = new Ground([
       conflict("register", ["stock", "apples", "quantity"], sides(ann(7), bo(12, { shown: true }))),
-      conflict("text", ["notes", 2], { base: "Red apples from the south", ...sides(ann("Red apples from the north", { shown: true }), bo("Ripe red apples from the south")) }),
+      conflict("text", ["notes", 2], { keepsBoth: true, base: "Red apples from the south", ...sides(ann("Red apples from the north", { shown: true }), bo("Ripe red apples from the south")) }),
       conflict("delete", ["orders", 2], { kind: "delete-update", base: { who: "Cleo", cups: 2 }, ...sides(ann({ who: "Cleo", cups: 3 }), bo(undefined, { shown: true })) }),
       conflict("container", ["stock", "pears"], { kind: "container", keepsBoth: true, base: undefined, ...sides(ann({ quantity: 4, price: 2 }), bo({ quantity: 1, label: "Green pears" }, { shown: true })) }),
       conflict("counter", ["sold"], { kind: "counter-overwrite", keepsBoth: true, base: 5, ...sides(bo(0, { shown: true }), ann(8)) }),

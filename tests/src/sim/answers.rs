@@ -99,10 +99,23 @@ pub(crate) fn stands(
         _ => false,
     };
     let shown = shown(document, &conflict.path, heads);
-    if !tells || shown == said || counts(shown.as_ref()).is_some_and(|shown| Some(shown) == counts(said.as_ref())) {
+    // Where an element is gone, what an earlier answer has put back may stand elsewhere by now.
+    let list = || value_of(document, &conflict.spot.object, heads);
+    let is_back = || list().iter().any(|item| Some(item) == said.as_ref());
+    if !tells
+        || shown == said
+        || (conflict.spot.is_gone && is_back())
+        || counts(shown.as_ref()).is_some_and(|shown| Some(shown) == counts(said.as_ref()))
+    {
         return Ok(());
     }
     Err(format!("{said:?} is the answer, and {shown:?} stands there, to {conflict:#?}"))
+}
+
+/// The elements of a list.
+fn value_of(document: &Automerge, list: &ObjId, heads: &[ChangeHash]) -> Vec<Value> {
+    let length = document.length_at(list, heads);
+    (0..length).filter_map(|at| value_at(document, list, Prop::Seq(at), Some(heads))).collect()
 }
 
 /// A counter is brought to any whole number.
