@@ -128,7 +128,8 @@ export class Hosted {
     });
     this.#engine = { driver, id, undo };
     this.init(this.#init);
-    if (this.#ahead && !this.#isBare()) this.#caughtUp();
+    // What was written here is not in what the server showed.
+    if (this.#ahead && this.#own.pending + this.#own.rejected > 0) this.#caughtUp();
     this.#doWaiting();
     this.announce();
   }
@@ -264,7 +265,7 @@ export class Hosted {
       if (!this.#ahead) this.#received();
     }
     if (event.kind === "view") this.#showView(event.view);
-    else if (this.#ahead && this.#engine && this.#hasCome()) this.#caughtUp();
+    else if (this.#ahead && this.#engine && this.#own.state === "synced") this.#caughtUp();
     if (event.kind === "progress") {
       const progress = event.done < event.total ? event.done / event.total : undefined;
       this.#status = { ...this.#status, progress };
@@ -291,15 +292,16 @@ export class Hosted {
 
   /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
   #isBare(): boolean {
+    const { driver, id } = this.#held;
+    if (driver.peek((engine) => engine.holds(id)?.cursor) || this.#own.state === "synced") return false;
     const shown = this.#ownValue();
-    return !this.#hasCome() && (!shown || isBare(shown, this.#init));
+    return !shown || isBare(shown, this.#init);
   }
 
-  /** Whether the engine has what was only shown: it has once it has anything of the server's log, or knows that there is no more. */
-  #hasCome(): boolean {
+  /** How the document stands in the engine. What was shown ahead of it is all there once that is `synced`: a part of it is older than what was seen. */
+  get #own(): Status {
     const { driver, id } = this.#held;
-    if (driver.peek((engine) => engine.holds(id)?.cursor)) return true;
-    return driver.status((engine) => engine.status(id), this.#status).state === "synced";
+    return driver.status((engine) => engine.status(id), this.#status);
   }
 
   #ownValue(): Shown | undefined {
