@@ -77,7 +77,7 @@ export class Hosted {
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
   /** The page shows more than the engine has: what the server has shown, now or the last time, and not sent yet. */
-  #ahead: boolean;
+  #ahead = false;
   /** The root keys that the page relies on. */
   #init: readonly InitKey[];
   #closed = false;
@@ -96,7 +96,6 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? withInit(shownOf(view), init) : nothing();
     this.#init = init;
-    this.#ahead = view?.ahead ?? false;
     this.loaded = this.#load(context.opened);
   }
 
@@ -128,8 +127,6 @@ export class Hosted {
     });
     this.#engine = { driver, id, undo };
     this.init(this.#init);
-    // What was written here is not in what the server showed.
-    if (this.#ahead && this.#own.pending + this.#own.rejected > 0) this.#caughtUp();
     this.#doWaiting();
     this.announce();
   }
@@ -292,16 +289,14 @@ export class Hosted {
 
   /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
   #isBare(): boolean {
-    const { driver, id } = this.#held;
-    if (driver.peek((engine) => engine.holds(id)?.cursor) || this.#own.state === "synced") return false;
+    if (this.#ask((engine, id) => engine.holds(id)?.cursor) || this.#own.state === "synced") return false;
     const shown = this.#ownValue();
     return !shown || isBare(shown, this.#init);
   }
 
-  /** How the document stands in the engine. What was shown ahead of it is all there once that is `synced`: a part of it is older than what was seen. */
+  /** How the document stands in the engine. What was shown ahead of it is there once that is `synced`: a part of it is older than what was seen. */
   get #own(): Status {
-    const { driver, id } = this.#held;
-    return driver.status((engine) => engine.status(id), this.#status);
+    return this.#held.driver.status((engine) => engine.status(this.#held.id), this.#status);
   }
 
   #ownValue(): Shown | undefined {
@@ -475,7 +470,8 @@ export class Hosted {
   }
 
   #keep(): void {
-    if (this.#engine) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
+    // What was only shown is not kept: nobody could edit it who opens it from there.
+    if (this.#engine && !this.#ahead) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
   }
 
   /** Keeps the value for the next time, if it has changed since. */
@@ -483,7 +479,7 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#keepView(() => ({ ...(this.#crossing as Kept), ahead: this.#ahead }));
+    await this.#keepView(() => this.#crossing as Kept);
   }
 
   /** The page has closed it. What is not saved yet still will be, but for edits that wait for its history; gives how many. */

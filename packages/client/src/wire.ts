@@ -14,8 +14,8 @@ export type Settings = { url: string; store: string; online: boolean; token: str
 /** A root key that all devices create alike. */
 export type InitKey = { key: string; kind: "map" | "list" | "text" | "counter"; start: number | undefined };
 
-/** A document's value as it is kept for the next time. `ahead`: it is what the server showed of a document that had not come here. */
-export type Kept = Extract<NewValue, { map: unknown }> & { ahead?: boolean };
+/** A document's value as it is kept for the next time. */
+export type Kept = Extract<NewValue, { map: unknown }>;
 
 /** What the page wants an answer to. */
 export type Ask =

@@ -324,54 +324,6 @@ test("of what is typed in what is deleted elsewhere the page hears that it is lo
   assert.deepEqual([(page.value as Any).body, (page.value as Any).title, page.status.unsaved], ["beside hello 😀 world", undefined, 0]);
 });
 
-/** A device that was shown a document, and holds nothing of it. */
-async function shownOnly(own: Edit[]) {
-  const model = new Model();
-  Object.assign(model, { state: "offline", shown: edited(nothing(), own) });
-  const wire = await wired({ ...START, ahead: true }, model);
-  wire.deliver();
-  return { ...wire, value: () => wire.page.value as Any };
-}
-
-test("what was shown of a document that has not come stands when it is opened again, and edits wait until it has come", async () => {
-  const { model, hosted, page, deliver, value } = await shownOnly([]);
-  const edit = page.change((d: Any) => void d.notes[0].body.insert(0, "early "));
-  const saved = page.saved(edit);
-  deliver();
-  await new Promise((resolve) => setImmediate(resolve));
-  deliver();
-  assert.deepEqual([value().notes[0].body, page.status.loading, page.status.unsaved], ["early ab😀cd", true, 1]);
-  assert.deepEqual(model.shown.value, {}, "no edit of what is not there");
-  model.shown = edited(shownOf(START), [["splice", ["notes"], 0, 0, ["before"]]]);
-  model.cursor = 7;
-  hosted.handle({ kind: "changed", document: 1, local: false });
-  hosted.handle({ kind: "saved", document: 1, change: model.change });
-  await new Promise((resolve) => setImmediate(resolve));
-  deliver();
-  await saved;
-  assert.deepEqual([value().notes[1].body, page.status.loading, page.status.unsaved], ["early ab😀cd", false, 0]);
-  assert.deepEqual(model.shown.value, page.value);
-});
-
-test("what was shown of a document that the server has no more is let go, and edits of it are told as lost", async (t) => {
-  const reported = reports(t);
-  const { model, hosted, page, deliver, value } = await shownOnly([]);
-  const lost = page.saved(page.change((d: Any) => void d.notes[0].body.insert(0, "early "))).catch(({ code }: Any) => code);
-  deliver();
-  model.state = "synced";
-  hosted.handle({ kind: "status", document: 1 });
-  await new Promise((resolve) => setImmediate(resolve));
-  deliver();
-  assert.deepEqual([value(), page.status.loading, await lost, reported.length], [{}, false, "place-gone", 1]);
-});
-
-test("what this device has written itself is shown in place of what the server showed of a document that has not come", async () => {
-  const { page, deliver, value } = await shownOnly([["put", [], "title", "own"]]);
-  await new Promise((resolve) => setImmediate(resolve));
-  deliver();
-  assert.deepEqual([value(), page.status.loading], [{ title: "own" }, false]);
-});
-
 /** The errors that the page tells of, from now on to the test's end. */
 function reports(t: { after(end: () => void): void }): RejoinError[] {
   const reported: RejoinError[] = [];
