@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 
 import { joinDocument, load, loaded, open, synced, titles, value, write } from "./support/browser.js";
+import { Line } from "./support/line.js";
 import { SyncServer } from "./support/server.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -118,5 +119,47 @@ test("a page that comes back with more than it may open and push at once is thro
     assert.doesNotMatch(metrics, /rejoin_connections_closed_total\{/, "it lost its connection");
   } finally {
     await slow.remove();
+  }
+});
+
+test("a thousand edits made offline reach the server in one round trip and ten thousand bytes", async () => {
+  const name = "notes/thousand";
+  const line = await Line.open(stage.server.url);
+  try {
+    const ann = await open(await stage.chromium.context(), stage.site.origin);
+    await joinDocument(ann, line.url, { name });
+    await write(ann, "before");
+    await synced(ann);
+    await ann.evaluate(async () => {
+      const { client, doc } = globalThis;
+      client.goOffline();
+      for (let n = 0; n < 999; n += 1) {
+        doc.change((draft) => draft.body.insert(n, String.fromCharCode(97 + (n % 26))));
+        doc.commit();
+      }
+      await doc.saved(doc.change((draft) => draft.body.insert(999, "!")));
+    });
+    assert.equal(await ann.evaluate(() => globalThis.doc.status.pending), 1_000);
+    const before = line.carried.up;
+    const turns = await ann.evaluate(async () => {
+      const { client, doc } = globalThis;
+      // A turn ends where the client speaks after it has heard something.
+      let [turns, wasIn] = [0, true];
+      client.watchFrames(({ direction }) => {
+        if (direction === "out" && wasIn && doc.status.pending > 0) turns += 1;
+        wasIn = direction === "in";
+      });
+      client.goOnline();
+      await new Promise<void>((resolve) => doc.subscribe(({ status }) => void (status.pending === 0 && resolve())));
+      return turns;
+    });
+    await synced(ann);
+    assert.equal(turns, 1);
+    // The upgrade of the connection counts too.
+    const up = line.carried.up - before;
+    console.log(`1,000 edits made offline: ${up} bytes up`);
+    assert.ok(up <= 10_000, `${up} bytes`);
+  } finally {
+    await line.close();
   }
 });
