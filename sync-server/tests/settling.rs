@@ -218,7 +218,10 @@ async fn the_command_line_lists_shows_answers_and_reopens_on_a_running_server_an
     let resolved = says(there, &["resolve", DOCUMENT, id, "--pick", "1", "--note", "by phone", "--token", "secret"]);
     assert!(resolved.starts_with("shop/7: settled"), "{resolved}");
     let shown = says(there, &["show", DOCUMENT, id]);
-    assert!(shown.contains("by human@1\nnote     \"by phone\""), "{shown}");
+    let decided = shown.split_once("by human@1\n").expect(&shown).1;
+    let (who, note) = decided.split_once('\n').expect(decided);
+    assert!(who.trim_start().starts_with("\"sync-server\", actor ") && who.contains(" ms since 1970"), "{shown}");
+    assert!(note.starts_with("note     \"by phone\""), "{shown}");
     assert!(says(there, &["reopen", DOCUMENT, id]).starts_with("shop/7: reopened"));
     assert_eq!(says(there, &["ls", "--state", "open"]).lines().count(), 2);
     let (code, said) = fails(there, &["reopen", DOCUMENT, id]);
