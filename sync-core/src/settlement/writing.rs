@@ -86,7 +86,7 @@ impl Plan {
         done: &mut BTreeMap<String, i64>,
         again: bool,
     ) -> Result<Option<i64>, AutomergeError> {
-        let (object, prop) = (&self.conflict.spot.object, self.conflict.prop(tx, None));
+        let object = &self.conflict.spot.object;
         if let (Some(_), Effect::Put(_) | Effect::Stand { .. }) = (&self.conflict.spot.element, &self.effect) {
             let (after, values) = match &self.effect {
                 Effect::Stand { after, values } => (*after, values.as_slice()),
@@ -94,6 +94,8 @@ impl Plan {
             };
             self.stand(tx, done, after, values)?;
         }
+        // Copies that were taken away may have stood before it.
+        let prop = self.conflict.prop(tx, None);
         match (&self.effect, prop) {
             (Effect::Put(value), Some(prop)) => put(tx, object, prop, value.as_ref())?,
             // What is merged in a second time would stand there twice.

@@ -254,3 +254,25 @@ fn what_was_merged_once_is_not_merged_again() {
     two.undo();
     assert_eq!(two.answer(|_| Answer::Both), merged);
 }
+
+/// Somebody who did not know that the element was deleted has put something there since an answer put a copy where it stood.
+#[test]
+fn an_answer_about_an_element_that_came_back_is_put_there_and_takes_the_copy_away() {
+    let put = |value: &'static str| move |tx: &mut Transaction<'_>| in_list(tx, |tx, list| tx.put(&list, 1, value));
+    let mut two = Two::apart(&|tx| list(tx, &["a", "b", "c"]), &put("x"), &put("y"));
+    let conflict = two.only(0).conflict;
+    two.online(false);
+    two.net.change(0, two.ids[0], |tx| in_list(tx, |tx, list| tx.delete(&list, 1)));
+    let pick = |side: usize| Answer::Pick(conflict.candidates[side].change);
+    two.give(0, &pick(1));
+    two.net.change(1, two.ids[1], put("z"));
+    two.online(true);
+    let listed = two.net.listed(0, two.ids[0]);
+    let old = listed.iter().find(|one| one.conflict.id == conflict.id).expect("it is listed").conflict.clone();
+    assert!(!old.spot.is_gone);
+    two.net.reopen(0, two.ids[0], old.id).expect("taken back");
+    two.net.resolve(0, two.ids[0], &Seen::from(&old), &pick(0)).expect("answered");
+    two.net.settle();
+    let picked = if conflict.candidates[0].value == scalar("x") { "x" } else { "y" };
+    assert_eq!(two.value(), format!(r#"{{"list":["a","{picked}","c"]}}"#));
+}
