@@ -14,13 +14,13 @@ mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use automerge::{Cursor, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
+use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::id::{ActorId, ChangeHash};
 
 pub use index::ConflictIndex;
-pub(crate) use read::object as object_at;
 pub use read::value_at;
+pub(crate) use read::{ids_at, object as object_at, position};
 
 /// A conflict's name: the same on every replica and on the server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -227,8 +227,7 @@ impl Conflict {
         match (&self.spot.element, self.path.last()?) {
             (None, PathPart::Key(key)) => Some(key.as_str().into()),
             (Some(ObjId::Id(counter, actor, _)), _) if !self.spot.is_gone => {
-                let cursor = Cursor::try_from(format!("{counter}@{actor}")).ok()?;
-                document.get_cursor_position(&self.spot.object, &cursor, heads).ok().map(Prop::Seq)
+                position(document, &self.spot.object, &format!("{counter}@{actor}"), heads).map(Prop::Seq)
             }
             _ => None,
         }

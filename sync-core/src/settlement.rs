@@ -90,7 +90,11 @@ pub enum Standing {
 
 /// What the document says of a conflict.
 pub fn standing(document: &Automerge, conflict: &Conflict) -> Standing {
-    let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
+    standing_of(read(document, &conflict.id), conflict)
+}
+
+fn standing_of(entry: Option<(Entry, ObjId)>, conflict: &Conflict) -> Standing {
+    let Some((entry, written)) = entry else { return Standing::Unanswered };
     match entry {
         Entry { is_reopened: true, .. } => Standing::Reopened,
         // It answers other sides than there are. A greater version is no wider answer: anybody can write any number.

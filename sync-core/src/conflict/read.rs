@@ -20,6 +20,25 @@ pub fn value_at(document: &Automerge, object: &ObjId, prop: Prop, heads: Option<
     Some(read(document, &value, &id, heads))
 }
 
+/// Where the element stands of which an operation is, or if it is gone the next one.
+pub(crate) fn position<D: ReadDoc>(
+    document: &D,
+    list: &ObjId,
+    operation: &str,
+    heads: Option<&[ChangeHash]>,
+) -> Option<usize> {
+    document.get_cursor_position(list, &Cursor::try_from(operation).ok()?, heads).ok()
+}
+
+/// The operations that show at an index of a list.
+pub(crate) fn ids_at<D: ReadDoc>(document: &D, list: &ObjId, at: usize, heads: Option<&[ChangeHash]>) -> Vec<ObjId> {
+    let all = match heads {
+        Some(heads) => document.get_all_at(list, at, heads),
+        None => document.get_all(list, at),
+    };
+    all.unwrap_or_default().into_iter().map(|(_, id)| id).collect()
+}
+
 /// A value that was found with its id.
 pub(super) fn read(
     document: &Automerge,
@@ -86,13 +105,8 @@ impl Reader<'_> {
     /// An element's index, and whether it is there.
     pub(super) fn index(&self, list: &ObjId, element: OpId, heads: Option<&[ChangeHash]>) -> Option<(usize, bool)> {
         let actor = self.history.table.actor(element.actor)?;
-        let cursor = Cursor::try_from(format!("{}@{actor}", element.counter)).ok()?;
-        let index = self.document.get_cursor_position(list, &cursor, heads).ok()?;
-        let all = match heads {
-            Some(heads) => self.document.get_all_at(list, index, heads),
-            None => self.document.get_all(list, index),
-        };
-        let here = all.is_ok_and(|all| all.iter().any(|(_, id)| self.is_of(id, element)));
+        let index = position(self.document, list, &format!("{}@{actor}", element.counter), heads)?;
+        let here = ids_at(self.document, list, index, heads).iter().any(|id| self.is_of(id, element));
         Some((index, here))
     }
 

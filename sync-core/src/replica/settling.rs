@@ -4,7 +4,7 @@
 
 use super::allowed::Writer;
 use super::{ChangeId, DocumentId, EditError, Replica};
-use crate::conflict::ConflictId;
+use crate::conflict::{Conflict, ConflictId};
 use crate::document::InitValue;
 use crate::planted::Planted;
 use crate::settlement::{self, Answer, AnswerError, Listed, Seen};
@@ -24,7 +24,11 @@ pub enum ResolveError {
 impl Replica {
     /// What [`Replica::conflicts`] gives, with the answers that stand.
     pub fn conflicts_and_answers(&mut self, id: DocumentId) -> Option<Vec<Listed>> {
-        let mut conflicts = self.conflicts_agreed(id)?;
+        let conflicts = self.conflicts_agreed(id)?;
+        self.answered(id, conflicts)
+    }
+
+    fn answered(&self, id: DocumentId, mut conflicts: Vec<Conflict>) -> Option<Vec<Listed>> {
         if self.config.planted.has(Planted::DisputesUnseen) {
             conflicts.retain(|conflict| !settlement::is_of_answers(conflict));
         }
@@ -47,9 +51,9 @@ impl Replica {
         answer: &Answer,
         note: Option<String>,
     ) -> Result<ChangeId, ResolveError> {
-        let conflicts = self.conflicts(id).ok_or(EditError::NotReady)?;
+        let conflicts = self.conflicts_agreed(id).ok_or(EditError::NotReady)?;
         // With the sides as they were before an answer that was taken back.
-        let listed = self.conflicts_and_answers(id).ok_or(EditError::NotReady)?;
+        let listed = self.answered(id, conflicts.clone()).ok_or(EditError::NotReady)?;
         let found = listed.iter().find(|known| known.conflict.id == seen.id).ok_or(AnswerError::Gone(seen.id))?;
         let local = self.local(id).ok_or(EditError::NotReady)?;
         let plan = settlement::plan(local.document.automerge(), &found.conflict, seen, answer, note, &conflicts)?;

@@ -6,7 +6,7 @@ use automerge::{Automerge, ObjId, ReadDoc as _};
 
 use super::entry::{Entry, name_of, operation};
 use super::writing::index_of;
-use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing};
+use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing_of};
 use crate::conflict::{
     Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value, object_at, value_at,
 };
@@ -188,8 +188,8 @@ fn answered(
     if entry.is_none() && conflict.agrees {
         return None;
     }
-    let standing = match standing(document, &conflict) {
-        Standing::Unanswered => of_known(document, &conflict, table, ops),
+    let standing = match standing_of(entry.clone(), &conflict) {
+        Standing::Unanswered => of_known(entry.clone(), &conflict, table, ops),
         standing => standing,
     };
     if let Some((entry, written)) = entry.as_ref().filter(|_| standing != Standing::Unanswered) {
@@ -262,8 +262,8 @@ fn before(place: Place, table: &ChangeTable, ops: &OpIndex) -> Vec<ChangeHash> {
 /// An answer to other sides than there are stands if its author knew of all of these: only what came since opens a conflict again. That the
 /// author looked at them is what the entry says, and its change shows that they were there: anybody can write anything, and a
 /// change may have been written again on top of more.
-fn of_known(document: &Automerge, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
-    let Some((entry, written)) = read(document, &conflict.id) else { return Standing::Unanswered };
+fn of_known(entry: Option<(Entry, ObjId)>, conflict: &Conflict, table: &ChangeTable, ops: &OpIndex) -> Standing {
+    let Some((entry, written)) = entry else { return Standing::Unanswered };
     let stands_on = |place: Place| {
         let mut hidden = conflict.hidden.iter();
         hidden.all(|(actor, seq)| table.number(actor).is_some_and(|number| ops.past().seen(place, number) >= *seq))

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, Cursor, ObjId, Prop, ReadDoc, ScalarValue};
+use automerge::{AutomergeError, ObjId, Prop, ReadDoc, ScalarValue};
 
 use super::entry::{Entry, claim, name_of, read, write};
 use super::values::{insert, merge, put};
 use super::{BOTH, counter};
-use crate::conflict::{Conflict, ConflictId, PathPart, Value};
+use crate::conflict::{Conflict, ConflictId, PathPart, Value, ids_at, position};
 use crate::id::{ActorId, ChangeHash};
 
 /// What is to be written for an answer, checked against what the conflict is now.
@@ -174,12 +174,8 @@ pub(super) fn index_of<D: ReadDoc>(
     name: &str,
     heads: Option<&[ChangeHash]>,
 ) -> Option<usize> {
-    let at = document.get_cursor_position(list, &Cursor::try_from(name).ok()?, heads).ok()?;
-    let all = match heads {
-        Some(heads) => document.get_all_at(list, at, heads),
-        None => document.get_all(list, at),
-    };
-    all.ok()?.iter().any(|(_, id)| name_of(id) == name).then_some(at)
+    let at = position(document, list, name, heads)?;
+    ids_at(document, list, at, heads).iter().any(|id| name_of(id) == name).then_some(at)
 }
 
 fn name_at(tx: &Transaction<'_>, list: &ObjId, at: usize) -> Result<String, AutomergeError> {
