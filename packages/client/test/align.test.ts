@@ -12,20 +12,11 @@ import { edited, shownOf } from "#modules/mirror.js";
 import { isWithin } from "#modules/values.js";
 import type { Edit } from "#modules/wasm/rejoin.js";
 
+import { type Random, random } from "./support/random.js";
 import { test } from "./timed.js";
-
-type Random = (below: number) => number;
 
 /** A long text, in units. */
 const LENGTH = 100_000;
-
-function random(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 function letters(next: Random, alphabet: readonly string[], count: number): string {
   return Array.from({ length: count }, () => alphabet[next(alphabet.length)]).join("");

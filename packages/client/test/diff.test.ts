@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 
 import { diff, hunks, type Kinds, type Patch, type Shown } from "#modules/diff.js";
 
+import { random } from "./support/random.js";
 import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -37,15 +38,6 @@ function patched(value: object, patches: readonly Patch[]): object {
     else if (patch.kind === "text") container[key] = container[key].slice(0, patch.index) + patch.inserted + container[key].slice(patch.index + patch.deleted);
   }
   return root;
-}
-
-/** A generator that gives the same numbers for a seed. */
-function random(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
 }
 
 function changed(value: Any, next: (below: number) => number): Any {

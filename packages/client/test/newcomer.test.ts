@@ -36,115 +36,105 @@ async function author(name: string): Promise<Page> {
   return ann;
 }
 
-test("a newcomer reads and edits what the server shows first, long before the history has come, and so it is when that is there", async () => {
-  const name = "notes/newcomer";
+/** A long document, the page that wrote it, and a slow line for who comes to it. */
+async function onSlowLine(name: string, come: (ann: Page, line: Line, name: string) => Promise<void>): Promise<void> {
   const ann = await author(name);
   const line = await Line.open(stage.server.url, SLOW);
   try {
-    const bob = await open(await stage.chromium.context(), stage.site.origin);
-    await joinDocument(bob, line.url, { name });
-    await titles(bob, "written before");
-    const shown = await bob.evaluate(() => {
-      const { doc } = globalThis;
-      Object.assign(globalThis, { saved: doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "by the newcomer", done: false }))) });
-      doc.change((draft) => draft.body.insert(4, "!"));
-      const { loading, unsaved } = doc.status;
-      return { loading, unsaved, body: String(doc.value.body) };
-    });
-    assert.deepEqual(shown, { loading: true, unsaved: 2, body: "body!" });
-    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
-    // Somebody else writes there meanwhile.
-    await write(ann, "meanwhile");
-    await ann.evaluate(() => globalThis.client.goOnline());
-    await synced(ann);
-    assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
-    line.heal();
-    await loaded(bob);
-    await bob.evaluate(() => (globalThis as unknown as { saved: Promise<void> }).saved);
-    for (const page of [bob, ann]) {
-      await titles(page, "by the newcomer", "meanwhile", "written before");
-      await synced(page);
-      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
-    }
+    await come(ann, line, name);
   } finally {
     await line.close();
   }
-});
+}
 
-test("a newcomer who loads the page again before the history has come waits for it, with nothing shown that can't be edited yet", async () => {
-  const name = "notes/newcomer-reloads";
-  const ann = await author(name);
-  const line = await Line.open(stage.server.url, SLOW);
-  try {
-    const bob = await open(await stage.chromium.context(), stage.site.origin);
-    await joinDocument(bob, line.url, { name });
-    await titles(bob, "written before");
-    const shown = await bob.evaluate(async () => {
-      const { doc } = globalThis;
-      const state = { saved: false };
-      const edit = doc.change((draft) => Object.assign(draft.notes[0] as object, { title: "lost with the page, as it says" }));
-      void doc.saved(edit).then(() => (state.saved = true), () => undefined);
-      // It has been asked since, and would have answered them.
-      await doc.history;
-      return { loading: doc.status.loading, unsaved: doc.status.unsaved, ...state };
-    });
-    assert.deepEqual(shown, { loading: true, unsaved: 1, saved: false }, "the line is slow enough");
-    line.down();
-    await load(bob, stage.site.origin);
-    await joinDocument(bob, line.url, { name });
-    // The engine is there once it answers.
-    await bob.evaluate(() => globalThis.doc.history);
-    assert.deepEqual(await bob.evaluate(() => [globalThis.doc.value.notes.length, globalThis.doc.status.state]), [0, "offline"]);
-    await write(bob, "written offline");
-    line.up();
-    line.heal();
-    await ann.evaluate(() => globalThis.client.goOnline());
-    for (const page of [bob, ann]) {
-      await titles(page, "written before", "written offline");
-      await synced(page);
-    }
-    // It was all there, and so it is after another load without a connection.
-    line.down();
-    await load(bob, stage.site.origin);
-    await joinDocument(bob, line.url, { name });
-    await titles(bob, "written before", "written offline");
-  } finally {
-    await line.close();
+test("a newcomer reads and edits what the server shows first, long before the history has come, and so it is when that is there", () => onSlowLine("notes/newcomer", async (ann, line, name) => {
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  await titles(bob, "written before");
+  const shown = await bob.evaluate(() => {
+    const { doc } = globalThis;
+    Object.assign(globalThis, { saved: doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "by the newcomer", done: false }))) });
+    doc.change((draft) => draft.body.insert(4, "!"));
+    const { loading, unsaved } = doc.status;
+    return { loading, unsaved, body: String(doc.value.body) };
+  });
+  assert.deepEqual(shown, { loading: true, unsaved: 2, body: "body!" });
+  await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+  // Somebody else writes there meanwhile.
+  await write(ann, "meanwhile");
+  await ann.evaluate(() => globalThis.client.goOnline());
+  await synced(ann);
+  assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
+  line.heal();
+  await loaded(bob);
+  await bob.evaluate(() => (globalThis as unknown as { saved: Promise<void> }).saved);
+  for (const page of [bob, ann]) {
+    await titles(page, "by the newcomer", "meanwhile", "written before");
+    await synced(page);
+    assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
   }
-});
+}));
 
-test("what a device has written before it first met the server is shown and saved all the while the history comes", async () => {
-  const name = "notes/newcomer-with-own";
-  const ann = await author(name);
-  const line = await Line.open(stage.server.url, SLOW);
-  try {
-    const bob = await open(await stage.chromium.context(), stage.site.origin);
-    await joinDocument(bob, line.url, { name, offline: true });
-    await write(bob, "written offline");
-    await bob.evaluate(() => {
-      const { doc, client } = globalThis;
-      const without: unknown[] = [];
-      Object.assign(globalThis, { without });
-      doc.subscribe(({ value }) => void (value.notes.some(({ title }) => title === "written offline") || without.push(value.notes)));
-      client.goOnline();
-    });
-    await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
-    // What is written now does not wait for the history.
-    await write(bob, "while it comes");
-    const shown = await bob.evaluate(() => {
-      const { loading, progress, unsaved } = globalThis.doc.status;
-      return { loading, unsaved, comes: (progress ?? 1) < 1, titles: globalThis.doc.value.notes.map(({ title }) => title) };
-    });
-    assert.deepEqual(shown, { loading: false, unsaved: 0, comes: true, titles: ["written offline", "while it comes"] });
-    line.heal();
-    await ann.evaluate(() => globalThis.client.goOnline());
-    for (const page of [bob, ann]) {
-      await titles(page, "while it comes", "written before", "written offline");
-      await synced(page);
-      assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body");
-    }
-    assert.deepEqual(await bob.evaluate(() => (globalThis as unknown as { without: unknown[] }).without), [], "always shown");
-  } finally {
-    await line.close();
+test("a newcomer who loads the page again before the history has come waits for it, with nothing shown that can't be edited yet", () => onSlowLine("notes/newcomer-reloads", async (ann, line, name) => {
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  await titles(bob, "written before");
+  const shown = await bob.evaluate(async () => {
+    const { doc } = globalThis;
+    const state = { saved: false };
+    const edit = doc.change((draft) => Object.assign(draft.notes[0] as object, { title: "lost with the page, as it says" }));
+    void doc.saved(edit).then(() => (state.saved = true), () => undefined);
+    // It has been asked since, and would have answered them.
+    await doc.history;
+    return { loading: doc.status.loading, unsaved: doc.status.unsaved, ...state };
+  });
+  assert.deepEqual(shown, { loading: true, unsaved: 1, saved: false }, "the line is slow enough");
+  line.down();
+  await load(bob, stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  // The engine is there once it answers.
+  await bob.evaluate(() => globalThis.doc.history);
+  assert.deepEqual(await bob.evaluate(() => [globalThis.doc.value.notes.length, globalThis.doc.status.state]), [0, "offline"]);
+  await write(bob, "written offline");
+  line.up();
+  line.heal();
+  await ann.evaluate(() => globalThis.client.goOnline());
+  for (const page of [bob, ann]) {
+    await titles(page, "written before", "written offline");
+    await synced(page);
   }
-});
+  // It was all there, and so it is after another load without a connection.
+  line.down();
+  await load(bob, stage.site.origin);
+  await joinDocument(bob, line.url, { name });
+  await titles(bob, "written before", "written offline");
+}));
+
+test("what a device has written before it first met the server is shown and saved all the while the history comes", () => onSlowLine("notes/newcomer-with-own", async (ann, line, name) => {
+  const bob = await open(await stage.chromium.context(), stage.site.origin);
+  await joinDocument(bob, line.url, { name, offline: true });
+  await write(bob, "written offline");
+  await bob.evaluate(() => {
+    const { doc, client } = globalThis;
+    const without: unknown[] = [];
+    Object.assign(globalThis, { without });
+    doc.subscribe(({ value }) => void (value.notes.some(({ title }) => title === "written offline") || without.push(value.notes)));
+    client.goOnline();
+  });
+  await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+  // What is written now does not wait for the history.
+  await write(bob, "while it comes");
+  const shown = await bob.evaluate(() => {
+    const { loading, progress, unsaved } = globalThis.doc.status;
+    return { loading, unsaved, comes: (progress ?? 1) < 1, titles: globalThis.doc.value.notes.map(({ title }) => title) };
+  });
+  assert.deepEqual(shown, { loading: false, unsaved: 0, comes: true, titles: ["written offline", "while it comes"] });
+  line.heal();
+  await ann.evaluate(() => globalThis.client.goOnline());
+  for (const page of [bob, ann]) {
+    await titles(page, "while it comes", "written before", "written offline");
+    await synced(page);
+    assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body");
+  }
+  assert.deepEqual(await bob.evaluate(() => (globalThis as unknown as { without: unknown[] }).without), [], "always shown");
+}));

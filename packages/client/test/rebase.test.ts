@@ -17,18 +17,10 @@ import { rebase } from "#modules/rebase.js";
 import type { Edit, NewValue, Path, Special } from "#modules/wasm/rejoin.js";
 import type { Kept } from "#modules/wire.js";
 
+import { type Random, random } from "./support/random.js";
 import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
-type Random = (below: number) => number;
-
-function random(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 const START: Kept = {
   map: [

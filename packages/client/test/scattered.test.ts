@@ -10,20 +10,12 @@ import { shownOf, Writer } from "#modules/mirror.js";
 import { Undo } from "#modules/undo.js";
 import type { Edit, Path, Run } from "#modules/wasm/rejoin.js";
 
+import { type Random, random } from "./support/random.js";
 import { test } from "./timed.js";
 
-type Random = (below: number) => number;
 type Character = { id: number; text: string; isGone: boolean };
 
 const PATH: Path = ["body"];
-
-function random(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 /** A text as the engine keeps it: what is gone keeps its place. */
 class Text {

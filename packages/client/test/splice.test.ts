@@ -4,14 +4,11 @@ import assert from "node:assert/strict";
 
 import { pieces, type Splice, spliced } from "#modules/bindings/splice.js";
 
+import { random } from "./support/random.js";
 import { test } from "./timed.js";
 
 test("splices that are too large are cut into changes that do the same, and no character is cut", () => {
-  let seed = 1;
-  const next = (below: number) => {
-    seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((seed / 2 ** 32) * below);
-  };
+  const next = random(1);
   const made = (count: number) => Array.from({ length: next(count) }, () => ["a", "bc", "😀"][next(3)]).join("");
   /** A place between characters. */
   const place = (text: string) => Array.from(text).slice(0, next(text.length + 1)).join("").length;

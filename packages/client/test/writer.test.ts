@@ -6,18 +6,10 @@ import type { Shown } from "#modules/diff.js";
 import { crossing, edited, lookUp, shownOf, Writer } from "#modules/mirror.js";
 import type { NewValue, Path } from "#modules/wasm/rejoin.js";
 
+import { random } from "./support/random.js";
 import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
-type Random = (below: number) => number;
-
-function random(seed: number): Random {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 /** What JavaScript sorts by itself, what it takes for something else, and what UTF-16 and code points sort otherwise. */
 const KEYS = ["10", "9", "", "__proto__", "\uffff", "😀"] as const;

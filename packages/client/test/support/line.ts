@@ -7,6 +7,8 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
 
+import { type Random, random } from "./random.js";
+
 /** How bad it is. */
 export type Badness = {
   /** Each piece is late by up to so much, and keeps its place in the row. */
@@ -22,7 +24,7 @@ export class Line {
   readonly #target: URL;
   readonly #sockets = new Set<Socket>();
   #bad: Badness | undefined;
-  #seed: number;
+  readonly #random: Random;
   /** Connections that were cut so far. */
   cuts = 0;
   /** Bytes that went to the server and from it. */
@@ -32,7 +34,7 @@ export class Line {
   private constructor(target: string, bad: Badness | undefined, seed: number) {
     this.#target = new URL(target);
     this.#bad = bad;
-    this.#seed = seed;
+    this.#random = random(seed);
     this.#server = createServer((socket) => this.#join(socket));
   }
 
@@ -110,9 +112,7 @@ export class Line {
   }
 
   #between(least: number, most: number): number {
-    // Numerical Recipes' generator: enough to spread cuts.
-    this.#seed = (Math.imul(this.#seed, 1_664_525) + 1_013_904_223) >>> 0;
-    return least + Math.floor((this.#seed / 2 ** 32) * (most - least));
+    return least + this.#random(most - least);
   }
 }
 
