@@ -10,12 +10,14 @@ use crate::server::Server;
 
 const NAME: &str = "orders/7";
 
-/// Waits until the document lists one conflict of a state, and gives it.
+/// Waits until the document lists one conflict of a state with the last that Bob wrote, and gives it: what a device sends one after the other
+/// may come so.
 async fn until(document: &Document, state: ListedState) -> Listed {
     let mut events = document.subscribe();
     loop {
         let filter = ConflictFilter { state: Some(state), ..ConflictFilter::default() };
-        if let Some(listed) = document.conflicts_where(&filter).expect("loaded").pop() {
+        let listed = document.conflicts_where(&filter).expect("loaded").pop();
+        if let Some(listed) = listed.filter(|one| sides(one).iter().any(|side| side.2 == text("shipped"))) {
             return listed;
         }
         events.next().await.expect("it is open");
