@@ -64,6 +64,8 @@ pub struct Config {
     pub pushes_per_s: u32,
     /// Seconds of silence, doubled, after which a client is taken for gone.
     pub heartbeat_s: u64,
+    /// A client that takes nothing for so many seconds while something waits to be written to it is dropped.
+    pub write_within_s: u64,
     /// When the server stops, clients are told to spread their return over this many seconds.
     pub reconnect_within_s: u64,
     /// Most bytes of the store's file; pushes beyond are refused as on a full disk. No bound if 0.
@@ -97,6 +99,7 @@ impl Default for Config {
             pushes_burst: 64_000,
             pushes_per_s: 20_000,
             heartbeat_s: 20,
+            write_within_s: 20,
             reconnect_within_s: 5,
             store_bytes_max: 0,
             compact_after: 256,
@@ -107,7 +110,7 @@ impl Default for Config {
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "listen",
     "data",
     "allow_anonymous",
@@ -123,6 +126,7 @@ const KEYS: [&str; 19] = [
     "pushes_burst",
     "pushes_per_s",
     "heartbeat_s",
+    "write_within_s",
     "reconnect_within_s",
     "store_bytes_max",
     "compact_after",

@@ -215,8 +215,9 @@ fn surroundings(
     let opens = session::Rate { burst: config.opens_burst, per_s: config.opens_per_s };
     let pushes = session::Rate { burst: config.pushes_burst, per_s: config.pushes_per_s };
     let session = session::Config { heartbeat, opens, pushes, read_only, ..session::Config::new(store_id) };
+    let write_within = Duration::from_secs(config.write_within_s.max(1));
     let reconnect_within = Duration::from_secs(config.reconnect_within_s);
-    Surroundings { rooms, session, clock, budget, reconnect_within, stop }
+    Surroundings { rooms, session, clock, budget, write_within, reconnect_within, stop }
 }
 
 fn background(

@@ -1,7 +1,7 @@
 //! One WebSocket connection: a task that owns its session, reads while there is room to answer, and writes all that is ready at once.
 //!
 //! Reading pauses while much is queued for writing, so a client that does not read can't make the server buffer without bound; a
-//! client that takes nothing for [`WRITE_WITHIN`] is dropped.
+//! client that takes nothing for `write_within_s` is dropped.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -35,9 +35,6 @@ const QUEUED_BYTES_HIGH: usize = 256 << 10;
 /// What a queued message counts beside its bytes: a client that pings and does not read queues many small ones.
 const QUEUED_MESSAGE_BYTES: usize = 128;
 
-/// A client that takes nothing for this long while something is queued is dropped.
-const WRITE_WITHIN: Duration = Duration::from_secs(20);
-
 /// How long a close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -53,6 +50,7 @@ pub(crate) struct Surroundings {
     pub(crate) session: session::Config,
     pub(crate) clock: Clock,
     pub(crate) budget: Budget,
+    pub(crate) write_within: Duration,
     pub(crate) reconnect_within: Duration,
     pub(crate) stop: watch::Receiver<bool>,
 }
@@ -112,6 +110,8 @@ struct Io {
 
 impl Io {
     fn push(&mut self, message: Queued) {
+        // Patience with the client begins with what is there to be taken, not with what was last taken.
+        self.progress |= !self.is_writing();
         self.queued += message.bytes.len() + QUEUED_MESSAGE_BYTES;
         self.queue.push_back(message);
     }
@@ -243,12 +243,16 @@ impl Connection {
 
     /// The session's next timeout, or the end of patience with a client that takes nothing.
     fn due(&self) -> Instant {
-        let write = self.progress_at + WRITE_WITHIN;
+        let write = self.patience_ends();
         self.session.poll_timeout().map_or(write, |at| if self.io.is_writing() { at.min(write) } else { at })
     }
 
+    fn patience_ends(&self) -> Instant {
+        self.progress_at + self.surroundings.write_within
+    }
+
     fn is_stuck(&self) -> bool {
-        self.io.is_writing() && self.progress_at + WRITE_WITHIN <= self.surroundings.clock.now()
+        self.io.is_writing() && self.patience_ends() <= self.surroundings.clock.now()
     }
 
     /// Whether the connection goes on.

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, Process, change, request};
+use common::{Client, PATIENCE, Process, blob, change, noise, request};
 use serde_json::Value;
 use sync_core::protocol::{Mode, ServerMessage};
 use tokio_tungstenite::connect_async;
@@ -146,4 +146,39 @@ async fn a_stopping_server_says_when_to_come_back() {
     assert_eq!(u16::from(client.closed().await.code), 1012);
     let status = ended.await.expect("ends");
     assert_eq!(status.code(), Some(0));
+}
+
+/// As a device that goes through a tunnel: its system takes little, and then it is not read from.
+async fn open_with_small_buffers(address: std::net::SocketAddr, document: &str) -> Client {
+    let socket = tokio::net::TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(16 << 10).expect("takes a size");
+    let stream = socket.connect(address).await.expect("connects");
+    let stream = tokio_tungstenite::MaybeTlsStream::Plain(stream);
+    let (socket, _) = tokio_tungstenite::client_async(request(address), stream).await.expect("upgrades");
+    let mut client = Client::from_socket(socket);
+    client.hello().await;
+    client.open_as(sync_core::id::DocumentHandle(1), document).await;
+    client
+}
+
+/// Changes of 900 kB: more in all than what the two systems keep between them.
+const LARGE_CHANGES: u8 = 20;
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_dropped() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &["--write-within-s", "1", "--heartbeat-s", "60"]);
+    let reader = open_with_small_buffers(server.address, "a").await;
+    let (mut writer, _) = Client::open(server.address, "a").await;
+    for actor in 1..=LARGE_CHANGES {
+        writer.push(actor.into(), &[blob(actor, &noise(900_000))]).await;
+        writer.ack().await;
+    }
+    drop(writer);
+    let start = std::time::Instant::now();
+    while !server.get("/metrics").1.contains("rejoin_connections 0") {
+        assert!(start.elapsed() < PATIENCE, "it is still connected");
+        tokio::task::yield_now().await;
+    }
+    drop(reader);
 }

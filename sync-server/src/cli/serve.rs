@@ -75,6 +75,10 @@ pub(super) struct Serve {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     heartbeat_s: Option<u64>,
+    /// A client that takes nothing for so many seconds while something waits for it is dropped [default: 20]
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    write_within_s: Option<u64>,
     /// When stopping, clients spread their return over this many seconds [default: 5]
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -14,7 +14,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use sync_core::change::Change;
 use sync_core::id::{BatchId, ClientId, DocumentHandle};
 use sync_core::pack;
-use sync_core::protocol::{Ack, Blob, ClientMessage, Hello, Open, Opened, Push, Reject, ServerMessage};
+use sync_core::protocol::{Ack, Blob, ClientMessage, Hello, Open, Opened, Push, Reject, ServerMessage, split};
 use sync_core::scope::Access;
 use sync_core::table::ChangeTable;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -24,6 +24,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 /// How long anything may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What every server takes in one frame.
+const FRAME_BYTES_MAX: usize = 64 << 10;
 
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sync-server"));
@@ -142,6 +145,11 @@ pub fn request(address: SocketAddr) -> tungstenite::handshake::client::Request {
 impl Client {
     pub async fn connect(address: SocketAddr) -> Self {
         let (socket, _) = connect_async(request(address)).await.expect("connects");
+        Self::from_socket(socket)
+    }
+
+    /// A client of a connection that was made in another way.
+    pub fn from_socket(socket: WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>) -> Self {
         Self { socket, inbox: Vec::new() }
     }
 
@@ -154,7 +162,13 @@ impl Client {
     }
 
     pub async fn send(&mut self, message: ClientMessage) {
-        self.socket.send(Message::Binary(message.encode())).await.expect("sends");
+        let message = message.encode();
+        let parts = split(&message, FRAME_BYTES_MAX)
+            .map(|parts| parts.into_iter().map(|part| ClientMessage::Part(part).encode()));
+        let frames = parts.map_or_else(|| vec![message.clone()], Iterator::collect);
+        for frame in frames {
+            self.socket.send(Message::Binary(frame)).await.expect("sends");
+        }
     }
 
     pub async fn hello(&mut self) {
