@@ -40,7 +40,7 @@ export type Output =
 /** What the machine tells. */
 export type EngineEvent =
   | { kind: "ready"; document: number }
-  | { kind: "failed"; document: number; reason: string }
+  | { kind: "failed"; document: number; code: FailureCode; reason: string }
   | { kind: "changed"; document: number; local: boolean }
   | { kind: "saved"; document: number; change: number }
   | { kind: "acknowledged"; document: number; change: number }
@@ -49,7 +49,9 @@ export type EngineEvent =
   | { kind: "view"; document: number; view: Uint8Array }
   | { kind: "progress"; document: number; done: number; total: number }
   | { kind: "emitted"; document: number; from: string; payload: Uint8Array }
-  | { kind: "storage-failed"; full: boolean; reason: string };
+  | { kind: "storage-failed"; code: FailureCode; reason: string };
+/** How the local store failed, or what it holds: damaged rows, or rows that a newer version wrote. */
+export type FailureCode = StoreFailure["code"] | "newer";
 /** Why the server will not have a change. */
 export type RejectCode =
   | "invalid" | "equivocation" | "too-large" | "forbidden" | "bad-name" | "deleted" | "mismatch" | "blocked"
@@ -127,7 +129,7 @@ fn event(event: Event) -> Option<Object> {
     let of = |name: &str, document: sync_core::replica::DocumentId| with(kind(name), "document", document.0);
     Some(match event {
         Event::Ready(document) => of("ready", document),
-        Event::Failed(document, error) => with(of("failed", document), "reason", error.to_string()),
+        Event::Failed(document, error) => failed(of("failed", document), &error),
         Event::Changed { document, local } => with(of("changed", document), "local", local),
         Event::Saved(document, change) => with(of("saved", document), "change", number(change.0)),
         Event::Acknowledged(document, change) => with(of("acknowledged", document), "change", number(change.0)),
@@ -141,12 +143,20 @@ fn event(event: Event) -> Option<Object> {
         Event::Emitted { document, from, payload, presence: true } => {
             with(with(of("emitted", document), "from", from.0.to_string()), "payload", js::bytes(&payload))
         }
-        Event::StorageFailed(error) => {
-            let failed = with(kind("storage-failed"), "full", error == StoreError::Full);
-            with(failed, "reason", error.to_string())
-        }
+        Event::StorageFailed(error) => failed(kind("storage-failed"), &error),
         _ => return None,
     })
+}
+
+/// Tells how a store failed.
+fn failed(event: Object, error: &StoreError) -> Object {
+    let code = match error {
+        StoreError::Full => "full",
+        StoreError::Corrupt(_) => "corrupt",
+        StoreError::Newer { .. } => "newer",
+        _ => "io",
+    };
+    with(with(event, "code", code), "reason", error.to_string())
 }
 
 fn with(object: Object, key: &str, value: impl Into<JsValue>) -> Object {

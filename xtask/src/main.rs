@@ -9,6 +9,7 @@ mod golden;
 mod likeness;
 mod package;
 mod pages;
+mod parts;
 mod run;
 mod server;
 mod setup;
@@ -46,6 +47,8 @@ enum Command {
     Test,
     /// Build the npm package and run its tests alone, in Chromium.
     Browser,
+    /// Run the tests of what the browser module shows to JavaScript alone, in Node.
+    Parts,
     /// Run the simulation: --seeds N [--from K] [--planted NAME], or --planted list.
     #[command(disable_help_flag = true)]
     Sim {
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Command::Demo { .. } => pages::pages(),
         Command::Test => return test::test(),
         Command::Browser => return test::browser(),
+        Command::Parts => return test::parts(),
         Command::Sim { args } => sim::sim(&args),
         Command::Golden => golden::record(),
         Command::Fuzz(options) => fuzz::fuzz(&options),

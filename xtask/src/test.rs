@@ -10,7 +10,7 @@ use std::time::Instant;
 use tally::Tally;
 
 use crate::run::{self, Failure};
-use crate::{fuzz, package, server, setup};
+use crate::{fuzz, package, parts, server, setup};
 
 /// Runs everything and prints `N passed, N failed`, the sum over all runners; each check that is no runner counts as one.
 pub(crate) fn test() -> ExitCode {
@@ -29,6 +29,14 @@ pub(crate) fn browser() -> ExitCode {
     run_after(setup::for_browser_tests, |_, _| ())
 }
 
+/// Runs the tests of the browser module's parts alone.
+pub(crate) fn parts() -> ExitCode {
+    close(&match setup::for_browser() {
+        Ok(()) => step("parts of the browser module", parts_test),
+        Err(failure) => check("setup", || Err(failure)),
+    })
+}
+
 /// Sets the machine up, runs `tests` with the server program, and then those in the browser, which need it too.
 fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally, Option<&Path>)) -> ExitCode {
     let mut total = Tally::default();
@@ -42,6 +50,7 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
             tests(&mut total, server.as_deref().ok());
             match server {
                 Ok(server) => {
+                    total += step("parts of the browser module", parts_test);
                     total += check("npm package", package::build);
                     total += check("reference of the npm package", package::reference);
                     total += step("tests in the browser", || browser_test(&server));
@@ -50,6 +59,11 @@ fn run_after(set_up: fn() -> Result<(), Failure>, tests: impl FnOnce(&mut Tally,
             }
         }
     }
+    close(&total)
+}
+
+/// Says what came out.
+fn close(total: &Tally) -> ExitCode {
     // Named again here: what the runners said of them stands far above, and a log may be cut.
     total.names.iter().for_each(|name| println!("failed: {name}"));
     println!("\n{} passed, {} failed", total.passed, total.failed);
@@ -93,6 +107,13 @@ fn cargo_test(server: &Path) -> Tally {
     let mut command = run::cargo();
     command.args(["test", "--workspace", "--no-fail-fast"]).env(server::VARIABLE, server);
     counted(&mut command, Tally::of_line)
+}
+
+fn parts_test() -> Tally {
+    match parts::tests() {
+        Ok(mut command) => counted(&mut command, Tally::of_line),
+        Err(failure) => check("compiling them", || Err(failure)),
+    }
 }
 
 fn browser_test(server: &Path) -> Tally {

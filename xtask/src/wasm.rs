@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use wasm_bindgen_cli_support::Bindgen;
 
@@ -99,6 +99,26 @@ pub(crate) fn build(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Builds a test target of sync-wasm as a module; says where it is.
+pub(crate) fn build_test(name: &str) -> Result<PathBuf, Failure> {
+    let toolchain = setup::wasm_toolchain()?;
+    let mut build = toolchain.cargo();
+    build.args(["build", "--package", "sync-wasm", "--test", name, "--profile", "parts", "--target", TARGET]);
+    build.arg("--target-dir").arg(toolchain.target_dir()).arg("--message-format=json-render-diagnostics");
+    // Debian's is a released compiler too, and takes its unstable options only so.
+    build.env("RUSTC_BOOTSTRAP", "1").stderr(Stdio::inherit());
+    let output = build.output().map_err(|error| Failure::new(format!("cargo can't be run: {error}")))?;
+    run::succeeded(&mut build, output.status)?;
+    let built = executable(&String::from_utf8_lossy(&output.stdout));
+    built.ok_or_else(|| Failure::new(format!("cargo does not say where the test {name} is")))
+}
+
+/// The program of which cargo's messages tell; there is one.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let (_, rest) = messages.split_once(r#""executable":""#)?;
+    rest.split_once('"').map(|(path, _)| path.into())
+}
+
 /// Gives the linked module's size and how many imports it has.
 fn link(built: &Path, folder: &Path) -> Result<(usize, usize), Failure> {
     let failure = |error: String| Failure::new(format!("{}: {error}", built.display()));
@@ -136,6 +156,15 @@ fn strays(imports: &BTreeSet<(String, String)>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_says_where_the_only_program_is() {
+        let library = r#"{"reason":"compiler-artifact","target":{"name":"sync_wasm"},"executable":null}"#;
+        let program =
+            r#"{"reason":"compiler-artifact","target":{"name":"parts"},"executable":"/a/parts-1.wasm","fresh":true}"#;
+        assert_eq!(executable(&format!("{library}\n{program}")), Some("/a/parts-1.wasm".into()));
+        assert_eq!(executable(library), None);
+    }
 
     #[test]
     fn an_import_from_anywhere_but_the_glue_is_stray() {

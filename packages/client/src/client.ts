@@ -157,8 +157,8 @@ export class Client {
     const view = await this.#views?.read(name);
     const opened = this.#channel.call<void>({ do: "open", document, name, init, view });
     if (view) {
-      // That the document, or the engine, can't be had is said by the status.
-      opened.catch((error: unknown) => error instanceof RejoinError || reportError(error));
+      // That the document, or the engine, can't be had is said by the status; what is edited would wait for ever.
+      opened.catch((error: unknown) => (error instanceof RejoinError ? this.#documents.get(document)?.failed(error) : reportError(error)));
       const status = { ...NOTHING, loading: true };
       const state = { status, outbox: undefined, saved: 0, acknowledged: 0, canUndo: false, canRedo: false };
       this.#add(name, withInit(shownOf(view), init), { document, base: 0, state, peers: [] });

@@ -79,6 +79,11 @@ export class RejoinError extends Error {
   }
 }
 
+/** What the engine says of its store. */
+export function storeFailed({ code, reason }: { code: string; reason: string }): RejoinError {
+  return code === "newer" ? storeNewer() : new RejoinError("store-failed", reason);
+}
+
 export function storeNewer(): RejoinError {
   return new RejoinError("store-newer", "a newer version of the application has this device's store: reload the page");
 }

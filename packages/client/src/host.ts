@@ -5,7 +5,7 @@
  */
 
 import { Driver, type DriverEvent, type Frame } from "./driver.js";
-import { RejoinError } from "./errors.js";
+import { RejoinError, storeFailed } from "./errors.js";
 import { Hosted } from "./hosted.js";
 import { PresenceHub } from "./hub.js";
 import { type ClientStatus, NOTHING } from "./status.js";
@@ -58,7 +58,7 @@ class Host {
   #tabs: Tabs | undefined;
   #storage: "device" | "memory" = "memory";
   #status = NOTHING;
-  #storeFailure: string | undefined;
+  #storeFailure: RejoinError | undefined;
   #persist = false;
   #announced = false;
   readonly #traffic = { in: { frames: 0, bytes: 0 }, out: { frames: 0, bytes: 0 } };
@@ -197,7 +197,7 @@ class Host {
     const driver = new Driver({ url, token: source, online, author, views: this.#views }, store, tabs, (event) => this.#handle(event));
     this.#running = driver;
     await driver.until(() => {
-      if (this.#storeFailure !== undefined) throw new RejoinError("store-failed", this.#storeFailure);
+      if (this.#storeFailure) throw this.#storeFailure;
       return driver.peek((replica) => replica.isIdentified()) || undefined;
     });
     this.#hub = new PresenceHub(driver, tabs?.name, (name, peers) => {
@@ -297,7 +297,7 @@ class Host {
     if (event.kind === "frame") return this.#passed(event.frame);
     if (event.kind === "outdated") return this.#post(event);
     if (event.kind === "ended") this.#post({ kind: "failed", failure: failureOf(event.why) });
-    if (event.kind === "storage-failed") this.#storeFailure = event.reason;
+    if (event.kind === "storage-failed") this.#storeFailure = storeFailed(event);
     // Once there is something to keep, the browser is asked not to drop it when it needs room.
     if (event.kind === "saved" && this.#storage === "device") this.#persist = true;
     if (event.kind === "emitted") return this.#hub?.heard(event.document, event.from, event.payload);

@@ -6,7 +6,7 @@
  */
 
 import type { Driver } from "./driver.js";
-import { RejoinError } from "./errors.js";
+import { RejoinError, storeFailed } from "./errors.js";
 import { isDue } from "./conflicts/declared.js";
 import type { EngineAnswer } from "./conflicts/list.js";
 import type { Conflict, Told } from "./conflicts/types.js";
@@ -15,7 +15,7 @@ import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } fro
 import { Numbers } from "./numbers.js";
 import { rebase } from "./rebase.js";
 import { isBare, marksAfter, shownBy } from "./shown.js";
-import { NOTHING, type Status } from "./status.js";
+import { failedWith, NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import { codePoints } from "./values.js";
 import type { Peer } from "./presence.js";
@@ -62,7 +62,7 @@ export class Hosted {
   #refused = 0;
   readonly #numbers = new Numbers();
   #status: Status = { ...NOTHING, loading: true };
-  #event: "ready" | { reason: string } | undefined;
+  #event: "ready" | RejoinError | undefined;
   #announced = false;
   /** The conflicts that the page knows, if it wants to know. */
   #conflicts: Told | undefined;
@@ -108,7 +108,7 @@ export class Hosted {
       return id;
     });
     await driver.until(() => {
-      if (typeof this.#event === "object") throw new RejoinError("store-failed", this.#event.reason);
+      if (this.#event instanceof RejoinError) throw this.#event;
       return this.#event;
     });
     if (this.#closed) return;
@@ -252,8 +252,8 @@ export class Hosted {
   handle(event: EngineEvent): void {
     if (event.kind === "ready") this.#event = "ready";
     if (event.kind === "failed") {
-      this.#event = { reason: event.reason };
-      this.#status = { ...this.#status, state: "failed" };
+      this.#event = storeFailed(event);
+      this.#status = failedWith(this.#event, this.#status);
     }
     if (event.kind === "saved") this.#numbers.reached("saved", event.change);
     if (event.kind === "acknowledged") this.#numbers.reached("acknowledged", event.change);

@@ -26,7 +26,10 @@ export type Status = {
   readonly loading: boolean;
   /** How much of a long transfer from the server is here, from 0 to 1; none if there is no such transfer. */
   readonly progress: number | undefined;
-  /** The code of the error that ended a client that has `failed`: `engine-failed`, or `store-newer`, where the page is to be loaded again to go on. */
+  /**
+   * The code of the error for which a client, or a document, has `failed`: `engine-failed`, `store-failed`, or `store-newer`, where the page is to
+   * be loaded again to go on.
+   */
   readonly failure?: ErrorCode;
 };
 

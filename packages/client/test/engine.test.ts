@@ -176,7 +176,7 @@ test("an edit is unsaved, then saved, then sent, as its store and its line say; 
   const change = device.change(document, ["put", [], "a", 1]);
   assert.deepEqual(states(), ["unsaved"]);
   await device.drain();
-  assert.ok(device.events.some((event) => event.kind === "storage-failed" && event.full));
+  assert.ok(device.events.some((event) => event.kind === "storage-failed" && event.code === "full"));
   assert.deepEqual([states(), device.engine.status(document)?.state], [["unsaved"], "storage-full"]);
   device.failure = undefined;
   const due = device.engine.pollTimeout();

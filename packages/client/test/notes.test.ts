@@ -335,6 +335,32 @@ test("the pages open without their web server, show what waits, and offer a new 
   assert.deepEqual(await notes(bo, 2), ["Kept", "Written alone"]);
 });
 
+test("the notes can be installed as an application, as the browser itself judges", async () => {
+  // In a profile: nothing can be installed from a browser that forgets.
+  const page = await demo.chromium.profile.newPage();
+  await page.goto(`${demo.origin}/notes/`);
+  await says(device(page, "Ann’s laptop"), "Saved on the server");
+  await page.evaluate(() => navigator.serviceWorker.ready.then(({ active }) => active?.state));
+  const devtools = await page.context().newCDPSession(page);
+  const { url, data, errors } = await devtools.send("Page.getAppManifest");
+  assert.deepEqual([url, errors], [`${demo.origin}/notes/manifest.webmanifest`, []]);
+  const { installabilityErrors } = await devtools.send("Page.getInstallabilityErrors");
+  assert.deepEqual(installabilityErrors, []);
+  assert.equal((await devtools.send("Page.getAppId")).appId, `${demo.origin}/notes/`);
+  const { start_url, display, icons } = JSON.parse(data ?? "{}") as { start_url: string; display: string; icons: { src: string; sizes: string; type: string }[] };
+  assert.deepEqual([start_url, display], ["/notes/", "standalone"]);
+  for (const { src, sizes, type } of icons) {
+    const shown = await page.evaluate(async ({ src, type }) => {
+      const image = new Image();
+      image.src = src;
+      await image.decode();
+      return { type: (await fetch(src)).headers.get("content-type") === type, size: `${image.naturalWidth}x${image.naturalHeight}` };
+    }, { src, type });
+    assert.deepEqual(shown, { type: true, size: sizes === "any" ? shown.size : sizes }, src);
+  }
+  await page.close();
+});
+
 test("the front door leads to the notes", async () => {
   const page = await demo.page("/");
   await demo.pictures(page, "door");

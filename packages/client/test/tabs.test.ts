@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { TestContext } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
@@ -209,4 +210,109 @@ test("a tab that hangs while it leads is passed over, and follows with nothing l
     await synced(page);
   }
   assert.equal(await next.evaluate(() => globalThis.client.status.leads), true);
+});
+
+/** Freezes a tab's page, as a browser does with one that nobody looks at. Chromium lets its worker go on. Gives what thaws it. */
+async function freeze(page: Page): Promise<() => Promise<unknown>> {
+  const devtools = await page.context().newCDPSession(page);
+  const set = (state: "frozen" | "active") => devtools.send("Page.setWebLifecycleState", { state });
+  await set("frozen");
+  return () => set("active");
+}
+
+/** Adds a note, and does not wait for anything. */
+function add(page: Page, title: string): Promise<void> {
+  return page.evaluate((title) => void globalThis.doc.change((draft) => draft.notes.push({ title, done: false })), title);
+}
+
+test("a tab whose page is frozen while it leads goes on for the others, and shows what came when it is thawed", async () => {
+  const tabs = await browser("notes/frozen-page");
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await write(first, "before");
+  await synced(second);
+  await add(first, "as it freezes");
+  const thaw = await freeze(first);
+  await second.evaluate(async () => {
+    const edit = globalThis.doc.change((draft) => draft.notes.push({ title: "meanwhile", done: false }));
+    await globalThis.doc.acknowledged(edit);
+  });
+  await thaw();
+  for (const page of [first, second]) {
+    await titles(page, "before", "as it freezes", "meanwhile");
+    await synced(page);
+  }
+});
+
+/** An operating system stops the worker with its page. */
+test("a tab that is frozen whole while it leads is passed over, and follows with nothing lost or doubled when it is thawed", async () => {
+  const tabs = await browser("notes/frozen");
+  const [first, second, third] = (await tabs.tabs(3)) as [Page, Page, Page];
+  const pages = [first, second, third];
+  for (const page of pages) page.setDefaultTimeout(45_000);
+  await write(first, "before");
+  for (const page of pages) await synced(page);
+  const goOn = await hang(first);
+  await add(first, "as it freezes");
+  const thaw = await freeze(first);
+  await second.evaluate(async () => {
+    const edit = globalThis.doc.change((draft) => draft.notes.push({ title: "meanwhile", done: false }));
+    await globalThis.doc.acknowledged(edit);
+  });
+  // Only another tab can have brought it to the server.
+  const next = await leader([second, third]);
+  await write(third, "later");
+  await synced(third);
+  goOn();
+  await thaw();
+  await first.waitForFunction(() => !globalThis.client.status.leads);
+  await write(first, "thawed");
+  const bob = await (await browser("notes/frozen")).tab();
+  for (const page of [...pages, bob]) {
+    await titles(page, "before", "as it freezes", "meanwhile", "later", "thawed");
+    await synced(page);
+    assert.deepEqual(await page.evaluate(() => globalThis.doc.outbox), []);
+  }
+  assert.equal(await next.evaluate(() => globalThis.client.status.leads), true);
+  const sockets = (page: Page) => tabs.sockets.get(page) ?? 0;
+  assert.deepEqual(pages.map(sockets), pages.map((page) => (page === first || page === next ? 1 : 0)), "it makes no connection again");
+});
+
+/** Saves an edit in a follower while `stop` keeps the leader or the server from answering, and crashes it before `goOn`. */
+async function crashUnanswered(t: TestContext, name: string, stop: (leader: Page) => Promise<() => void>): Promise<void> {
+  const tabs = await browser(name);
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await write(second, "acknowledged");
+  for (const page of [first, second]) await synced(page);
+  const resume = await stop(first);
+  let goOn = () => {
+    goOn = () => {};
+    resume();
+  };
+  t.after(() => goOn());
+  await write(second, "saved");
+  assert.deepEqual(await second.evaluate(() => [globalThis.doc.status.pending, globalThis.doc.status.unsaved]), [1, 0]);
+  await crash(second);
+  goOn();
+  await titles(first, "acknowledged", "saved");
+  await synced(first);
+  // It has the number of the one that crashed, and writes under its actor.
+  const third = await tabs.tab();
+  await write(third, "after");
+  const bob = await (await browser(name)).tab();
+  for (const page of [first, third, bob]) {
+    await titles(page, "acknowledged", "saved", "after");
+    await synced(page);
+    assert.deepEqual(await page.evaluate(() => [globalThis.doc.outbox, globalThis.doc.status.rejected]), [[], 0]);
+  }
+}
+
+test("what a follower has saved arrives though the follower crashes while the server answers nothing", async (t) => {
+  await crashUnanswered(t, "notes/unanswered", async () => {
+    stage.server.signal("SIGSTOP");
+    return () => stage.server.signal("SIGCONT");
+  });
+});
+
+test("what a follower has saved arrives though the follower crashes while its leader hears nothing", async (t) => {
+  await crashUnanswered(t, "notes/unheard", hang);
 });

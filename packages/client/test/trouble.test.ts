@@ -6,7 +6,7 @@ import type { Frame, Page } from "playwright-core";
 
 import type { ChangeId } from "#dist/index.js";
 
-import { Chromium, inWorkers, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
+import { Chromium, inWorkers, joinDocument, load, loaded, type Notes, open, synced, titles, write } from "./support/browser.js";
 import { tightStorage } from "./support/full.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -203,6 +203,63 @@ test("a tab that did not hear of the newer version says so at its next edit, whi
   await page.waitForFunction(() => globalThis.doc.status.failure === "store-newer" && globalThis.client.status.failure === "store-newer");
   assert.deepEqual([await refusal(page), await page.evaluate(() => globalThis.doc.status.unsaved)], ["store-newer", 1]);
   await titles(page, "after", "before");
+});
+
+/** Gives the rows of a table that begin with `prefix` a format of a newer version; gives them. */
+function toNewerRows(page: Page, table: string, prefix: string): Promise<string[]> {
+  return page.evaluate(
+    async ([table, prefix]) => {
+      const { toNewerRows } = (await import("/test/versions.js" as string)) as typeof import("./versions.js");
+      return toNewerRows("rejoin:test", table, prefix);
+    },
+    [table, prefix] as const,
+  );
+}
+
+/** The code with which opening a document fails. */
+function opening(page: Page, name: string): Promise<unknown> {
+  return page.evaluate((name) => globalThis.client.open(name).then(() => "none", (error: { code?: string }) => error.code), name);
+}
+
+/** A newer version may have the same database, and other rows in it. It was told that storage fails, as if there were nothing to be done. */
+test("a document whose rows a newer version wrote says that the page is to be loaded again, takes no edit, and stays as it is; others go on", async () => {
+  const page = await open(await stage.chromium.context(), stage.site.origin);
+  const offline = { offline: true };
+  for (const name of ["notes/newer", "notes/same"]) {
+    await joinDocument(page, stage.server.url, { name, ...offline });
+    await write(page, name);
+    await page.evaluate(() => globalThis.client.close());
+  }
+  const rows = await toNewerRows(page, "outbox", "notes/newer\0");
+  assert.ok(rows.length > 0);
+
+  // What was seen last stands for it.
+  await load(page, stage.site.origin);
+  await joinDocument(page, stage.server.url, { name: "notes/newer", ...offline });
+  await page.waitForFunction(() => globalThis.doc.status.failure === "store-newer");
+  assert.equal(await page.evaluate(() => globalThis.doc.status.state), "failed");
+  await titles(page, "notes/newer");
+  assert.equal(await refusal(page), "store-newer");
+  await page.evaluate(async () => void (globalThis.doc = await globalThis.client.open<Notes>("notes/same")));
+  await loaded(page);
+  await write(page, "goes on");
+  await titles(page, "notes/same", "goes on");
+  await page.evaluate(() => globalThis.client.close());
+  assert.deepEqual(await toNewerRows(page, "outbox", "notes/newer\0"), rows, "nothing of it is lost");
+
+  // Nothing of it was seen before.
+  await dropViews(page);
+  await load(page, stage.site.origin);
+  await page.evaluate(async (url) => void (globalThis.client = await globalThis.rejoin.connect(url, { store: "test", offline: true })), stage.server.url);
+  assert.deepEqual([await opening(page, "notes/newer"), await opening(page, "notes/same")], ["store-newer", "none"]);
+  await page.evaluate(() => globalThis.client.close());
+
+  // Who this device is stands in a row too.
+  await toNewerRows(page, "meta", "identity");
+  await load(page, stage.site.origin);
+  await page.evaluate(async (url) => void (globalThis.client = await globalThis.rejoin.connect(url, { store: "test", offline: true })), stage.server.url);
+  await page.waitForFunction(() => globalThis.client.status.failure === "store-newer");
+  assert.equal(await opening(page, "notes/unseen"), "store-newer");
 });
 
 /** What asking for a lock fails with. */

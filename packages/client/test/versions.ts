@@ -1,4 +1,4 @@
-/** A database as earlier versions of the package wrote it. Runs in the page. */
+/** A database as earlier and later versions of the package write it. Runs in the page. */
 
 const TABLES = ["meta", "document", "chunk", "outbox"];
 
@@ -33,6 +33,27 @@ export async function toVersion1(name: string): Promise<number> {
   const { version } = old;
   old.close();
   return version;
+}
+
+/**
+ * Gives the rows of a table whose key begins with `prefix` a format that no version knows, in the same database. Gives them, as they are then, or
+ * were already.
+ */
+export async function toNewerRows(name: string, table: string, prefix: string): Promise<string[]> {
+  const database = await opened(indexedDB.open(name));
+  const transaction = database.transaction([table], "readwrite");
+  const store = transaction.objectStore(table);
+  const start = new TextEncoder().encode(prefix);
+  const range = IDBKeyRange.bound(start, Uint8Array.of(...start, 255));
+  const [keys, values] = await Promise.all([done(store.getAllKeys(range)), done(store.getAll(range))]);
+  const rows = keys.map((key, index) => [key, Uint8Array.of(200, ...(values[index] as Uint8Array).slice(1))] as const);
+  for (const [key, value] of rows) store.put(value, key);
+  await new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = () => reject(transaction.error);
+  });
+  database.close();
+  return rows.map(([key, value]) => `${new Uint8Array(key as ArrayBuffer)} ${value}`);
 }
 
 /** A document's name and a zero byte, and then the number in eight. */

@@ -37,6 +37,11 @@ impl Replica {
             Ok(tables) => tables.into_iter().next().unwrap_or_default(),
             Err(error) => return self.event(Event::StorageFailed(error)),
         };
+        // Also where only another tab's row is: nothing is written beside what this version can't read.
+        let newer = |value| rows::body(value).err().filter(|error| matches!(error, StoreError::Newer { .. }));
+        if let Some(error) = rows.iter().find_map(|(_, value)| newer(value)) {
+            return self.event(Event::StorageFailed(error));
+        }
         let key = rows::identity_key(self.writes_as());
         let of = |key: &[u8]| rows.iter().find(|(k, _)| k == key).map(|(_, value)| rows::parse::<IdentityRow>(value));
         let identity = match of(&key) {

@@ -178,6 +178,10 @@ impl Local {
         let [document, chunks, outbox] = tables else {
             return Err(StoreError::Corrupt("three tables were asked for".into()));
         };
+        // What a newer version wrote may be what the rows beside it stand on: that comes before anything that they seem to lack.
+        for (_, value) in tables.iter().flatten() {
+            rows::body(value)?;
+        }
         let mut local = Self::new(name, tab, actor);
         if let Some((_, value)) = document.first() {
             local.load_row(rows::parse(value)?);

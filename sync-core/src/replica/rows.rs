@@ -181,11 +181,20 @@ pub(super) fn value<T: Encode<()>>(row: &T) -> Vec<u8> {
 
 /// Reads a row's value.
 pub(super) fn parse<'b, T: Decode<'b, ()>>(value: &'b [u8]) -> Result<T, StoreError> {
-    let (format, body) = value.split_first().ok_or_else(|| StoreError::Corrupt("an empty row".into()))?;
-    if !(FORMAT..=PIECE_FORMAT).contains(format) {
-        return Err(StoreError::Newer { found: u32::from(*format), known: u32::from(PIECE_FORMAT) });
+    minicbor::decode(body(value)?).map_err(|e| StoreError::Corrupt(e.to_string()))
+}
+
+/// What stands behind a row's format; an error if a newer version wrote it.
+pub(super) fn body(value: &[u8]) -> Result<&[u8], StoreError> {
+    match value.split_first() {
+        None => Err(StoreError::Corrupt("an empty row".into())),
+        // No version has written a zero, and a damaged row is not to be mended by a newer version.
+        Some((0, _)) => Err(StoreError::Corrupt("a row of no format".into())),
+        Some((format, _)) if *format > PIECE_FORMAT => {
+            Err(StoreError::Newer { found: u32::from(*format), known: u32::from(PIECE_FORMAT) })
+        }
+        Some((_, body)) => Ok(body),
     }
-    minicbor::decode(body).map_err(|e| StoreError::Corrupt(e.to_string()))
 }
 
 /// The start of all keys of a document. Names hold no zero byte, so that no document's keys begin with another's.

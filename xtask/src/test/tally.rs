@@ -47,8 +47,10 @@ impl Tally {
     /// since this project ignores none.
     pub(crate) fn of_line(line: &str) -> Self {
         let Some(counts) = line.strip_prefix("test result: ") else {
-            let failed = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED"));
-            return failed.map_or_else(Self::default, Self::named);
+            let told = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+            // The second is what wasm-bindgen's tests say.
+            let failed = told.filter(|(_, outcome)| ["FAILED", "FAIL"].contains(outcome));
+            return failed.map_or_else(Self::default, |(name, _)| Self::named(name));
         };
         let count = |word: &str| {
             let number = counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(word));
@@ -83,12 +85,12 @@ mod tests {
 
     #[test]
     fn adds_up_closing_lines_and_nothing_else() {
-        let output = "running 3 tests\ntest a ... ok\ntest b::c ... FAILED\n\
+        let output = "running 3 tests\ntest a ... ok\ntest b::c ... FAILED\ntest d::e ... FAIL\n\
             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
             test result: FAILED. 4 passed; 2 failed; 1 ignored; 0 measured; 9 filtered out; finished in 1.50s";
         let mut total = Tally::default();
         output.lines().for_each(|line| total += Tally::of_line(line));
-        assert_eq!(total, Tally { passed: 7, failed: 3, names: vec!["b::c".to_owned()] });
+        assert_eq!(total, Tally { passed: 7, failed: 3, names: vec!["b::c".to_owned(), "d::e".to_owned()] });
     }
 
     #[test]

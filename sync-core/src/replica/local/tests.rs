@@ -54,6 +54,34 @@ fn a_chunk_of_a_number_that_nobody_writes_refuses_the_document() {
     }
 }
 
+/// It was told that the store is damaged, wherever what could be read did not stand without what could not.
+#[test]
+fn a_row_of_a_newer_version_refuses_the_document_as_such_whatever_else_does_not_fit() {
+    let mut local = empty();
+    let Ok(Some(Write::Put { key, value, .. })) = local.chunk_write(&[written(1)]) else {
+        panic!("a chunk is written")
+    };
+    let Write::Put { key: place, value: row, .. } = local.row_write() else { panic!("a row is put") };
+    let Write::Put { key: name, value: change, .. } = rows::put_outbox(&local.name, &written(2), None) else {
+        panic!("a row is put")
+    };
+    let whole = || [vec![(place.clone(), row.clone())], vec![(key.clone(), value.clone())], vec![]];
+    let load = |tables: &[Vec<Row>]| Local::load(local.name.clone(), TabId::FIRST, actor(), tables).map(drop);
+    assert_eq!(load(&whole()), Ok(()));
+    let newer = || vec![9, 0xff];
+    for table in 0..3 {
+        let mut tables = whole();
+        tables[1][0].1.truncate(5);
+        assert!(matches!(load(&tables), Err(StoreError::Corrupt(_))), "a chunk is cut short");
+        tables[table].push((vec![0xff], newer()));
+        assert_eq!(load(&tables), Err(StoreError::Newer { found: 9, known: 3 }), "{table}");
+    }
+    for of_none in [vec![], vec![0], vec![0, 0xa0]] {
+        let tables = [vec![], vec![], vec![(name.clone(), change.clone()), (vec![0xff], of_none)]];
+        assert!(matches!(load(&tables), Err(StoreError::Corrupt(_))), "a newer version has a higher number");
+    }
+}
+
 /// What a change stood on is gone from the store: it is kept where it can be seen, and its number is not written once more.
 #[test]
 fn the_number_of_a_change_that_is_kept_as_rejected_is_not_taken_again() {
