@@ -1,7 +1,7 @@
 /**
  * Serves the examples' pages and the client package that they use: `node serve.mjs PORT SYNC_URL [RELEASE]`. Says where, once it listens.
  *
- * Owns addresses, puts icons into pages, and names the version of all files together, by which the service worker knows a new one.
+ * Owns addresses, puts icons into pages and packages into scripts, and names the version of all files together, by which the service worker knows a new one.
  * `RELEASE`, if given, makes another version of the same files. Pages learn the sync server's address from `/config.json`.
  */
 
@@ -9,6 +9,7 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 
+import { codemirror } from "./shared/codemirror.mjs";
 import { iconModule, withIcons } from "./shared/icons.mjs";
 
 const HERE = new URL("./", import.meta.url);
@@ -36,9 +37,12 @@ const TYPES = {
 
 const [port = "0", sync = "ws://127.0.0.1:8787/sync", release = ""] = process.argv.slice(2);
 
+/** Scripts that are in no file. */
+const MADE = new Map([["/shared/icons.js", iconModule()], ...codemirror()]);
+
 /** The file at an address; nothing if there is none. */
 function read(path) {
-  if (path === "/shared/icons.js") return { type: TYPES.js, bytes: iconModule() };
+  if (MADE.has(path)) return { type: TYPES.js, bytes: MADE.get(path) };
   const place = PLACES.find(([prefix]) => path.startsWith(prefix));
   if (!place || !/^\/(?:[\w-]+\/)*(?:[\w-]+(?:\.[\w-]+)+)?$/.test(path)) return undefined;
   const name = path.slice(place[0].length) || "index.html";
@@ -53,7 +57,7 @@ function read(path) {
 
 /** What a device keeps so that the pages open without a network. */
 function kept() {
-  const paths = ["/shared/icons.js", "/shared/fonts/figtree-latin-wght-normal.woff2"];
+  const paths = [...MADE.keys(), "/shared/fonts/figtree-latin-wght-normal.woff2"];
   for (const [prefix, folder] of PLACES) {
     if (prefix === "/shared/fonts/") continue;
     const names = readdirSync(folder, { recursive: true }).map(String);

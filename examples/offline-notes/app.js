@@ -29,7 +29,7 @@ function lookInside({ name, client }) {
   if (!inside.open) inside.show();
 }
 
-const versions = new Versions(document.querySelector("#versions"), () => Promise.all(panes.map((pane) => pane.introduce())));
+const versions = new Versions(document.querySelector("#versions"));
 const panes = DEVICES.map((device, index) => new Pane(device, link.end(index), { inside: lookInside, versions: (whose) => versions.open(whose) }));
 devices.prepend(panes[0].element);
 devices.append(panes[1].element);

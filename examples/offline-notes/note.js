@@ -2,17 +2,25 @@
 
 import { bind } from "@rejoin/client/textarea";
 
+/** Loaded beside all else: until it is there texts are shown as they are. */
+const editor = import("./body.js");
+
 export class Note {
   #document;
   #id;
-  #bound;
+  #title;
+  #body;
+  #isGone = false;
   #tasks = new Map();
 
   constructor(document, id, person) {
     this.#document = document;
     this.#id = id;
     this.element = globalThis.document.querySelector("#note").content.firstElementChild.cloneNode(true);
-    this.#bound = ["title", "body"].map((key) => bind(this.#find(`.${key}`), document, (value) => this.#path(value, key), { person }));
+    this.#title = bind(this.#find(".title"), document, (value) => this.#path(value, "title"), { person });
+    void editor.then(({ edit }) => {
+      if (!this.#isGone) this.#body = edit(this.#find(".fields"), document, (value) => this.#path(value, "body"), person);
+    });
     this.#find(".done").addEventListener("change", ({ target }) => this.#edit((note) => void (note.done = target.checked)));
     this.#find(".like").addEventListener("click", () => this.#edit((note) => note.likes.increment()));
     this.#find(".remove").addEventListener("click", () => this.#edit((_, notes, index) => void notes.splice(index, 1)));
@@ -25,7 +33,8 @@ export class Note {
     });
   }
 
-  show({ title, done, likes, tasks }) {
+  show({ title, body, done, likes, tasks }) {
+    if (!this.#body) this.#find(".body").textContent = body;
     this.element.classList.toggle("is-done", done);
     this.#find(".done").checked = done;
     this.#find(".done").setAttribute("aria-label", `Done: ${title}`);
@@ -45,7 +54,9 @@ export class Note {
   }
 
   remove() {
-    for (const field of this.#bound) field.unbind();
+    this.#isGone = true;
+    this.#title.unbind();
+    this.#body?.destroy();
     this.element.remove();
   }
 

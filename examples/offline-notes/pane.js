@@ -6,7 +6,6 @@ import { icon } from "/shared/icons.js";
 
 import { Marks } from "./marks.js";
 import { Note } from "./note.js";
-import { meet, nameOf } from "./people.js";
 import { counted, FIELDS, inWords, placeWords } from "./words.js";
 
 /** Whoever opens the page writes in one notebook, unless this browser was given another. */
@@ -35,9 +34,9 @@ export class Pane {
   }
 
   async open(url) {
-    const { store } = this.#device;
+    const { store, person } = this.#device;
     try {
-      this.#client = await connect(url, { store, offline: this.#isOff });
+      this.#client = await connect(url, { store, author: person, offline: this.#isOff });
       this.#document = await this.#client.open(DOCUMENT, { init: { notes: [] } });
     } catch (error) {
       this.#say({ look: "trouble", icon: "triangle-alert", words: error.message });
@@ -50,12 +49,6 @@ export class Pane {
     this.#showConflicts();
     this.#client.subscribe((status) => this.#showClient(status));
     this.#document.subscribe((news) => this.#showNews(news));
-  }
-
-  /** Tells the page which authors are this device's. */
-  async introduce() {
-    const history = (await this.#document?.history) ?? [];
-    for (const { actor, mine } of history) if (mine) meet(actor, this.#device.person);
   }
 
   get #isOff() {
@@ -154,11 +147,9 @@ export class Pane {
     const { conflicts, name } = this.#document;
     const merged = (listed) => listed.filter(({ kind }) => kind !== "rejected");
     const inbox = this.#find("rejoin-conflicts");
-    inbox.people = nameOf;
     inbox.fields = (key) => FIELDS[key];
     inbox.places = ({ path, base }) => placeWords(path, base, this.#document.value);
     conflicts.subscribe((listed) => {
-      for (const { candidates } of listed) for (const { actor, mine } of candidates) if (mine) meet(actor, this.#device.person);
       inbox.hidden = merged(listed).length === 0;
       // Settled or not, the reader opens it; the first that is to be settled does by itself.
       if (!inbox.hidden && merged(listed).some(({ state }) => state === "open")) inbox.setAttribute("open", "");

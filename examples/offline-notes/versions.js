@@ -2,7 +2,6 @@
 
 import { icon } from "/shared/icons.js";
 
-import { nameOf } from "./people.js";
 import { counted } from "./words.js";
 
 /** How many are listed, the newest first. */
@@ -11,13 +10,10 @@ const SHOWN_MAX = 60;
 export class Versions {
   #dialog;
   #document;
-  #introduce;
   #stop = () => undefined;
 
-  /** `introduce` has each device on the page say which authors are its own. */
-  constructor(dialog, introduce) {
+  constructor(dialog) {
     this.#dialog = dialog;
-    this.#introduce = introduce;
     dialog.querySelector(".close").addEventListener("click", () => dialog.close());
     dialog.addEventListener("keydown", ({ key }) => key === "Escape" && dialog.close());
     dialog.addEventListener("close", () => this.#stop());
@@ -38,7 +34,7 @@ export class Versions {
   }
 
   async #list() {
-    const [all] = await Promise.all([this.#document.history, this.#introduce()]);
+    const all = await this.#document.history;
     // What every notebook begins with was written by nobody, at no time.
     const history = all.filter(({ time }) => time.getTime() > 0);
     const list = this.#dialog.querySelector(".versions");
@@ -50,11 +46,11 @@ export class Versions {
     this.#dialog.querySelector(".said").textContent = items.length === 0 ? none : `${counted(history.length, "version")} kept.`;
   }
 
-  #item({ change, actor, time, operations }) {
+  #item({ change, author, time, operations }) {
     const item = globalThis.document.querySelector("#version").content.firstElementChild.cloneNode(true);
     item.dataset.change = change;
     const when = time.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-    item.querySelector("summary span").textContent = `${when} · ${nameOf({ actor }) ?? "somebody else"}`;
+    item.querySelector("summary span").textContent = `${when} · ${author ?? "somebody else"}`;
     item.querySelector("summary small").textContent = counted(operations, "edit");
     item.addEventListener("toggle", () => item.open && void this.#show(item, change));
     item.querySelector("button").addEventListener("click", () => void this.#document.restore(change));

@@ -1,11 +1,11 @@
 //! A document's value alone, as bytes: what can be read before its history has come.
 //!
-//! Owns the byte format described in docs/storage-format.md, and how deep and how large a value may be. Knows no history, ids, conflicts
-//! or marks: of each place it holds the value that an application reads.
+//! Owns the byte format described in docs/storage-format.md, and how deep and how large a value may be. Knows no history, ids or conflicts:
+//! of each place it holds the value that an application reads, of texts with their marks.
 
 use std::collections::BTreeMap;
 
-use automerge::{ROOT, ReadDoc, ScalarValue, hydrate};
+use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue, Value, hydrate};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,8 @@ use crate::limits::{VIEW_BYTES_MAX, VIEW_DEPTH_MAX};
 use crate::pack::leb::{Reader, put_prefixed, put_signed, put_unsigned};
 use crate::pack::{PackError, deflate, inflate};
 
-const VERSION: u8 = 1;
+/// Of a view without marks, and of one with: what has none is as a reader of the first version knows it.
+const VERSIONS: [u8; 2] = [1, 2];
 
 /// What a value is, in the byte before it.
 mod kinds {
@@ -32,6 +33,7 @@ mod kinds {
     pub(super) const LIST: u8 = 11;
     pub(super) const MAP: u8 = 12;
     pub(super) const OTHER: u8 = 13;
+    pub(super) const MARKED_TEXT: u8 = 14;
 }
 
 /// A value.
@@ -39,12 +41,25 @@ mod kinds {
 pub enum View {
     /// Anything without parts.
     Scalar(ScalarValue),
-    /// A text that several people edit.
-    Text(String),
+    /// A text that several people edit, and its marks.
+    Text(String, Vec<Mark>),
     /// A list of values.
     List(Vec<View>),
     /// Values by key.
     Map(BTreeMap<String, View>),
+}
+
+/// What is said of a range of a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// The first character it stands on, from 0.
+    pub from: usize,
+    /// The character before which it ends.
+    pub to: usize,
+    /// What it is about, such as `bold`.
+    pub name: String,
+    /// What it says, such as an address.
+    pub value: ScalarValue,
 }
 
 impl View {
@@ -54,7 +69,33 @@ impl View {
         if let Self::Map(entries) = &mut view {
             entries.remove(RESERVED_KEY);
         }
+        view.mark(document, &ROOT);
         Some(view)
+    }
+
+    /// Adds the marks of all texts in the value of an object.
+    fn mark(&mut self, document: &impl ReadDoc, object: &ObjId) {
+        let mark = |part: &mut Self, at: Prop| {
+            if let (false, Ok(Some((Value::Object(_), id)))) =
+                (matches!(part, Self::Scalar(_)), document.get(object, at))
+            {
+                part.mark(document, &id);
+            }
+        };
+        match self {
+            Self::Scalar(_) => {}
+            Self::List(items) => items.iter_mut().enumerate().for_each(|(index, item)| mark(item, index.into())),
+            Self::Map(entries) => entries.iter_mut().for_each(|(key, value)| mark(value, key.as_str().into())),
+            Self::Text(_, marks) => {
+                let found = document.marks(object).unwrap_or_default().into_iter();
+                marks.extend(found.map(|automerge::marks::Mark { start, end, name, value }| Mark {
+                    from: start,
+                    to: end,
+                    name: name.into(),
+                    value,
+                }));
+            }
+        }
     }
 
     fn from_hydrated(value: &hydrate::Value, depth: u32) -> Option<Self> {
@@ -63,7 +104,7 @@ impl View {
         }
         Some(match value {
             hydrate::Value::Scalar(scalar) => Self::Scalar(scalar.clone()),
-            hydrate::Value::Text(text) => Self::Text(text.to_string()),
+            hydrate::Value::Text(text) => Self::Text(text.to_string(), Vec::new()),
             hydrate::Value::List(list) => {
                 let items = list.iter().map(|item| Self::from_hydrated(&item.value, depth + 1));
                 Self::List(items.collect::<Option<_>>()?)
@@ -84,7 +125,7 @@ impl View {
         if body.len() > VIEW_BYTES_MAX {
             return None;
         }
-        let mut out = vec![VERSION];
+        let mut out = vec![VERSIONS[usize::from(self.has_marks())]];
         out.extend_from_slice(&Sha256::digest(&body)[..8]);
         out.extend_from_slice(&deflate(&body));
         Some(out.into())
@@ -93,7 +134,7 @@ impl View {
     /// Reads what [`View::encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
         let mut r = Reader::new(bytes);
-        if r.byte()? != VERSION {
+        if !VERSIONS.contains(&r.byte()?) {
             return Err(PackError::Malformed("a view of an unknown version"));
         }
         let expected = r.take(8)?;
@@ -106,12 +147,25 @@ impl View {
         if r.is_empty() { Ok(view) } else { Err(PackError::Malformed("something stands behind the view")) }
     }
 
+    fn has_marks(&self) -> bool {
+        match self {
+            Self::Scalar(_) => false,
+            Self::Text(_, marks) => !marks.is_empty(),
+            Self::List(items) => items.iter().any(Self::has_marks),
+            Self::Map(entries) => entries.values().any(Self::has_marks),
+        }
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         match self {
             Self::Scalar(scalar) => write_scalar(scalar, out),
-            Self::Text(text) => {
-                out.push(kinds::TEXT);
+            Self::Text(text, marks) => {
+                out.push(if marks.is_empty() { kinds::TEXT } else { kinds::MARKED_TEXT });
                 put_prefixed(out, text.as_bytes());
+                if !marks.is_empty() {
+                    put_unsigned(out, marks.len() as u64);
+                    marks.iter().for_each(|mark| mark.write(out));
+                }
             }
             Self::List(items) => {
                 out.push(kinds::LIST);
@@ -134,7 +188,15 @@ impl View {
             return Err(PackError::Malformed("the view nests too deeply"));
         }
         Ok(match r.byte()? {
-            kinds::TEXT => Self::Text(string(r)?),
+            kinds::TEXT => Self::Text(string(r)?, Vec::new()),
+            kinds::MARKED_TEXT => {
+                let text = string(r)?;
+                let (end, mut marks) = (text.chars().count(), Vec::new());
+                for _ in 0..r.length()? {
+                    marks.push(Mark::read(r, end)?);
+                }
+                Self::Text(text, marks)
+            }
             kinds::LIST => {
                 // As many as there are, not as many as are claimed.
                 let mut items = Vec::new();
@@ -156,6 +218,25 @@ impl View {
             }
             kind => Self::Scalar(read_scalar(kind, r)?),
         })
+    }
+}
+
+impl Mark {
+    fn write(&self, out: &mut Vec<u8>) {
+        put_unsigned(out, self.from as u64);
+        put_unsigned(out, self.to as u64);
+        put_prefixed(out, self.name.as_bytes());
+        write_scalar(&self.value, out);
+    }
+
+    /// Reads one of a text of so many characters.
+    fn read(r: &mut Reader<'_>, end: usize) -> Result<Self, PackError> {
+        let (from, to, name) = (r.length()?, r.length()?, string(r)?);
+        if from >= to || to > end {
+            return Err(PackError::Malformed("a view's mark is not in its text"));
+        }
+        let kind = r.byte()?;
+        Ok(Self { from, to, name, value: read_scalar(kind, r)? })
     }
 }
 
@@ -258,11 +339,37 @@ mod tests {
         let bytes = view.encode().expect("not large");
         assert_eq!(View::decode(&bytes), Ok(view.clone()));
         let View::Map(root) = view else { panic!("the root is a map") };
-        assert_eq!(root["text"], View::Text("wörds".into()));
+        assert_eq!(root["text"], View::Text("wörds".into(), Vec::new()));
         let View::List(list) = &root["list"] else { panic!("a list") };
         assert_eq!(list[0], View::Map(BTreeMap::from([(String::new(), View::Scalar(1.into()))])));
         assert_eq!(list[9], View::Scalar(ScalarValue::counter(-3)));
         assert_eq!(list.len(), 11);
+    }
+
+    #[test]
+    fn marks_come_with_their_texts_wherever_these_are_and_only_within_them() {
+        let mut document = example();
+        let texts = document.put_object(ROOT, "texts", ObjType::List).expect("a list");
+        for (index, word) in ["plain", "b😀ld"].into_iter().enumerate() {
+            let text = document.insert_object(&texts, index, ObjType::Text).expect("a text");
+            document.splice_text(&text, 0, 0, word).expect("an edit");
+            if index == 1 {
+                let bold = automerge::marks::Mark::new("bold".into(), true, 1, 3);
+                document.mark(&text, bold, automerge::marks::ExpandMark::After).expect("a mark");
+                document.splice_text(&text, 3, 0, "!").expect("an edit");
+            }
+        }
+        let view = View::of(&document).expect("not deep");
+        let bytes = view.encode().expect("not large");
+        assert_eq!(View::decode(&bytes), Ok(view.clone()));
+        let View::Map(root) = view else { panic!("the root is a map") };
+        let bold = |from, to| vec![Mark { from, to, name: "bold".into(), value: true.into() }];
+        let texts = [View::Text("plain".into(), vec![]), View::Text("b😀l!d".into(), bold(1, 4))];
+        assert_eq!(root["texts"], View::List(texts.to_vec()));
+        for (from, to) in [(1, 1), (2, 1), (0, 6), (6, 7)] {
+            let bytes = View::Text("b😀l!d".into(), bold(from, to)).encode().expect("small");
+            assert!(View::decode(&bytes).is_err(), "{from} to {to}");
+        }
     }
 
     #[test]

@@ -48,11 +48,13 @@ pub(crate) fn runs(
     let object = edit::object(document, path).map_err(bad)?;
     // An element of a list that was written over goes by another operation than the one that put it there.
     let is_text = document.object_type(&object).map_err(bad)? == ObjType::Text;
+    let each = || (index..index + count).map(|at| Ok((make(document, path, at, Unit::CodePoint)?, 1))).collect();
     if !is_text || count < (index + count) / LOOK_UP_COST {
-        return (index..index + count).map(|at| Ok((make(document, path, at, Unit::CodePoint)?, 1))).collect();
+        return each();
     }
-    let mut runs: Vec<(ObjId, usize)> = Vec::new();
+    let (mut runs, mut last): (Vec<(ObjId, usize)>, _) = (Vec::new(), None);
     for (_, id) in document.values(&object).skip(index).take(count) {
+        last = Some(id.clone());
         match runs.last_mut().filter(|(first, length)| follows(first, *length, &id)) {
             Some((_, length)) => *length += 1,
             None => runs.push((id, 1)),
@@ -61,7 +63,14 @@ pub(crate) fn runs(
     if runs.iter().map(|(_, length)| length).sum::<usize>() < count {
         return Err(bad(AutomergeError::InvalidIndex(index + count)));
     }
-    Ok(runs.into_iter().map(|(first, length)| (format!("{object}{SEPARATOR}{first}"), length)).collect())
+    let name = |id: ObjId| format!("{object}{SEPARATOR}{id}");
+    // The ends of marks are among automerge's values, and look like any other: if there are any, the last is not the one that is looked up.
+    if let Some(last) = last
+        && name(last) != make(document, path, index + count - 1, Unit::CodePoint)?
+    {
+        return each();
+    }
+    Ok(runs.into_iter().map(|(first, length)| (name(first), length)).collect())
 }
 
 /// Whether an operation is the one that comes so many after another.

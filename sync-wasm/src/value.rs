@@ -103,23 +103,26 @@ fn key(at: &Prop) -> JsValue {
     }
 }
 
-/// As [`show_document`], of a view, which has no marks.
+/// As [`show_document`], of a view.
 pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsValue> {
     show_part(view, special, &[settlement::ROOT_KEY])
 }
 
 fn show_part(view: &View, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
     let mark = |value: &View, container: &Object, key: &JsValue| {
-        let kind = match value {
-            View::Text(_) => "text",
-            View::Scalar(ScalarValue::Counter(_)) => "counter",
+        let kind: JsValue = match value {
+            View::Text(text, said) if !said.is_empty() => {
+                marks::show(text, said.iter().map(|mark| (mark.from, mark.to, mark.name.as_str(), &mark.value))).into()
+            }
+            View::Text(..) => "text".into(),
+            View::Scalar(ScalarValue::Counter(_)) => "counter".into(),
             _ => return Ok(()),
         };
-        special.call3(&JsValue::UNDEFINED, container, key, &kind.into()).map(drop)
+        special.call3(&JsValue::UNDEFINED, container, key, &kind).map(drop)
     };
     Ok(match view {
         View::Scalar(scalar) => show_scalar(scalar),
-        View::Text(text) => JsValue::from(text.as_str()),
+        View::Text(text, _) => JsValue::from(text.as_str()),
         View::Map(map) => {
             let object = Object::new();
             for (key, value) in map.iter().filter(|(key, _)| !but.contains(&key.as_str())) {

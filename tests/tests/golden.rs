@@ -7,6 +7,7 @@ mod golden {
     pub(crate) mod client;
     pub(crate) mod packs;
     pub(crate) mod server;
+    pub(crate) mod views;
 }
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use sync_core::pack;
 use sync_core::protocol::{ClientMessage, Mode, RejectCode, ServerMessage};
 use sync_core::scope::Access;
 use sync_core::table::ChangeTable;
+use sync_core::view::View;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -256,4 +258,31 @@ fn packs_unpack_to_the_very_changes_and_stay_as_small() {
     }
     assert!(missing.is_empty(), "add to tests/interop/packs.json:\n  {}", missing.join(",\n  "));
     assert_eq!(kept.len(), golden::packs::cases().len());
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ViewVector {
+    name: String,
+    view: String,
+}
+
+#[test]
+fn views_of_every_version_are_read_and_those_without_marks_are_of_the_first() {
+    let kept: Vec<ViewVector> = read("views.json");
+    let mut missing = Vec::new();
+    for (name, version, value) in golden::views::views() {
+        let now = value.encode().expect("small");
+        assert_eq!(now[0], version, "{name}");
+        let Some(vector) = kept.iter().find(|v| v.name == name) else {
+            let vector = ViewVector { name: name.into(), view: hex::encode(&now) };
+            missing.push(serde_json::to_string(&vector).expect("JSON"));
+            continue;
+        };
+        let bytes = hex::decode(&vector.view).expect("hex");
+        assert_eq!(View::decode(&bytes), Ok(value), "{name}");
+        // Version and digest of the body; the deflate library may find another way to the same one.
+        assert_eq!(now[..9], bytes[..9], "{name} is written differently");
+    }
+    assert!(missing.is_empty(), "add to tests/golden/views.json:\n  {}", missing.join(",\n  "));
+    assert_eq!(kept.len(), golden::views::views().len());
 }

@@ -9,13 +9,13 @@ import { Annotation, EditorState, type Extension, Prec, type Range, StateEffect,
 import { Decoration, type DecorationSet, EditorView, keymap, ViewPlugin, type ViewUpdate, WidgetType } from "@codemirror/view";
 
 import { Carets, type RemoteCaret } from "./bindings/carets.js";
-import { markable, markLook, marks, setMarks } from "./bindings/marks.js";
+import { markable, marks, setMarks } from "./bindings/marks.js";
 import { type AnyDocument, type BindingOptions, Place, type TextPath } from "./bindings/place.js";
 import { type Splice, spliceBetween } from "./bindings/splice.js";
 import type { Mark } from "./wasm/rejoin.js";
 
 export type { CaretOptions, CaretPresence, Person } from "./bindings/carets.js";
-export { markKeys, toggleMark } from "./bindings/marks.js";
+export { markAt, markKeys, toggleMark } from "./bindings/marks.js";
 export type { AnyDocument, BindingOptions, TextPath } from "./bindings/place.js";
 
 /**
@@ -36,7 +36,6 @@ export function collaborate<D extends AnyDocument>(document: D, path: TextPath<D
     marks,
     carets,
     look,
-    markLook,
     markable.of({ document, path: () => (typeof path === "function" ? path(document.value as never) : path) }),
     // The document's text is taken unit by unit, carriage returns too.
     EditorState.lineSeparator.of("\n"),

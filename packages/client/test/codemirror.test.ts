@@ -120,8 +120,49 @@ test("marks are shown, made by keys and commands, and go along with what is writ
   await marked(["SPAN rejoin-mark-link https://example.org/ th_ree"]);
   await ann.keyboard.press("Control+z");
   await marked(["STRONG rejoin-mark-bold true one!", "SPAN rejoin-mark-link https://example.org/ th_ree"]);
-  await select(ann, 2);
-  assert.equal(await ann.evaluate(() => globalThis.toggle("bold")(globalThis.view)), false, "nothing is selected");
+});
+
+test("a mark chosen with nothing selected is for what is typed next, until the caret goes elsewhere; the editor tells what holds there", async () => {
+  const [ann, bob] = [await writer("Ann", "codemirror/chosen"), await writer("Bob", "codemirror/chosen")];
+  const holds = (name: string) => ann.evaluate((name) => globalThis.at(globalThis.view.state, name), name);
+  const marks = async (page: Page, ...wanted: string[]) => {
+    await page.waitForFunction((wanted) => {
+      const { value, marks } = { value: globalThis.doc.value.body, marks: globalThis.doc.marks(["body"]) };
+      return JSON.stringify(marks.map(({ from, to, name, value: said }) => `${name}=${String(said)} "${value.slice(from, to)}"`)) === JSON.stringify(wanted);
+    }, wanted);
+  };
+  await ann.keyboard.type("one ");
+  await ann.keyboard.press("Control+b");
+  assert.equal(await holds("bold"), true);
+  assert.equal(await holds("italic"), undefined);
+  await ann.keyboard.press("Control+i");
+  await ann.keyboard.press("Control+i");
+  await ann.keyboard.type("two");
+  for (const page of [ann, bob]) await marks(page, 'bold=true "two"');
+  // What somebody else writes at the caret meanwhile is theirs alone.
+  await ann.keyboard.press("Control+b");
+  assert.equal(await holds("bold"), undefined);
+  await splice(bob, 0, 0, "> ");
+  await shows(ann, "> one two");
+  await ann.keyboard.type(" three");
+  await shows(bob, "> one two three");
+  for (const page of [ann, bob]) await marks(page, 'bold=true "two"');
+  // Within a mark it holds, before its begin it does not, and of what is selected all must have it.
+  for (const [anchor, head, held] of [[7, 7, true], [6, 6, undefined], [9, 9, true], [6, 9, true], [5, 9, undefined]] as const) {
+    await select(ann, anchor, head);
+    assert.equal(await holds("bold"), held, `${anchor} to ${head}`);
+  }
+  await select(ann, 2, 5);
+  assert.equal(await ann.evaluate(() => globalThis.toggle("link", "a:")(globalThis.view)), true);
+  assert.equal(await holds("link"), "a:");
+  await select(ann, 5);
+  assert.equal(await holds("link"), undefined, "what is typed behind a link is not part of it");
+  await ann.keyboard.press("Control+b");
+  await select(ann, 0);
+  await select(ann, 5);
+  await ann.keyboard.type("!");
+  await shows(bob, "> one! two three");
+  for (const page of [ann, bob]) await marks(page, 'bold=true "two"', 'link=a: "one"');
 });
 
 test("carets and selections of others are shown, go along with the text, and go when they leave", async () => {

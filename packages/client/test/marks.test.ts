@@ -120,6 +120,23 @@ test("marking is undone and done again, and what others have marked since stays;
   await marks([ann, bob], 'note=b "one"', 'note=a " t__wo three"');
 });
 
+test("undo of what was typed behind marks takes that away, and redo brings it back", async () => {
+  const [ann, bob] = await pages("marks/behind", "one two three");
+  const text = async (wanted: string) => {
+    for (const page of [ann, bob]) await page.waitForFunction((wanted) => globalThis.doc.value.body === wanted, wanted).catch(async () => assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), wanted));
+  };
+  await ann.evaluate(() => {
+    globalThis.doc.change((d) => (d.body.mark(0, 3, "bold", true), d.body.mark(4, 7, "italic", true)));
+    globalThis.doc.commit();
+    globalThis.doc.change((d) => d.body.insert(13, "!!"));
+  });
+  await text("one two three!!");
+  await ann.evaluate(() => globalThis.doc.undo());
+  await text("one two three");
+  await ann.evaluate(() => globalThis.doc.redo());
+  await text("one two three!!");
+});
+
 test("versions have their marks, and a restored one too", async () => {
   const [ann, bob] = await pages("marks/versions", "hello");
   await ann.evaluate(() => void globalThis.doc.change((d) => d.body.mark(0, 5, "bold", true)));

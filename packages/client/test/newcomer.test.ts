@@ -23,7 +23,10 @@ async function author(name: string): Promise<Page> {
   await ann.evaluate(async ({ changes, characters }) => {
     const { doc } = globalThis;
     const retitle = (title: string) => doc.change((draft) => Object.assign(draft.notes[0] as object, { title }));
-    doc.change((draft) => void draft.body.insert(0, "body"));
+    doc.change((draft) => {
+      draft.body.insert(0, "body");
+      draft.body.mark(0, 4, "bold", true);
+    });
     for (let n = 0; n < changes; n += 1) {
       retitle(Array.from({ length: characters }, () => Math.floor(Math.random() * 36).toString(36)).join(""));
       doc.commit();
@@ -54,11 +57,14 @@ test("a newcomer reads and edits what the server shows first, long before the hi
   const shown = await bob.evaluate(() => {
     const { doc } = globalThis;
     Object.assign(globalThis, { saved: doc.saved(doc.change((draft) => void draft.notes.unshift({ title: "by the newcomer", done: false }))) });
+    const first = doc.marks(["body"]);
     doc.change((draft) => draft.body.insert(4, "!"));
+    doc.change((draft) => draft.body.unmark(0, 1, "bold"));
     const { loading, unsaved } = doc.status;
-    return { loading, unsaved, body: String(doc.value.body) };
+    return { loading, unsaved, body: String(doc.value.body), first, then: doc.marks(["body"]) };
   });
-  assert.deepEqual(shown, { loading: true, unsaved: 2, body: "body!" });
+  const bold = (from: number, to: number) => [{ from, to, name: "bold", value: true }];
+  assert.deepEqual(shown, { loading: true, unsaved: 3, body: "body!", first: bold(0, 4), then: bold(1, 5) });
   await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
   // Somebody else writes there meanwhile.
   await write(ann, "meanwhile");
@@ -72,6 +78,7 @@ test("a newcomer reads and edits what the server shows first, long before the hi
     await titles(page, "by the newcomer", "meanwhile", "written before");
     await synced(page);
     assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
+    assert.deepEqual(await page.evaluate(() => globalThis.doc.marks(["body"])), bold(1, 5));
   }
 }));
 

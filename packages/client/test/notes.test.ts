@@ -3,9 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before } from "node:test";
 
-import type { Locator, Page } from "playwright-core";
-
 import { Demo } from "./support/demo.js";
+import { add, both, device, notes, says, texts } from "./support/notebook.js";
 import { test } from "./timed.js";
 
 const demo = new Demo();
@@ -13,44 +12,15 @@ const demo = new Demo();
 before(() => demo.start());
 after(() => demo.stop());
 
-function device(page: Page, name: "Ann’s laptop" | "Bo’s phone"): Locator {
-  return page.getByRole("region", { name });
-}
-
-async function add(pane: Locator, title: string): Promise<void> {
-  await pane.getByLabel("New note").fill(title);
-  await pane.getByRole("button", { name: "Add" }).click();
-}
-
-/** Waits until the pane says `words`. */
-async function says(pane: Locator, words: string): Promise<void> {
-  await pane.getByRole("status").filter({ hasText: words }).waitFor();
-}
-
-/** Waits until the pane shows `count` notes; gives their titles. */
-async function notes(pane: Locator, count: number): Promise<string[]> {
-  await pane.locator(".note").nth(count - 1).waitFor();
-  return pane.locator(".note .title").evaluateAll((fields) => fields.map((field) => (field as HTMLInputElement).value).toSorted());
-}
-
-/** Both devices on a new page in a browser of their own. */
-async function both(): Promise<{ page: Page; ann: Locator; bo: Locator }> {
-  const page = await demo.page("/notes/");
-  const [ann, bo] = [device(page, "Ann’s laptop"), device(page, "Bo’s phone")];
-  await says(ann, "Saved on the server");
-  await says(bo, "Saved on the server");
-  return { page, ann, bo };
-}
-
 test("two devices write while one has no network, and heal: changes wait as marks, travel, and are saved", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await demo.pictures(page, "empty");
   await add(ann, "Buy milk");
   assert.deepEqual(await notes(bo, 1), ["Buy milk"]);
   await bo.getByRole("switch").click();
   await add(bo, "Call the dentist");
   await add(bo, "Water the plants");
-  await bo.getByLabel("Text").first().fill("two litres");
+  await texts(bo).first().fill("two litres");
   await ann.getByLabel("Title").first().fill("Buy milk and bread");
   await says(bo, "Saved on this device · 3 changes waiting");
   assert.equal(await bo.locator(".marks i.waiting").count(), 3);
@@ -69,7 +39,7 @@ test("two devices write while one has no network, and heal: changes wait as mark
   await page.screenshot({ path: `${demo.folder}/healing.png` });
   for (const pane of [ann, bo]) {
     assert.deepEqual(await notes(pane, 3), ["Buy milk and bread", "Call the dentist", "Water the plants"]);
-    assert.equal(await pane.getByLabel("Text").first().inputValue(), "two litres");
+    await texts(pane).first().getByText("two litres", { exact: true }).waitFor();
   }
   // Three to the server, and at least one from there to each device.
   await page.waitForFunction(() => (globalThis as unknown as { travelled: { marks: number } }).travelled.marks >= 5);
@@ -78,7 +48,7 @@ test("two devices write while one has no network, and heal: changes wait as mark
 });
 
 test("steps are ticked off, hearts add up from both sides, undo brings a note back", async () => {
-  const { ann, bo } = await both();
+  const { ann, bo } = await both(demo);
   await add(ann, "Trip");
   await notes(bo, 1);
   await ann.getByLabel("New step").fill("Pack");
@@ -97,18 +67,23 @@ test("steps are ticked off, hearts add up from both sides, undo brings a note ba
 });
 
 test("two people write in one text, and see each other's carets", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await add(ann, "Letter");
   await notes(bo, 1);
-  await ann.getByLabel("Text").click();
+  await texts(ann).click();
   await page.keyboard.type("Dear Bo, we meet on Monday.");
-  await page.waitForFunction(() => [...document.querySelectorAll<HTMLTextAreaElement>(".body")].every(({ value }) => value.endsWith("Monday.")));
-  await bo.locator("rejoin-carets .name").getByText("Ann").waitFor();
+  await texts(bo).getByText("Dear Bo, we meet on Monday.").waitFor();
+  await bo.locator('.rejoin-caret[data-name="Ann"]').waitFor();
+  await ann.getByLabel("Title").click();
+  await bo.locator(".held rejoin-carets .name").getByText("Ann").waitFor();
+  await bo.locator('.rejoin-caret[data-name="Ann"]').waitFor({ state: "detached" });
+  await texts(bo).click();
+  await ann.locator('.rejoin-caret[data-name="Bo"]').waitFor();
   await demo.pictures(page, "writing");
 });
 
 test("what is inside is shown: line, clock, cursor, outbox, frames; its switch is the pane's", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await add(ann, "Seen from inside");
   await says(ann, "Saved on the server");
   await ann.getByRole("button", { name: "Look inside" }).click();
@@ -137,11 +112,11 @@ test("what is inside is shown: line, clock, cursor, outbox, frames; its switch i
 });
 
 test("a note removed by one while the other writes in it is told of on both sides, and kept by a word", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await add(ann, "Plan");
   await notes(bo, 1);
   await bo.getByRole("switch").click();
-  await bo.getByLabel("Text").fill("meet at nine");
+  await texts(bo).fill("meet at nine");
   await says(bo, "Saved on this device · 1 change waiting");
   await ann.getByRole("button", { name: "Remove the note" }).click();
   await says(ann, "Saved on the server");
@@ -156,12 +131,12 @@ test("a note removed by one while the other writes in it is told of on both side
   await bo.getByRole("button", { name: "Keep this: Bo" }).click();
   for (const pane of [ann, bo]) {
     assert.deepEqual(await notes(pane, 1), ["Plan"]);
-    assert.equal(await pane.getByLabel("Text").inputValue(), "meet at nine");
+    await texts(pane).getByText("meet at nine", { exact: true }).waitFor();
   }
 });
 
 test("versions are listed with what was different then, and one is brought back", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await add(ann, "First");
   await says(ann, "Saved on the server");
   await add(bo, "Second");
@@ -247,16 +222,16 @@ const fillUp = `async (room) => {
 }`;
 
 test("a full device says so, keeps what is in memory, and saves it when there is room", async () => {
-  const { page, ann } = await both();
+  const { page, ann } = await both(demo);
   await add(ann, "Before");
   await says(ann, "Saved on the server");
   const devtools = await page.context().newCDPSession(page);
   await devtools.send("Storage.overrideQuotaForOrigin", { origin: demo.origin, quotaSize: ROOM });
   await page.evaluate(`(${fillUp})(${ROOM})`);
   await ann.getByRole("switch").click();
-  await ann.getByLabel("Text").fill("x".repeat(100_000));
+  await texts(ann).fill("x".repeat(100_000));
   await says(ann, "This device is full");
-  await ann.getByLabel("Text").evaluate((field: HTMLTextAreaElement) => (field.style.maxHeight = "4rem"));
+  await ann.locator(".body").evaluate((body: HTMLElement) => Object.assign(body.style, { maxHeight: "4rem", overflow: "hidden" }));
   await demo.pictures(page, "full");
   await page.evaluate(() => void indexedDB.deleteDatabase("filler"));
   await says(ann, "Saved on this device · 1 change waiting");
@@ -265,7 +240,7 @@ test("a full device says so, keeps what is in memory, and saves it when there is
 });
 
 test("what the server will not have stays, is told of, and goes only by its reader's word", async () => {
-  const page = await demo.page("/notes/", { folder: "archive" });
+  const page = await demo.page("/notes/", { document: `archive/${crypto.randomUUID()}` });
   const ann = device(page, "Ann’s laptop");
   // Even the empty list.
   await says(ann, "The server refused 1 change");
@@ -286,7 +261,7 @@ test("what the server will not have stays, is told of, and goes only by its read
 });
 
 test("a page that is open while a newer version takes its store asks to be loaded again", async () => {
-  const { page, ann } = await both();
+  const { page, ann } = await both(demo);
   await says(ann, "Saved on the server");
   await page.evaluate(() => void indexedDB.open("rejoin:ann", 99));
   await says(ann, "A newer version of this page is open. Load this one again to go on");
@@ -306,7 +281,7 @@ test("without storage the page works, and says that it keeps nothing", async () 
 });
 
 test("the pages open without their web server, show what waits, and offer a new version when it is back", async () => {
-  const { page, ann, bo } = await both();
+  const { page, ann, bo } = await both(demo);
   await add(ann, "Kept");
   await notes(bo, 1);
   await page.evaluate(() => navigator.serviceWorker.ready);

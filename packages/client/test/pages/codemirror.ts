@@ -3,7 +3,7 @@
 import { EditorState } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 
-import { collaborate, markKeys, toggleMark } from "#dist/codemirror.js";
+import { collaborate, markAt, markKeys, toggleMark } from "#dist/codemirror.js";
 
 declare global {
   // eslint-disable-next-line no-var
@@ -12,12 +12,15 @@ declare global {
   var edit: (name: string, onError?: (error: unknown) => void) => void;
   // eslint-disable-next-line no-var
   var toggle: typeof toggleMark;
+  // eslint-disable-next-line no-var
+  var at: typeof markAt;
   /** How often the editor's text has changed. */
   // eslint-disable-next-line no-var
   var changes: number;
 }
 
 globalThis.toggle = toggleMark;
+globalThis.at = markAt;
 globalThis.edit = (name, onError) => {
   globalThis.changes = 0;
   const count = EditorView.updateListener.of(({ docChanged }) => void (globalThis.changes += Number(docChanged)));

@@ -58,10 +58,9 @@ export class Demo {
     await ended;
   }
 
-  /** A page in a browser of its own, with an empty document in `folder`; `first` is run in it before its own scripts. */
-  async page(path: string, { folder = "demo", first }: { folder?: string; first?: () => void } = {}): Promise<Page> {
+  /** A page in a browser of its own, with `document` or else an empty one; `first` is run in it before its own scripts. */
+  async page(path: string, { document = `demo/${crypto.randomUUID()}`, first }: { document?: string | undefined; first?: () => void } = {}): Promise<Page> {
     const context = await this.chromium.context();
-    const document = `${folder}/${crypto.randomUUID()}`;
     await context.addInitScript((document) => localStorage.setItem("document", document), document);
     if (first) await context.addInitScript(first);
     const page = await context.newPage();
