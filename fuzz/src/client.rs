@@ -67,7 +67,7 @@ impl Client {
     pub fn connect(&mut self, now: Instant) {
         self.dials = false;
         self.connected = true;
-        self.input(now, Input::Connected);
+        self.input(now, Input::Connected(WallTime(1)));
     }
 
     /// The connection is gone, or the attempt failed.

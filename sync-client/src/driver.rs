@@ -299,7 +299,7 @@ impl Driver {
     fn feed(self: &Arc<Self>, generation: u64, input: Input) -> bool {
         let fed = self.with(|core, now| {
             let Some(live) = core.connection.as_mut().filter(|c| c.generation == generation) else { return false };
-            if matches!(input, Input::Connected) {
+            if matches!(input, Input::Connected(_)) {
                 live.connected = true;
                 core.tell(ClientEvent::Connected);
             }

@@ -174,11 +174,15 @@ pub enum Planted {
     SettlementCutShort,
     /// The replica does not see which rules a document declares.
     DeclarationUnseen,
+    /// The replica takes its device's clock for good, whatever the server's shows.
+    SkewIgnored,
+    /// The replica goes on correcting a clock that was set anew.
+    SkewOutlivesClock,
 }
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 71] = [
+    pub const ALL: [(Planted, &'static str); 73] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -250,5 +254,7 @@ impl Planted {
         (Planted::LeavesToPeople, "leaves-to-people"),
         (Planted::SettlementCutShort, "settlement-cut-short"),
         (Planted::DeclarationUnseen, "declaration-unseen"),
+        (Planted::SkewIgnored, "skew-ignored"),
+        (Planted::SkewOutlivesClock, "skew-outlives-clock"),
     ];
 }

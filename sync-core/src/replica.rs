@@ -20,11 +20,13 @@ mod refused;
 mod rows;
 mod save;
 mod settling;
+mod skew;
 pub mod tabs;
 mod types;
 
 pub use crate::settlement::Listed;
 pub use settling::ResolveError;
+pub use skew::SKEW_SLACK_MS;
 pub use tabs::{TABS_MAX, TabId};
 pub use types::{
     ChangeId, Config, DocumentId, EditError, Event, Input, OutboxEntry, OutboxState, Output, State, Status,
@@ -52,6 +54,7 @@ use conversation::Conversation;
 use local::{Delta, Local, LocalError};
 use rows::IdentityRow;
 use save::Saves;
+use skew::Skew;
 use tabs::{DocTabs, Tabs};
 
 /// One document of a replica.
@@ -87,6 +90,7 @@ pub struct Replica {
     rng: Rng,
     identity: Option<IdentityRow>,
     connection: Connection,
+    skew: Skew,
     assembler: Assembler,
     documents: FewMap<DocumentId, Doc>,
     names: FewMap<DocumentName, DocumentId>,
@@ -104,6 +108,7 @@ impl Replica {
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
         let mut replica = Self {
             connection: Connection::new(config.online),
+            skew: Skew::default(),
             tabs: Tabs::new(config.tab),
             config,
             rng: Rng::new(seed),
@@ -125,7 +130,7 @@ impl Replica {
     /// Feeds what happened. Drain `poll_output` afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         match input {
-            Input::Connected => self.connected(now),
+            Input::Connected(wall) => self.connected(now, wall),
             Input::Frame(bytes) => self.frame(now, &bytes),
             Input::Disconnected => self.disconnected(now),
             Input::NetworkChanged => self.connect_soon(now),
@@ -225,7 +230,7 @@ impl Replica {
         id: DocumentId,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, ChangeId), EditError> {
-        let limits = self.config.change;
+        let (limits, wall) = (self.config.change, self.stamp(now, wall));
         match self.takes_edit(id)?.edit(writer, wall.0, &limits, edit) {
             Ok((result, hash, delta)) => Ok((result, self.edited(now, id, hash, delta))),
             Err(error) => {

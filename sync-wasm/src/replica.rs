@@ -68,10 +68,10 @@ impl Replica {
         self.0.handle_timeout(at(now_ms));
     }
 
-    /// The attempt that `connect` asked for succeeded.
+    /// The attempt that `connect` asked for succeeded, at this time by the device's clock.
     #[wasm_bindgen(js_name = handleConnected)]
-    pub fn handle_connected(&mut self, now_ms: f64) {
-        self.0.handle_input(at(now_ms), Input::Connected);
+    pub fn handle_connected(&mut self, now_ms: f64, wall_ms: f64) {
+        self.0.handle_input(at(now_ms), Input::Connected(WallTime(wall_ms as i64)));
     }
 
     /// A binary message came.

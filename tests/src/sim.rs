@@ -6,6 +6,7 @@ mod answers;
 mod blocked;
 mod checks;
 mod client;
+mod clocks;
 mod compaction;
 mod conflicts;
 mod deletion;

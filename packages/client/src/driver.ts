@@ -390,7 +390,7 @@ export class Driver {
     this.#socket = new Socket(url, {
       opened: () => {
         this.#setConnected(true);
-        this.turn((engine, now) => engine.handleConnected(now));
+        this.turn((engine, now) => engine.handleConnected(now, Date.now()));
       },
       frame: (frame) => {
         this.#passed("in", frame);

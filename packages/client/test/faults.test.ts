@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 
+import type { Page } from "playwright-core";
+
 import { inWorkers, joinDocument, open, synced, titles, value, write } from "./support/browser.js";
 import { Line } from "./support/line.js";
 import { Stage } from "./support/stage.js";
@@ -37,28 +39,77 @@ test("a server killed and restored from an old backup gets back from two tabs al
   await titles(follower, "afterwards", "backed up", "by the follower", "by the leader");
 });
 
-test("devices whose clocks are an hour off, one ahead and one behind, sync and heal as others do", async () => {
+/** By how much the time of each edit that waits in a page's outbox is off, in minutes. */
+function minutesOff(page: Page): Promise<number[]> {
+  return page.evaluate(() => globalThis.doc.outbox.map(({ time }) => Math.round((time.getTime() - Date.now()) / 60_000)));
+}
+
+/** A page on a device of its own, whose clock is this much ahead. */
+async function clocked(aheadMs: number): Promise<Page> {
+  const context = await stage.chromium.context();
+  await inWorkers(context, stage.site.origin, `const now = Date.now.bind(Date); Date.now = () => now() + ${aheadMs};`);
+  return open(context, stage.site.origin);
+}
+
+const connected = (page: Page) => page.waitForFunction(() => globalThis.client.status.connected);
+
+test("devices whose clocks are an hour off, one ahead and one behind, sync and heal as others do, and write with the right time once they know it", async () => {
   const name = "notes/clocks";
-  const pages = [];
-  for (const offset of [3_600_000, -3_600_000]) {
-    const context = await stage.chromium.context();
-    await inWorkers(context, stage.site.origin, `const now = Date.now.bind(Date); Date.now = () => now() + ${offset};`);
-    const page = await open(context, stage.site.origin);
-    await joinDocument(page, stage.server.url, { name });
-    pages.push(page);
+  const [ahead, behind] = [await clocked(3_600_000), await clocked(-3_600_000)];
+  const pages = [ahead, behind];
+  for (const [page, minutes] of [[ahead, 60], [behind, -60]] as const) {
+    await joinDocument(page, stage.server.url, { name, offline: true });
+    await write(page, `${minutes}`);
+    assert.equal((await minutesOff(page)).at(-1), minutes, "nobody has told it the time");
+    await page.evaluate(() => globalThis.client.goOnline());
   }
-  const [ahead, behind] = pages as [(typeof pages)[0], (typeof pages)[0]];
-  await write(ahead, "ahead");
-  await titles(behind, "ahead");
-  for (const page of pages) await page.evaluate(() => globalThis.client.goOffline());
+  for (const page of pages) {
+    await titles(page, "60", "-60");
+    await synced(page);
+    await page.evaluate(() => globalThis.client.goOffline());
+  }
   await write(ahead, "ahead, offline");
   await write(behind, "behind, offline");
-  const times = await Promise.all(pages.map((page) => page.evaluate(() => globalThis.doc.outbox.map((entry) => entry.time.getTime()))));
-  assert.ok((times[0]?.[0] as number) - (times[1]?.[0] as number) > 7_000_000, "their clocks differ by two hours");
-  for (const page of pages) await page.evaluate(() => globalThis.client.goOnline());
   for (const page of pages) {
-    await titles(page, "ahead", "ahead, offline", "behind, offline");
+    assert.deepEqual(await minutesOff(page), [0]);
+    await page.evaluate(() => globalThis.client.goOnline());
+  }
+  for (const page of pages) {
+    await titles(page, "60", "-60", "ahead, offline", "behind, offline");
     await synced(page);
+  }
+});
+
+test("what a device whose clock is an hour ahead writes, in whichever tab, does not win by `latest` against what is written later", async () => {
+  const name = "notes/latest";
+  const [ahead, honest] = [await clocked(3_600_000), await clocked(0)];
+  const follower = await open(ahead.context(), stage.site.origin);
+  const pages = [ahead, follower, honest];
+  for (const page of pages) {
+    await joinDocument(page, stage.server.url, { name });
+    await connected(page);
+  }
+  const rename = (page: Page, index: number, title: string) =>
+    page.evaluate(({ index, title }) => globalThis.doc.saved(globalThis.doc.change(({ notes }) => void (notes[index]!.title = title))), { index, title });
+  for (const title of ["one", "two"]) await write(honest, title);
+  for (const page of pages) await titles(page, "one", "two");
+  for (const page of [ahead, honest]) await page.evaluate(() => globalThis.client.goOffline());
+  await follower.waitForFunction(() => !globalThis.client.status.connected);
+  // More edits than the honest one makes, so that without a rule theirs show.
+  for (const [index, page] of [ahead, follower].entries()) {
+    for (const title of ["draft", "early"]) await rename(page, index, title);
+  }
+  for (const index of [0, 1]) await rename(honest, index, "late");
+  for (const page of [ahead, honest]) await page.evaluate(() => globalThis.client.goOnline());
+  for (const page of pages) {
+    await titles(page, "early", "early");
+    await page.evaluate(() => {
+      const { latest, policy } = globalThis.rejoin;
+      globalThis.doc.conflicts.setPolicies([policy("notes/*/title", latest())]);
+    });
+    await page.waitForFunction(() => globalThis.doc.conflicts.list().length === 2);
+    const answers = await page.evaluate(() => globalThis.doc.conflicts.list().map(({ state, answer }) => `${state} ${answer as string}`));
+    assert.deepEqual(answers, ["projected late", "projected late"]);
   }
 });
 

@@ -90,7 +90,7 @@ async fn run(
         Err(_) => format!("no answer within {:?}", target.connect_within),
         Ok(Err(e)) => e.to_string(),
         Ok(Ok(socket)) => {
-            if !driver.feed(generation, Input::Connected) {
+            if !driver.feed(generation, Input::Connected(Driver::wall())) {
                 return;
             }
             converse(&driver, generation, socket, outgoing, cancelled).await

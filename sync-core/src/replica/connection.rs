@@ -8,8 +8,9 @@ use crate::id::{BatchId, DocumentHandle, StoreId};
 use crate::planted::Planted;
 use crate::protocol::{Auth, ClientMessage, Hello, Ping, VERSION, Welcome, WireLimits, accepts, split};
 use crate::replica::quiet::Quiet;
+use crate::replica::skew::Skew;
 use crate::replica::{Output, Replica};
-use crate::time::Instant;
+use crate::time::{Instant, WallTime};
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub(super) struct Connection {
     /// Whether the application wants one.
     pub(super) wanted: bool,
     stage: Stage,
+    /// The device's clock when it said hello.
+    greeted: Skew,
     /// Attempts since the last welcome.
     attempts: u32,
     heard: Instant,
@@ -49,6 +52,7 @@ impl Connection {
         Self {
             wanted,
             stage: Stage::Down { at: None },
+            greeted: Skew::default(),
             attempts: 0,
             heard: Instant::default(),
             pinged: Instant::default(),
@@ -108,13 +112,14 @@ impl Replica {
         }
     }
 
-    pub(super) fn connected(&mut self, now: Instant) {
+    pub(super) fn connected(&mut self, now: Instant, wall: WallTime) {
         if !matches!(self.connection.stage, Stage::Connecting { .. }) {
             return;
         }
         let Some(identity) = &self.identity else { return };
         let client = identity.client;
         self.connection.stage = Stage::Greeting;
+        self.connection.greeted = Skew::unknown(now, wall);
         self.connection.heard = now;
         self.connection.pinged = now;
         self.connection.quiet = Quiet::default();
@@ -130,8 +135,9 @@ impl Replica {
         }
     }
 
-    pub(super) fn welcomed(&mut self, welcome: &Welcome) {
+    pub(super) fn welcomed(&mut self, now: Instant, welcome: &Welcome) {
         self.connection.stage = Stage::Online;
+        self.learn_skew(now, self.connection.greeted, welcome.time);
         self.connection.attempts = 0;
         self.connection.limits = welcome.limits;
         self.connection.store_id = Some(welcome.store_id);

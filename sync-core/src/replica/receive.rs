@@ -48,7 +48,7 @@ impl Replica {
 
     fn message(&mut self, now: Instant, message: ServerMessage) {
         match message {
-            ServerMessage::Welcome(welcome) => self.welcomed(&welcome),
+            ServerMessage::Welcome(welcome) => self.welcomed(now, &welcome),
             ServerMessage::Opened(opened) => self.opened(now, opened),
             ServerMessage::Ack(ack) => self.acked(now, ack),
             ServerMessage::Reject(reject) => self.rejected(now, reject),

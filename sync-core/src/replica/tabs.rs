@@ -227,8 +227,7 @@ impl Replica {
         match message {
             TabMessage::Hello(_) => {
                 self.drop_tab(from);
-                let lead = TabMessage::Lead(self.lead_message(epoch));
-                self.tell(from, &lead);
+                self.tell_lead(now, from, epoch);
                 for actor in self.tabs.actors.clone() {
                     self.tell(from, &TabMessage::Writes(Greeting { actor: Some(ActorBytes(actor)) }));
                 }
@@ -246,7 +245,7 @@ impl Replica {
                 let _ = if retry { self.retry(now, id, change.0) } else { self.discard(now, id, change.0) };
             }
             TabMessage::Switch(Switch { on }) => self.switch(now, on),
-            TabMessage::Ask(ask) => self.asked(epoch, from, &ask),
+            TabMessage::Ask(ask) => self.asked(now, epoch, from, &ask),
             _ => {}
         }
     }
@@ -268,6 +267,7 @@ impl Replica {
             TabMessage::Link(frame) => self.link_frame_to_follower(now, from, frame),
             TabMessage::Standing(standing) => self.stands(now, standing),
             TabMessage::Again(again) => self.told_again(now, from, &again),
+            TabMessage::Clock(clock) => self.told_skew(now, &clock),
             TabMessage::Online(Switch { on }) => {
                 self.tabs.online = on;
                 self.all_documents_status();
@@ -381,6 +381,11 @@ impl Replica {
         Lead { epoch, wanted: self.connection.wanted, online: self.connection.is_online() }
     }
 
+    fn tell_lead(&mut self, now: Instant, tab: TabId, epoch: u64) {
+        self.tell(tab, &TabMessage::Lead(self.lead_message(epoch)));
+        self.tell_skew(now, Some(tab));
+    }
+
     fn tell_again(&mut self, tab: TabId, id: DocumentId) {
         if let Some(doc) = self.documents.get(&id) {
             let again = Again::new(&doc.name, false, &[]);
@@ -390,6 +395,13 @@ impl Replica {
 
     fn tell(&mut self, to: TabId, message: &TabMessage) {
         self.outputs.push_back(Output::Tell(Some(to), message.encode()));
+    }
+
+    /// In the leader: says something to one tab, or to all.
+    pub(super) fn tell_followers(&mut self, to: Option<TabId>, message: &TabMessage) {
+        if self.tabs.leads() {
+            self.outputs.push_back(Output::Tell(to, message.encode()));
+        }
     }
 
     /// Says something to all other tabs.

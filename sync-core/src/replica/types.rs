@@ -10,6 +10,7 @@ use crate::planted::Planting;
 use crate::protocol::RejectCode;
 use crate::replica::tabs::TabId;
 use crate::storage::{LocalDone, LocalTask, StoreError};
+use crate::time::WallTime;
 
 /// What a replica is told when it is made.
 #[derive(Clone, Debug)]
@@ -104,8 +105,8 @@ pub enum EditError {
 /// What happens to a replica.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The attempt asked for by [`Output::Connect`] succeeded.
-    Connected,
+    /// The attempt asked for by [`Output::Connect`] succeeded, at this time by the device's clock.
+    Connected(WallTime),
     /// A binary WebSocket message.
     Frame(Bytes),
     /// The attempt failed or the connection is gone.
@@ -249,7 +250,7 @@ pub struct OutboxEntry {
     pub seq: u32,
     /// Its operations.
     pub operations: usize,
-    /// The author's clock when it was made, in milliseconds since 1970.
+    /// When it was made, by the author's clock as the server's has corrected it, in milliseconds since 1970.
     pub time: i64,
     /// Where it stands.
     pub state: OutboxState,

@@ -19,9 +19,9 @@ const EXACT_MAX: i64 = (1 << 53) - 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuiltIn {
-    /// The value that was written last, by the clocks of those who wrote.
+    /// The value that was written last, by the times in the changes: authors' clocks, corrected by the server's where they are far off.
     Latest,
-    /// The value that was written first, by the clocks of those who wrote.
+    /// The value that was written first, by the same times.
     First,
     /// The greatest number or string.
     Max,

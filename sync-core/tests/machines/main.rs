@@ -3,6 +3,7 @@
 mod actors;
 mod answering;
 mod authors;
+mod clocks;
 mod compaction;
 mod deletion;
 mod link;

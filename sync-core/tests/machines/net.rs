@@ -1,5 +1,6 @@
 //! A network of machines in one thread: every output is carried out at once, in order.
 
+mod clocks;
 pub(crate) mod newcomers;
 mod settling;
 mod tabs;
@@ -20,7 +21,7 @@ use sync_core::room::{self, Room};
 use sync_core::session::{self, Grant, Session};
 use sync_core::storage::memory::{MemoryLocalStore, MemoryStore};
 use sync_core::storage::{LocalDone, LocalTask, Store, StoreDone, StoreError, StoreTask};
-use sync_core::time::{Instant, WallTime};
+use sync_core::time::Instant;
 
 pub(crate) struct Server {
     pub(crate) store: MemoryStore,
@@ -42,6 +43,8 @@ pub(crate) struct Server {
     /// Pieces of snapshots, and ranges of logs, that were said.
     pub(crate) pieces_said: usize,
     pub(crate) ranges_said: usize,
+    /// Its clock at the beginning.
+    began_ms: i64,
 }
 
 impl Server {
@@ -56,6 +59,8 @@ struct Client {
     store: usize,
     tab: Option<TabId>,
     session: Option<SessionId>,
+    /// By how much its clock is ahead.
+    ahead_ms: i64,
     full: bool,
     /// What comes while its page is frozen is kept for later.
     frozen: Option<Vec<replica::Input>>,
@@ -100,6 +105,7 @@ impl Net {
             snapshot_changes_min: 1,
             pieces_said: 0,
             ranges_said: 0,
+            began_ms: 0,
         };
         let mut net = Self {
             now: Instant(1),
@@ -143,7 +149,7 @@ impl Net {
         id: DocumentId,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> R {
-        let wall = WallTime(i64::try_from(self.now.0 / 1000).expect("small"));
+        let wall = self.wall(client);
         let (result, _) = self.clients[client].replica.change(self.now, wall, id, edit).expect("an edit");
         self.drain_client(client);
         result
@@ -167,14 +173,6 @@ impl Net {
     /// Fills a client's disk, or frees it.
     pub(crate) fn fill_client(&mut self, client: usize, full: bool) {
         self.clients[client].full = full;
-    }
-
-    /// Starts a client anew with other bounds.
-    pub(crate) fn restart_bounded(&mut self, client: usize, unsaved_bytes_max: usize) {
-        self.drop_link(client);
-        let config = replica::Config { unsaved_bytes_max, ..replica::Config::default() };
-        self.clients[client].replica = Replica::new(config, self.rng.bytes());
-        self.settle();
     }
 
     pub(crate) fn restart_client(&mut self, client: usize, online: bool) {
@@ -390,7 +388,7 @@ impl Net {
                     }
                     self.server.sessions.insert(id, (Session::new(config, id), index));
                     self.clients[index].session = Some(id);
-                    self.steps.push_back(Step::Client(index, replica::Input::Connected));
+                    self.steps.push_back(Step::Client(index, replica::Input::Connected(self.wall(index))));
                 }
                 replica::Output::Send(bytes) => {
                     let session = self.clients[index].session.expect("connected");
@@ -429,7 +427,7 @@ impl Net {
                 None => return,
                 Some(session::Output::Authenticate(_)) => {
                     let grant = Grant { scopes: vec![sync_core::scope::Scope::everything()], expires_at: None };
-                    let input = session::Input::Authenticated(Some(grant), WallTime(0));
+                    let input = session::Input::Authenticated(Some(grant), self.time());
                     self.steps.push_back(Step::Server(id, input));
                 }
                 Some(session::Output::Room(name, request)) => {

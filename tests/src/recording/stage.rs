@@ -174,7 +174,7 @@ impl Stage {
     fn client_alone(&mut self, client: usize, output: replica::Output) {
         match output {
             replica::Output::Connect => {
-                self.clients[client].replica.handle_input(self.now, replica::Input::Connected);
+                self.clients[client].replica.handle_input(self.now, replica::Input::Connected(WallTime(0)));
             }
             replica::Output::Store(task, work) => {
                 let done = work.run(&mut *self.clients[client].store);
@@ -260,7 +260,7 @@ impl Stage {
                 let id = SessionId(self.connections);
                 self.sessions.insert(id, self.session(id));
                 self.clients[client].session = Some(id);
-                self.steps.push_back(Step::Client(client, replica::Input::Connected));
+                self.steps.push_back(Step::Client(client, replica::Input::Connected(WallTime(0))));
             }
             replica::Output::Send(bytes) => {
                 let id = self.clients[client].session.expect("connected");

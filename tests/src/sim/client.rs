@@ -8,8 +8,9 @@ use sync_core::id::{ChangeHash, DocumentName, Incarnation, TaskId};
 use sync_core::planted::Planting;
 use sync_core::replica::{self, ChangeId, DocumentId, Event as Told, OutboxState, Output, Replica};
 use sync_core::storage::{LocalDone, LocalStore, LocalTask, StoreError};
-use sync_core::time::{Instant, WallTime};
+use sync_core::time::Instant;
 
+use crate::sim::clocks::Clock;
 use crate::sim::conflicts;
 use crate::sim::disagree::Disagree;
 use crate::sim::disk::{ClientDisk, encode_writes};
@@ -66,7 +67,7 @@ pub(crate) struct Client {
     pub(crate) names: Vec<DocumentName>,
     pub(crate) documents: BTreeMap<DocumentName, Opened>,
     pub(crate) connection: Option<u64>,
-    pub(crate) wall_offset_ms: i64,
+    pub(crate) clock: Clock,
     /// Ends the process after so many further outputs.
     pub(crate) crash_after: Option<u64>,
     pub(crate) heard: Heard,
@@ -94,7 +95,7 @@ impl Client {
             names,
             documents: BTreeMap::new(),
             connection: None,
-            wall_offset_ms: 0,
+            clock: Clock::default(),
             crash_after: None,
             heard: Heard::default(),
             refuse_next: false,
@@ -125,6 +126,7 @@ impl World {
         let client = &mut self.clients[index];
         let mut replica = Replica::new(config, seed);
         client.documents.clear();
+        client.clock.forget();
         for name in client.names.clone() {
             let id = replica.open(self.now, name.clone());
             client.documents.insert(name, Opened { id, ready: false, edits: Vec::new() });
@@ -138,6 +140,7 @@ impl World {
         self.inputs += 1;
         let Some(replica) = self.clients[index].replica.as_mut() else { return };
         replica.handle_input(self.now, input);
+        self.note_welcome(index);
         self.drain_client(index);
     }
 
@@ -439,7 +442,7 @@ impl World {
 
     /// The application edits a document.
     pub(crate) fn edit(&mut self, index: usize) {
-        let wall = WallTime(1_700_000_000_000 + (self.now.0 / 1000) as i64 + self.clients[index].wall_offset_ms);
+        let wall = self.wall(index);
         let ready: Vec<_> =
             self.clients[index].documents.iter().filter(|(_, d)| d.ready).map(|(n, d)| (n.clone(), d.id)).collect();
         if ready.is_empty() {
@@ -461,6 +464,7 @@ impl World {
             Err(replica::EditError::NotReady) => return,
             Err(e) => return self.fail(format!("P2: client {index} could not edit: {e}")),
         };
+        self.check_time(index, id);
         let shown = self.shown(index, id);
         if !shown.contains(&token) {
             self.fail(format!("P4: client {index} does not see its own edit {token}"));
@@ -477,6 +481,7 @@ impl World {
         self.check_held(index, &name, id);
         self.answer(index, id, wall);
         self.declare_some(index, id, wall);
+        self.check_time(index, id);
         self.write_in_deleted(&name);
         self.drain_client(index);
     }

@@ -41,10 +41,7 @@ impl World {
                 let ends = Duration::from_millis(self.rng.below(5_000));
                 self.after(ends, Event::DiskHeals(None));
             }
-            Fault::ClockJump => {
-                self.count("clock jump");
-                self.clients[client].wall_offset_ms = self.rng.below(200_000_000) as i64 - 100_000_000;
-            }
+            Fault::ClockJump => self.jump(client),
             Fault::Clone => self.clone_client(client),
             Fault::ClientRollback => self.roll_client_back(client),
             Fault::ServerRestore | Fault::ServerSwap => self.roll_server_back(fault == Fault::ServerRestore),

@@ -85,7 +85,8 @@ impl World {
             connection.session = Some(session);
             connection.server_open = true;
         }
-        self.client_input(client, sync_core::replica::Input::Connected);
+        let wall = self.greets(client);
+        self.client_input(client, sync_core::replica::Input::Connected(wall));
     }
 
     /// Puts a frame, or the end, on its way.

@@ -10,7 +10,7 @@ use sync_core::room::{self, Room};
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Session};
 use sync_core::storage::{Append, DocumentSnapshot, Store, StoreDone, StoreTask};
-use sync_core::time::{Instant, WallTime};
+use sync_core::time::Instant;
 
 use crate::sim::compaction::Compaction;
 use crate::sim::disk::ServerDisk;
@@ -122,7 +122,7 @@ impl World {
 
     pub(crate) fn authenticated(&mut self, id: SessionId) {
         let grant = Grant { scopes: vec![Scope::everything()], expires_at: None };
-        let wall = WallTime(1_700_000_000_000 + (self.now.0 / 1000) as i64);
+        let wall = self.time();
         self.session_input(id, session::Input::Authenticated(Some(grant), wall));
     }
 

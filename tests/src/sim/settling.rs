@@ -21,7 +21,7 @@ use sync_core::rng::Rng;
 use sync_core::room::{Request, Then, ToSession};
 use sync_core::scope::Access;
 use sync_core::storage::Store;
-use sync_core::time::{Instant, WallTime};
+use sync_core::time::Instant;
 use sync_core::validator;
 
 use crate::sim::disk::ServerDisk;
@@ -150,12 +150,11 @@ impl World {
     }
 
     fn settle_document(&mut self, document: DocumentName) -> Result<(), String> {
-        let planted = Planting::new(self.options.planted);
+        let (planted, wall) = (Planting::new(self.options.planted), self.time());
         let Some(mut desk) = desk(&mut self.server.disk, &document, planted)? else { return Ok(()) };
         let Some(settling) = &mut self.settling else { return Ok(()) };
         self.inputs += 1;
         let (incarnation, head) = desk.read();
-        let wall = WallTime(1_700_000_000_000 + (self.now.0 / 1000) as i64);
         let round = desk.settle(wall, &settling.rules.policies()).map_err(|e| format!("{document}: {e}"))?;
         settling.note(desk.written(), &round.settled)?;
         if self.verbose {

@@ -179,6 +179,7 @@ impl World {
     fn depose(&mut self, index: usize) {
         if self.clients[index].seat.as_mut().and_then(|seat| seat.leads.take()).is_some() {
             self.count("leader deposed");
+            self.clients[index].clock.forget();
             self.client_input(index, replica::Input::Deposed);
         }
     }

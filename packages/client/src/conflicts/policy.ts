@@ -73,12 +73,12 @@ function builtIn(rule: string, options: RuleOptions = {}): Rule {
   return { rule, version: 1, options };
 }
 
-/** The value that was written last, by the clocks of those who wrote. */
+/** The value that was written last, by the times in the changes: authors' clocks, corrected by the server's where they are far off. */
 export function latest(): Rule {
   return builtIn("latest");
 }
 
-/** The value that was written first, by the clocks of those who wrote. */
+/** The value that was written first, by the same times. */
 export function first(): Rule {
   return builtIn("first");
 }
@@ -124,7 +124,7 @@ export function mergeMaps(): Rule {
 }
 
 /**
- * What an author wrote, as changes name their authors, or anybody of a role; of several the last, by the clocks of those who wrote. Who has a
+ * What an author wrote, as changes name their authors, or anybody of a role; of several the last, by the times in the changes. Who has a
  * role is said here, and declared in the document with the rule: a change says who made it, and not what they may do.
  */
 export function prefer(whom: { author: string } | { role: string; authors: readonly [string, ...string[]] }): Rule {

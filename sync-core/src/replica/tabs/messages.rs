@@ -6,6 +6,7 @@ use crate::clock::VectorClock;
 use crate::id::{ChangeHash, DocumentName};
 use crate::protocol::{Blob, Hash, messages};
 use crate::replica::rows::ActorBytes;
+use crate::time::WallTime;
 
 messages! {
     /// What tabs say to each other.
@@ -38,6 +39,8 @@ messages! {
         12 => Blocked(Blocked),
         /// Who writes on this device as well.
         13 => Writes(Greeting),
+        /// How the device's clock stands.
+        14 => Clock(Clock),
     }
 }
 
@@ -68,6 +71,18 @@ pub struct Lead {
     /// Whether it stands.
     #[n(2)]
     pub online: bool,
+}
+
+/// How the device's clock stands to the server's.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub struct Clock {
+    /// What it shows now, if nobody has set it since the leader was welcomed.
+    #[n(0)]
+    pub wall: WallTime,
+    /// By how much it is ahead, in milliseconds; zero where it is good enough.
+    #[n(1)]
+    pub ahead_ms: i64,
 }
 
 /// Whether the leader is there.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use crate::replica::tabs::messages::{Ask, Empty, Lead, TabMessage};
+use crate::replica::tabs::messages::{Ask, Empty, TabMessage};
 use crate::replica::tabs::{Role, TabId};
 use crate::replica::{Output, Replica};
 use crate::time::Instant;
@@ -63,13 +63,12 @@ impl Replica {
     }
 
     /// A follower asks whether the leader is there: the one that it knows, or a later one.
-    pub(super) fn asked(&mut self, epoch: u64, from: TabId, ask: &Ask) {
+    pub(super) fn asked(&mut self, now: Instant, epoch: u64, from: TabId, ask: &Ask) {
         if ask.epoch == Some(epoch) {
             return self.tell(from, &TabMessage::Here(Empty {}));
         }
         self.drop_tab(from);
-        let lead: Lead = self.lead_message(epoch);
-        self.tell(from, &TabMessage::Lead(lead));
+        self.tell_lead(now, from, epoch);
     }
 
     /// A message came from another tab.

@@ -8,7 +8,8 @@ use super::{Client, Net, Step};
 
 impl Client {
     pub(super) fn new(replica: Replica, store: usize, tab: Option<TabId>) -> Self {
-        Self { replica, store, tab, session: None, full: false, frozen: None, took_over: 0, events: Vec::new() }
+        let (session, frozen, events) = (None, None, Vec::new());
+        Self { replica, store, tab, session, ahead_ms: 0, full: false, frozen, took_over: 0, events }
     }
 }
 
@@ -62,6 +63,14 @@ impl Net {
         self.clients[client].replica = Replica::new(config, self.rng.bytes());
         self.settle();
         self.open(client, name)
+    }
+
+    /// Starts a client anew with other bounds.
+    pub(crate) fn restart_bounded(&mut self, client: usize, unsaved_bytes_max: usize) {
+        self.drop_link(client);
+        let config = replica::Config { unsaved_bytes_max, ..replica::Config::default() };
+        self.clients[client].replica = Replica::new(config, self.rng.bytes());
+        self.settle();
     }
 
     /// As [`Net::tab`], with somebody signed in.

@@ -227,7 +227,7 @@ impl Host {
 
     fn honest_said(&mut self, output: replica::Output) {
         match output {
-            replica::Output::Connect => self.steps.push_back(Step::Honest(replica::Input::Connected)),
+            replica::Output::Connect => self.steps.push_back(Step::Honest(replica::Input::Connected(WallTime(0)))),
             replica::Output::Send(bytes) => {
                 self.steps.push_back(Step::Session(HONEST, session::Input::Frame(bytes)));
             }
