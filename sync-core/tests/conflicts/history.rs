@@ -15,6 +15,7 @@ use sync_core::table::ChangeTable;
 use sync_core::validator;
 
 /// Several people, each with a document.
+#[derive(Clone)]
 pub(crate) struct People {
     pub(crate) documents: Vec<Automerge>,
     time: i64,

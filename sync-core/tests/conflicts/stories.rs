@@ -258,3 +258,68 @@ fn two_links_on_the_same_words() {
     people.edit(1, |tx| tx.mark(&body, link("d.example", 2, 4), ExpandMark::None));
     only(&mut people, ConflictKind::Mark);
 }
+
+/// Ann and Bob have linked words of one text without knowing of each other; what is listed of it, by what each side says and whether it is open.
+fn links(people: &mut People) -> Vec<(Vec<Option<Value>>, ConflictState)> {
+    people.meet();
+    let mut told: Vec<_> = people.conflicts().iter().map(|one| (values(one), one.state)).collect();
+    told.sort_by_key(|told| format!("{told:?}"));
+    told
+}
+
+fn link(
+    body: &ObjId,
+    to: Option<&str>,
+    from: usize,
+    until: usize,
+) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError> {
+    let value = to.map_or(ScalarValue::Null, |to| ScalarValue::Str(to.into()));
+    let (body, mark) = (body.clone(), Mark::new("link".into(), value, from, until));
+    move |tx| tx.mark(&body, mark, ExpandMark::None)
+}
+
+/// The text, with nothing marked, that three people have.
+fn read_this() -> (People, ObjId) {
+    let mut people = People::new(3);
+    let body = people.documents[0].get(ROOT, "text").expect("readable").expect("it is there").1;
+    people.edit(0, |tx| tx.splice_text(&body, 0, 0, "read this and that"));
+    people.meet();
+    (people, body)
+}
+
+#[test]
+fn a_link_that_its_reader_has_put_another_over_is_no_side_any_more() {
+    for later in [Some("c"), None] {
+        let (mut people, body) = read_this();
+        people.edit(0, link(&body, Some("a"), 5, 13));
+        people.edit(1, link(&body, Some("b"), 5, 13));
+        let [a, b, c] = [Some("a"), Some("b"), later].map(|to| to.map(text));
+        assert_eq!(links(&mut people.clone()), [(vec![b.clone(), a.clone()], ConflictState::Open)]);
+        // Cy has only heard of Bob's.
+        people.merge(2, 1);
+        people.edit(2, link(&body, later, 0, 18));
+        assert_eq!(links(&mut people), [(vec![c, a], ConflictState::Open)]);
+        let shown = people.documents[0].get_marks(&body, 7, None).expect("readable");
+        assert_eq!(shown.iter().next().is_some(), later.is_some(), "the document shows Cy's");
+    }
+}
+
+#[test]
+fn a_link_over_a_part_of_two_leaves_them_open_where_they_are() {
+    let (mut people, body) = read_this();
+    people.edit(0, link(&body, Some("a"), 5, 13));
+    people.edit(1, link(&body, Some("b"), 5, 13));
+    people.merge(2, 1);
+    people.edit(2, link(&body, Some("c"), 5, 7));
+    let [a, b, c] = ["a", "b", "c"].map(|to| Some(text(to)));
+    let both = [(vec![b.clone(), a.clone()], ConflictState::Open), (vec![c, a.clone()], ConflictState::Open)];
+    assert_eq!(links(&mut people), both);
+    // What is done elsewhere in the text closes nothing, though its author knows of all.
+    people.edit(0, link(&body, Some("d"), 14, 18));
+    assert_eq!(links(&mut people), both);
+    people.edit(0, link(&body, Some("e"), 5, 7));
+    let passed = [(vec![b.clone(), a.clone()], ConflictState::Open), (both[1].0.clone(), ConflictState::Superseded)];
+    assert_eq!(links(&mut people), passed);
+    people.edit(1, link(&body, None, 0, 18));
+    assert_eq!(links(&mut people), passed.map(|(values, _)| (values, ConflictState::Superseded)));
+}
