@@ -18,7 +18,7 @@ use sync_core::validator;
 #[derive(Clone)]
 pub(crate) struct People {
     pub(crate) documents: Vec<Automerge>,
-    time: i64,
+    pub(crate) time: i64,
 }
 
 impl People {

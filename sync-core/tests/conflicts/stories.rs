@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue};
+use automerge::{ActorId, Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue, TextEncoding};
 use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value};
+use sync_core::document::{InitValue, init_change};
 
 use super::history::People;
 
@@ -322,4 +323,35 @@ fn a_link_over_a_part_of_two_leaves_them_open_where_they_are() {
     assert_eq!(links(&mut people), passed);
     people.edit(1, link(&body, None, 0, 18));
     assert_eq!(links(&mut people), passed.map(|(values, _)| (values, ConflictState::Superseded)));
+}
+
+/// Where the document is kept that tests in browsers open: no page lets anybody do that.
+const LATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packages/client/test/support/edit-in-deleted.hex");
+
+#[test]
+fn what_is_written_in_an_object_by_somebody_who_has_its_deletion() {
+    let mut document = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+    for (key, value) in [("stock", InitValue::Map), ("orders", InitValue::List), ("log", InitValue::List)] {
+        let change = init_change(key, value).expect("a change");
+        document.apply_changes([change.into_automerge()]).expect("it applies");
+    }
+    let stock = document.get(ROOT, "stock").expect("readable").expect("it is there").1;
+    let mut people = People { documents: vec![document.with_actor(ActorId::from([1; 16]))], time: 0 };
+    let pears = people.edit(0, |tx| {
+        let pears = tx.put_object(&stock, "pears", ObjType::Map)?;
+        tx.put(&pears, "name", "Pears")?;
+        tx.put(&pears, "quantity", 6)?;
+        Ok(pears)
+    });
+    people.edit(0, |tx| tx.delete(&stock, "pears"));
+    people.documents[0].set_actor(ActorId::from([2; 16]));
+    people.edit(0, |tx| tx.put(&pears, "quantity", 9));
+    let conflict = only(&mut people, ConflictKind::EditInDeleted);
+    let [None, Some(Value::Map(hidden))] = &values(&conflict)[..] else { panic!("{conflict:#?}") };
+    assert_eq!(hidden["quantity"], Value::Scalar(9.into()));
+    let saved = format!("{}\n", hex::encode(people.documents[0].save()));
+    if std::env::var_os("REJOIN_KEEP_DOCUMENT").is_some() {
+        std::fs::write(LATE, &saved).expect("writes");
+    }
+    assert_eq!(std::fs::read_to_string(LATE).expect("it is kept"), saved, "REJOIN_KEEP_DOCUMENT=1 writes it");
 }
