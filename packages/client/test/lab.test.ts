@@ -44,7 +44,7 @@ async function shows(page: Page, row: string, field: string, wanted: string | un
 
 /** Picks a rule for a field, and waits until nobody has anything to decide. */
 async function rule(page: Page, field: string, words: string): Promise<void> {
-  await page.locator("#rules").getByLabel(field, { exact: true }).selectOption(words);
+  await page.locator("#rules").getByRole("combobox", { name: field }).selectOption(words);
   for (const name of ["Ann", "Bo", "Cleo"]) await person(page, name).getByRole("button", { name: "No conflicts" }).waitFor();
 }
 
