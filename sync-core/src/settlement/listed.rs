@@ -238,7 +238,11 @@ fn as_it_was(conflict: &mut Conflict, document: &Automerge, table: &ChangeTable,
     // A deletion that hides what somebody put elsewhere says so itself.
     let is_lost = conflict.kind == ConflictKind::CounterOverwrite
         || conflict.candidates.get(1).is_some_and(|hidden| hidden.value.is_some());
-    let of_object = shown.object.as_ref().and_then(|object| Some((object, document.object_type(object).ok()?)));
+    // What was taken away may have been put back as another object.
+    let shown = Some(shown).filter(|_| conflict.kind == ConflictKind::Container);
+    let of_object = shown
+        .and_then(|shown| shown.object.as_ref())
+        .and_then(|object| Some((object, document.object_type(object).ok()?)));
     let value = |heads: Option<&[ChangeHash]>| match of_object {
         Some((object, kind)) => Some(object_at(document, object, kind, heads)),
         None => now(document, conflict, heads),

@@ -63,7 +63,9 @@ impl Plan {
         let (id, version) = (self.conflict.id, self.conflict.version);
         let before = read(tx, &id);
         let mut done = before.as_ref().map(|(entry, _)| entry.done.clone()).unwrap_or_default();
-        let first = before.as_ref().filter(|(entry, _)| entry.version == version);
+        // An answer may make all sides agree, which is another version with nothing new in it.
+        let is_of_these = |entry: &Entry| entry.version == version || entry.knew(&self.knew);
+        let first = before.as_ref().filter(|(entry, _)| is_of_these(entry));
         let first = first.map(|(entry, written)| {
             entry.first.clone().or_else(|| entry.taken.clone()).unwrap_or_else(|| name_of(written))
         });

@@ -171,6 +171,48 @@ fn of_two_objects_the_hidden_one_is_picked_and_that_is_taken_back() {
     assert_eq!(two.answer(says(shown.clone())), text(0));
 }
 
+/// An answer that makes all sides agree is followed by others: the sides are told as they were before the first.
+#[test]
+fn sides_are_told_as_they_were_before_the_first_of_many_answers() {
+    let made = |count: i64| {
+        move |tx: &mut Transaction<'_>| {
+            let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
+            tx.put(&plums, "count", count)
+        }
+    };
+    let mut two = Two::apart(&nothing, &made(3), &made(5));
+    let before = sides(&two.only(0));
+    for side in [1, 0, 1, 1, 0] {
+        two.answer(says(Some(before[side].clone())));
+        two.undo();
+        assert_eq!(sides(&two.only(1)), before);
+    }
+}
+
+#[test]
+fn an_object_that_was_put_back_is_told_as_gone_once_that_is_taken_back() {
+    let mut two = Two::apart(
+        &|tx| tx.put_object(ROOT, "plums", ObjType::Map).and_then(|plums| tx.put(&plums, "count", 3)),
+        &|tx| tx.delete(ROOT, "plums"),
+        &|tx| {
+            let (_, plums) = tx.get(ROOT, "plums")?.expect("it is there");
+            tx.put(&plums, "count", 5)
+        },
+    );
+    let values =
+        |two: &mut Two| -> Vec<_> { two.only(1).conflict.candidates.iter().map(|side| side.value.clone()).collect() };
+    let before = values(&mut two);
+    assert_eq!(before[0], None);
+    for _ in 0..2 {
+        assert_eq!(two.answer(says(before[1].clone())), r#"{"plums":{"count":5}}"#);
+        two.undo();
+        assert_eq!(values(&mut two), before);
+        assert_eq!(two.answer(says(None)), "{}");
+        two.undo();
+        assert_eq!(values(&mut two), before);
+    }
+}
+
 #[test]
 fn objects_that_say_the_same_are_no_conflict() {
     let made: Edit<'_> = &|tx| tx.put_object(ROOT, "plums", ObjType::Map).and_then(|plums| tx.put(&plums, "count", 3));
