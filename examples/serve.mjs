@@ -23,6 +23,8 @@ const PLACES = [
   ["/conflicts/", new URL("conflict-lab/", HERE)],
   ["/", new URL("door/", HERE)],
 ].filter(([, folder]) => existsSync(folder));
+/** Addresses that somebody may guess. */
+const ALSO = { "/lab": "/conflicts/", "/conflict-lab": "/conflicts/", "/offline-notes": "/notes/" };
 const TYPES = {
   css: "text/css",
   html: "text/html; charset=utf-8",
@@ -82,7 +84,8 @@ const server = createServer((request, response) => {
   response.setHeader("cache-control", "no-cache");
   if (path === "/config.json") return void response.setHeader("content-type", TYPES.json).end(JSON.stringify({ sync }));
   if (path === "/sw.js") return void response.setHeader("content-type", TYPES.js).end(worker());
-  if (PLACES.some(([prefix]) => prefix === `${path}/`)) return void response.writeHead(308, { location: `${path}/` }).end();
+  const folder = ALSO[path.replace(/\/$/, "")] ?? (PLACES.some(([prefix]) => prefix === `${path}/`) ? `${path}/` : undefined);
+  if (folder) return void response.writeHead(308, { location: folder }).end();
   const file = read(path);
   if (file) response.setHeader("content-type", file.type).end(file.bytes);
   else response.writeHead(404).end();

@@ -21,6 +21,8 @@ async function start() {
   document.querySelector("#panes").append(...people.map(({ element }) => element));
   // One after the other: the first fills the shop.
   for (const person of people) await person.open(sync, room());
+  // On a phone the people come first.
+  document.querySelector(".rules").open = matchMedia("(width > 60rem)").matches;
   showRules(document.querySelector("#rules"), (policies, arePicked) => people.forEach((person) => person.setPolicies(policies, arePicked)));
   showScenes(document.querySelector("#scenes"), document.querySelector("#story"), people);
 }

@@ -151,11 +151,11 @@ export class Person {
     const { conflicts, value } = this.#shop;
     const { stock, orders } = conflicts.project(value);
     const listed = conflicts.list();
-    this.#stock.show("stock", stock, listed, (row, item) => {
+    this.#stock.show("stock", stock, value.stock, listed, (row, item) => {
       row.field(".number", item.quantity, "quantity");
       row.field(".sold", item.sold, "sold");
     });
-    this.#orders.show("orders", orders, listed, (row, order) => {
+    this.#orders.show("orders", orders, value.orders, listed, (row, order) => {
       row.field(".number", order.pieces, "pieces");
       row.field("select", order.status, "status");
     });

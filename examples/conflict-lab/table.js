@@ -13,14 +13,14 @@ export class Table {
     this.#made = made;
   }
 
-  /** Shows `items`, which stand at the key `root`; `each` fills a row. */
-  show(root, items, conflicts, each) {
+  /** Shows `items`, which stand at the key `root`, and of which the document holds those of `held`; `each` fills a row. */
+  show(root, items, held, conflicts, each) {
     const gone = new Set(this.#rows.keys());
     for (const [key, item] of Object.entries(items)) {
       gone.delete(key);
       const row = this.#rows.get(key) ?? this.#row(key);
-      row.element.firstElementChild.textContent = item.name ?? item.who ?? key;
-      row.begin(conflicts.filter(({ path, state }) => path[0] === root && path[1] === key && (state === "open" || state === "projected")));
+      row.element.querySelector(".name").textContent = item.name ?? item.who ?? key;
+      row.begin(conflicts.filter(({ path, state }) => path[0] === root && path[1] === key && (state === "open" || state === "projected")), Object.hasOwn(held, key));
       each(row, item);
     }
     for (const key of gone) {
@@ -46,9 +46,13 @@ class Row {
     this.element = element;
   }
 
-  begin(conflicts) {
+  /** What only a rule shows is to be settled before anybody can edit it. */
+  begin(conflicts, isHeld) {
     this.#conflicts = conflicts;
-    this.element.classList.toggle("disputed", conflicts.some(({ path, state }) => path.length === 2 && state === "open"));
+    const states = conflicts.filter(({ path }) => path.length === 2).map(({ state }) => state);
+    this.element.classList.toggle("disputed", states.includes("open"));
+    this.element.querySelector(".by").textContent = states.includes("projected") ? "by rule" : "";
+    for (const control of this.element.querySelectorAll("input, select, button")) control.disabled = !isHeld;
   }
 
   /** Shows the value of a field, and what is to be said of it. */

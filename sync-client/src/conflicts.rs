@@ -93,7 +93,7 @@ impl Document {
     /// Takes the answer to a conflict back, for everybody: it is open again. What the answer wrote stays until there is another.
     ///
     /// # Errors
-    /// If there is no answer, nothing is written.
+    /// If there is no answer, since the conflict is open already or is none of the document's, nothing is written.
     pub fn reopen(&self, conflict: ConflictId) -> Result<ChangeId, AnswerFailure> {
         let done = self.driver().with(|core, now| core.replica.reopen(now, Driver::wall(), self.id(), conflict))?;
         Ok(done?)

@@ -67,9 +67,6 @@ pub enum DeskError {
     /// There is no such side.
     #[error("the conflict has no side {0}")]
     NoSide(usize),
-    /// There is nothing to take back.
-    #[error("there is no answer to {0}")]
-    NoAnswer(ConflictId),
     /// An author is a name.
     #[error("an author has at most {0} bytes")]
     LongAuthor(usize),
@@ -197,7 +194,10 @@ impl Desk {
             Ok(())
         });
         // What makes no sense is no missing answer.
-        if reopened == Some(false) { Err(DeskError::NoAnswer(id)) } else { done }
+        if reopened != Some(false) {
+            return done;
+        }
+        Err(DeskError::Answer(AnswerError::of_reopening(id, &self.listed()?), None))
     }
 
     /// Answers all open conflicts for which a rule has an answer. One that was answered in its version before is for people, who may have taken

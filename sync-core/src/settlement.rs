@@ -178,7 +178,8 @@ pub fn plan(
         let known = knew.entry(actor.clone()).or_default();
         *known = (*known).max(*seq);
     }
-    Ok(Plan { conflict: conflict.clone(), note, effect, answer, policy: HUMAN.into(), knew, also })
+    let (policy, is_disputed) = (HUMAN.into(), disputes.contains(&conflict.id));
+    Ok(Plan { conflict: conflict.clone(), note, effect, answer, policy, knew, also, is_disputed })
 }
 
 /// What an answer comes to where the conflict is.
@@ -252,7 +253,10 @@ fn both(conflict: &Conflict, now: Option<&Value>) -> Result<Effect, AnswerError>
     const ONE: AnswerError = AnswerError::Unfit("one place can't hold both");
     let hidden = || conflict.candidates.iter().skip(1).filter_map(|side| side.value.clone());
     match conflict.kind {
-        ConflictKind::Container if !conflict.spot.is_gone => Ok(Effect::Merge(hidden().collect())),
+        ConflictKind::Container if !conflict.spot.is_gone => {
+            let shown = conflict.candidates.first().and_then(|side| side.value.as_ref());
+            Ok(Effect::Merge { to: shown.filter(|_| shown != now).cloned(), sides: hidden().collect() })
+        }
         ConflictKind::CounterOverwrite => {
             now.and_then(counter).ok_or(ONE)?;
             let before = conflict.base.as_ref().and_then(number).unwrap_or(0);

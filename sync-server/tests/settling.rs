@@ -170,7 +170,12 @@ async fn what_does_not_fit_is_refused_with_a_code_and_what_has_changed() {
     assert_eq!(changed["error"]["conflict"], conflict, "what it is now");
     refused(&format!("{ROUTE}/{}", "0".repeat(32)), json!({"pick": 0, "version": 1}), 404, "conflict-gone");
     refused(&format!("{ROUTE}/7"), json!({"pick": 0, "version": 1}), 400, "bad-id");
-    refused(&format!("{here}/reopen"), json!({}), 404, "no-answer");
+    let open = refused(&format!("{here}/reopen"), json!({}), 409, "not-settled");
+    assert_eq!(
+        open["error"]["message"],
+        format!("the conflict {id} is not settled, so that there is no answer to take back")
+    );
+    refused(&format!("{ROUTE}/{}/reopen", "0".repeat(32)), json!({}), 404, "conflict-gone");
     refused(&here, json!({"pick": 2, "version": version}), 422, "unfit");
     refused(&here, json!({"keep": "both", "version": version}), 422, "unfit");
     refused(&here, json!({"pick": 0, "value": 1, "version": version}), 400, "bad-answer");
@@ -225,7 +230,9 @@ async fn the_command_line_lists_shows_answers_and_reopens_on_a_running_server_an
     assert!(says(there, &["reopen", DOCUMENT, id]).starts_with("shop/7: reopened"));
     assert_eq!(says(there, &["ls", "--state", "open"]).lines().count(), 2);
     let (code, said) = fails(there, &["reopen", DOCUMENT, id]);
-    assert_eq!((code, said.contains("no answer")), (Some(1), true), "{said}");
+    assert_eq!((code, said.contains("is not settled")), (Some(1), true), "{said}");
+    let (code, said) = fails(there, &["reopen", DOCUMENT, &"0".repeat(32)]);
+    assert_eq!((code, said.contains("no conflict")), (Some(1), true), "{said}");
     let other = (version + 1).to_string();
     let (code, said) = fails(there, &["resolve", DOCUMENT, id, "--remove", "--version", &other]);
     assert_eq!((code, said.contains("has changed since")), (Some(1), true), "{said}");
@@ -235,6 +242,8 @@ async fn the_command_line_lists_shows_answers_and_reopens_on_a_running_server_an
     assert!(server.terminate().success());
     assert_eq!(fails(there, &["ls"]).0, Some(1), "nobody listens");
     assert!(says(here, &["reopen", DOCUMENT, id]).starts_with("shop/7: reopened"));
+    let (code, said) = fails(here, &["reopen", DOCUMENT, id]);
+    assert_eq!((code, said.contains("is not settled")), (Some(1), true), "{said}");
     assert_eq!(says(here, &["ls", "--state", "open"]).lines().count(), 2);
     all_is_well(folder.path());
 }

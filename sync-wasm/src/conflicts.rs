@@ -198,6 +198,7 @@ impl From<ResolveError> for EngineError {
                 let code = match &answer {
                     AnswerError::Gone(_) => ErrorCode::ConflictGone,
                     AnswerError::Changed(_) => ErrorCode::ConflictChanged,
+                    AnswerError::NotSettled(_) => ErrorCode::NotSettled,
                     _ => ErrorCode::BadValue,
                 };
                 Self { code, message: answer.to_string() }

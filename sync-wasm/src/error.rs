@@ -28,6 +28,8 @@ pub enum ErrorCode {
     ConflictGone,
     /// The conflict has other sides than when it was looked at.
     ConflictChanged,
+    /// The conflict has no answer that could be taken back.
+    NotSettled,
 }
 
 impl ErrorCode {
@@ -43,6 +45,7 @@ impl ErrorCode {
             Self::Reloading => "reloading",
             Self::ConflictGone => "conflict-gone",
             Self::ConflictChanged => "conflict-changed",
+            Self::NotSettled => "not-settled",
         }
     }
 }

@@ -32,6 +32,8 @@ export type ErrorCode =
   | "conflict-gone"
   /** The conflict is not what was looked at: it has other candidates by now. `conflict` of the error says which came and which went. */
   | "conflict-changed"
+  /** The conflict is open already, or nobody has answered it: there is no answer to take back. */
+  | "not-settled"
   /** As many tabs as can have this store open. */
   | "store-in-use"
   /** The store is of a newer version of the application: reload the page. */

@@ -202,6 +202,8 @@ test("a rule of the application's own runs in a real worker, and one that loops 
       });
     }, module(body));
   assert.equal((await listed("Math.max(...candidates.map((side) => side.value)) - base")).answer, 2);
+  const { answer, fault } = await listed("undefined");
+  assert.deepEqual([answer, fault], [undefined, undefined], "nothing is to be there");
   assert.match((await listed("candidates[0].value")).fault ?? "", /answered differently/);
   assert.match((await listed("{ globalThis.n = (globalThis.n ?? 0) + 1; return globalThis.n }")).fault ?? "", /answered differently/);
   assert.match((await listed("{ throw new Error('no idea') }")).fault ?? "", /threw: no idea/);

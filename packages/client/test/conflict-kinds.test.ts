@@ -4,98 +4,15 @@ import assert from "node:assert/strict";
 
 import type { Page } from "playwright-core";
 
-import type { Answer, Conflict, ConflictKind, Counter, SyncDocument, Text } from "#dist/index.js";
+import type { Conflict } from "#dist/index.js";
 
 import { open } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
+import { change, disagree, type Draft, end, listed, network, pair, pick, settle, shared, type Shop, value } from "./support/shop.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
 const stage = new Stage();
-
-type Item = { name: string; quantity: number; sold: Counter; label: Text };
-type Shop = { stock: Record<string, Item>; orders: { who: string; cups: number }[]; log: string[] };
-type Draft = (draft: Shop) => void;
-
-declare global {
-  // eslint-disable-next-line no-var
-  var shop: SyncDocument<Shop>;
-}
-
-/** Two devices that have the same shop. */
-async function pair(name: string, authors: [string, string] | [] = []): Promise<[Page, Page]> {
-  const pages: Page[] = [];
-  for (const _ of ["ann", "bo"]) pages.push(await open(await stage.chromium.context(), stage.site.origin));
-  for (const [index, page] of pages.entries()) {
-    const author = authors[index];
-    await page.evaluate(
-      async ({ url, name, author }) => {
-        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", ...(author && { author }) });
-        globalThis.shop = await globalThis.client.open<Shop>(name, { init: { stock: {}, orders: [], log: [] } });
-      },
-      { url: stage.server.url, name, author },
-    );
-  }
-  const [ann, bo] = pages as [Page, Page];
-  await ann.evaluate(() => {
-    const { Counter, Text } = globalThis.rejoin;
-    globalThis.shop.change(({ stock, orders }) => {
-      stock.apples = { name: "Apples", quantity: 10, sold: new Counter(5), label: new Text("red") };
-      orders.push({ who: "Cleo", cups: 2 });
-    });
-  });
-  await bo.waitForFunction(() => globalThis.shop.value.orders.length === 1);
-  return [ann, bo];
-}
-
-function change(page: Page, write: Draft): Promise<void> {
-  return page.evaluate((source) => {
-    globalThis.shop.change(new Function("draft", `const { Counter, Text } = globalThis.rejoin; (${source})(draft)`) as Draft);
-  }, write.toString());
-}
-
-function network(page: Page, isOnline: boolean): Promise<void> {
-  return page.evaluate((isOnline) => (isOnline ? globalThis.client.goOnline() : globalThis.client.goOffline()), isOnline);
-}
-
-/** Both edit without a network, and come back. */
-async function disagree([ann, bo]: [Page, Page], annWrites: Draft, boWrites: Draft): Promise<void> {
-  for (const page of [ann, bo]) await network(page, false);
-  await change(ann, annWrites);
-  await change(bo, boWrites);
-  for (const page of [ann, bo]) await network(page, true);
-}
-
-/** The one conflict of a state, once it is there. */
-async function listed(page: Page, state: Conflict["state"] = "open"): Promise<Conflict> {
-  await page.waitForFunction((state) => globalThis.shop.conflicts.list({ state }).length > 0, state);
-  const found = await page.evaluate((state) => globalThis.shop.conflicts.list({ state }) as Conflict[], state);
-  assert.equal(found.length, 1);
-  return found[0] as Conflict;
-}
-
-/** The conflict, which must be the same on both devices but for whose each side is. */
-async function shared([ann, bo]: [Page, Page], kind: ConflictKind, path: Conflict["path"]): Promise<Conflict> {
-  const [one, other] = [await listed(ann), await listed(bo)];
-  const same = (conflict: Conflict) => ({ ...conflict, candidates: conflict.candidates.map(({ mine, ...side }) => side) });
-  assert.deepEqual(same(one), same(other));
-  assert.deepEqual([one.kind, one.path, one.document], [kind, path, await ann.evaluate(() => globalThis.shop.name)]);
-  assert.deepEqual(one.candidates.map(({ mine }) => mine), other.candidates.map(({ mine }) => !mine));
-  return one;
-}
-
-async function settle(page: Page, answer: Answer, note?: string): Promise<void> {
-  const { id } = await listed(page);
-  await page.evaluate(({ id, answer, note }) => globalThis.shop.conflicts.resolve(id, answer, note === undefined ? {} : { note }), { id, answer, note });
-}
-
-function value(page: Page): Promise<{ stock: Record<string, Record<string, unknown>>; orders: unknown[]; log: unknown[] }> {
-  return page.evaluate(() => globalThis.shop.value as never);
-}
-
-async function end(pages: [Page, Page]): Promise<void> {
-  for (const page of pages) await page.context().close();
-}
 
 /** What a page is told that writes at the engine's own key. */
 function refusals(page: Page, id: string): Promise<string[]> {
@@ -115,15 +32,8 @@ function refusals(page: Page, id: string): Promise<string[]> {
   }, id);
 }
 
-/** Whose side is which: the one whose value this is. */
-function pick(conflict: Conflict, value: unknown): Answer {
-  const index = conflict.candidates.findIndex((side) => JSON.stringify(side.value) === JSON.stringify(value));
-  assert.ok(index >= 0, JSON.stringify(conflict.candidates));
-  return { pick: index };
-}
-
 test("values beyond what a list has room for are cut, and had one by one", async () => {
-  const pages = await pair("kinds/long");
+  const pages = await pair(stage, "kinds/long");
   const [ann, bo] = pages;
   const long = (letter: string) => `({ stock }) => { for (let n = 0; n < 6; n++) stock["kind " + n] = ${JSON.stringify(letter)}.repeat(400_000); }`;
   for (const page of pages) await network(page, false);
@@ -154,7 +64,7 @@ test("values beyond what a list has room for are cut, and had one by one", async
 });
 
 test("two values in one place: both are listed with what was there before, settled on one side for both, and reopened", async () => {
-  const pages = await pair("kinds/register");
+  const pages = await pair(stage, "kinds/register");
   const [ann, bo] = pages;
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
   const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
@@ -181,7 +91,7 @@ test("two values in one place: both are listed with what was there before, settl
 });
 
 test("who wrote and who decided is named on every device, after a reload and on the server, and a rule goes by it", async () => {
-  const pages = await pair("kinds/authors", ["Ann", "Bo"]);
+  const pages = await pair(stage, "kinds/authors", ["Ann", "Bo"]);
   const [ann, bo] = pages;
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
   const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
@@ -239,7 +149,7 @@ test("two opposite answers, given apart, are open again on both sides, and one m
     ["kinds/opposite", ({ stock }) => void (stock.apples!.quantity = 12), 12],
     ["kinds/opposite-removal", ({ stock }) => void delete stock.apples, undefined],
   ] satisfies [string, Draft, unknown][]) {
-    const pages = await pair(name);
+    const pages = await pair(stage, name);
     await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), boWrites);
     const sides = await listed(pages[0]);
     await listed(pages[1]);
@@ -263,7 +173,7 @@ test("two opposite answers, given apart, are open again on both sides, and one m
 });
 
 test("a conflict is the same after both pages are loaded again", async () => {
-  const pages = await pair("kinds/again");
+  const pages = await pair(stage, "kinds/again");
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
   const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
   for (const page of pages) {
@@ -283,7 +193,7 @@ test("a conflict is the same after both pages are loaded again", async () => {
 });
 
 test("equal values are no conflict", async () => {
-  const pages = await pair("kinds/equal");
+  const pages = await pair(stage, "kinds/equal");
   const write: Draft = ({ stock, log }) => {
     stock.apples!.quantity = 7;
     log.push("x");
@@ -297,7 +207,7 @@ test("equal values are no conflict", async () => {
 });
 
 test("what was changed in something removed elsewhere is one conflict, and can be brought back", async () => {
-  const pages = await pair("kinds/delete");
+  const pages = await pair(stage, "kinds/delete");
   const [ann] = pages;
   await disagree(pages, ({ orders }) => void (orders[0]!.cups = 3), ({ orders }) => void orders.splice(0, 1));
   const conflict = await shared(pages, "delete-update", (await listed(ann)).path);
@@ -312,7 +222,7 @@ test("what was changed in something removed elsewhere is one conflict, and can b
 });
 
 test("steps of a counter that was put anew are listed, and can be added", async () => {
-  const pages = await pair("kinds/counter");
+  const pages = await pair(stage, "kinds/counter");
   await disagree(pages, ({ stock }) => stock.apples!.sold.increment(3), (draft) => {
     draft.stock.apples!.sold = new (globalThis.rejoin.Counter)(0);
   });
@@ -327,7 +237,7 @@ test("steps of a counter that was put anew are listed, and can be added", async 
 });
 
 test("two objects made in one place are both listed, and merged key by key", async () => {
-  const pages = await pair("kinds/container");
+  const pages = await pair(stage, "kinds/container");
   const plums = (quantity: number, extra: string): Draft =>
     new Function("draft", `draft.stock.plums = { name: "Plums", quantity: ${quantity}, ${extra}: "yes" }`) as Draft;
   for (const page of pages) await network(page, false);
@@ -347,7 +257,7 @@ test("two objects made in one place are both listed, and merged key by key", asy
 });
 
 test("rules answer on every device at once, write nothing, and can be changed", async () => {
-  const pages = await pair("kinds/rules");
+  const pages = await pair(stage, "kinds/rules");
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
   await shared(pages, "register", ["stock", "apples", "quantity"]);
   const shown = (await value(pages[0])).stock.apples?.quantity;

@@ -243,6 +243,8 @@ test("every built-in rule is a function of the set of candidates, and one that i
     if (fault === undefined) checkRule((asked) => decide({ rule, version: 1, options }, asked as unknown as Conflict), [input(rest)]);
   }
   const numbers = [input({ base: 1, sides: [7, 12, 9] })];
+  const removal = ({ candidates }: RuleInput) => (candidates.some(({ value }) => value === undefined) ? undefined : Math.max(...candidates.map(({ value }) => value as number)));
+  checkRule(removal, [input({ base: 1, sides: [7, undefined] })]);
   const bad: [(asked: RuleInput) => unknown, RegExp][] = [
     [({ candidates }) => candidates[0]?.value, /the order of the candidates matters/],
     [({ candidates }) => candidates.length, /a candidate that is given twice matters/],
@@ -316,6 +318,17 @@ test("a rule of the application's own answers in its worker, anew whenever what 
   assert.deepEqual(log, ["load", "decide", "decide", "terminate"]);
 });
 
+test("a rule of the application's own may say that nothing is to be there", async () => {
+  const { spawn } = worker((request) => (request.kind === "load" ? { kind: "loaded" } : { kind: "answers", answers: [undefined, undefined] }));
+  const sides = [candidate("aa", undefined), candidate("bb", 12, { shown: true })];
+  const conflicts = await held(new Ground([conflict("1", ["stock", "apples"], { kind: "delete-update", candidates: sides })]), spawn);
+  conflicts.setPolicies([policy("stock/*", RULE)]);
+  const projected = await reaches(conflicts, ({ state }) => state === "projected");
+  assert.deepEqual([projected.policy, projected.answer, projected.fault], ["closest@2", undefined, undefined]);
+  assert.deepEqual(conflicts.project({ stock: { apples: 12, pears: 1 } }), { stock: { pears: 1 } });
+  assert.deepEqual([conflicts.open, conflicts.faults], [0, []]);
+});
+
 test("no rule answers two formats, which no value shows: people do", async () => {
   const conflicts = await held(new Ground([conflict("1", ["text"], { kind: "mark" }), conflict("2", ["a"])]));
   for (const rule of [max(), human({ show: "base" }), RULE]) {
@@ -330,7 +343,8 @@ test("a rule that throws, answers differently twice, or gives what can't be kept
   const replies: [RuleReply, RegExp][] = [
     [{ kind: "threw", reason: "no such key" }, /closest@2 threw: no such key/],
     [{ kind: "answers", answers: [1, 2] }, /closest@2 answered differently when it was asked twice/],
-    [{ kind: "answers", answers: [undefined, undefined] }, /closest@2 answered what a document can't hold/],
+    [{ kind: "answers", answers: [[undefined], [undefined]] }, /closest@2 answered what a document can't hold/],
+    [{ kind: "answers", answers: [undefined, null] }, /closest@2 answered differently when it was asked twice/],
   ];
   const said = mock.method(console, "error", () => {});
   for (const [reply, fault] of replies) {

@@ -161,6 +161,7 @@ test("what can't be done throws an Error with a stable code, and leaves nothing"
     ["bad-value", () => device.engine.init(0, document, "kept", "heap", undefined)],
     ["reserved-key", () => device.change(document, ["put", [], "$settled", 1])],
     ["conflict-gone", () => device.engine.resolveConflict(0, 0, document, id, 1, { value: 1 }, undefined)],
+    ["conflict-gone", () => device.engine.reopenConflict(0, 0, document, id)],
   ];
   for (const [code, call] of calls) {
     assert.throws(call, (error) => error instanceof Error && (error as Error & { code: string }).code === code && error.message.length > 10, String(call));

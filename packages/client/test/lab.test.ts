@@ -30,6 +30,24 @@ async function play(page: Page, scene: string): Promise<void> {
   await page.getByRole("button", { name: scene, disabled: false }).waitFor();
 }
 
+/** Waits until the row of a table shows this in a field on every side, or until none has the row. */
+async function shows(page: Page, row: string, field: string, wanted: string | undefined): Promise<void> {
+  const held = ([row, field]: readonly [string, string]) =>
+    [...document.querySelectorAll(".lab .pane")].map((pane) => {
+      const found = [...pane.querySelectorAll("tbody tr")].find((element) => element.querySelector(".name")?.textContent === row);
+      return found?.querySelector<HTMLInputElement>(field)?.value;
+    });
+  await page
+    .waitForFunction(`(${held})(${JSON.stringify([row, field])}).every((value) => value === ${JSON.stringify(wanted)})`)
+    .catch(async () => assert.deepEqual(await page.evaluate(held, [row, field] as const), [wanted, wanted, wanted]));
+}
+
+/** Picks a rule for a field, and waits until nobody has anything to decide. */
+async function rule(page: Page, field: string, words: string): Promise<void> {
+  await page.locator("#rules").getByRole("combobox", { name: field }).selectOption(words);
+  for (const name of ["Ann", "Bo", "Cleo"]) await person(page, name).getByRole("button", { name: "No conflicts" }).waitFor();
+}
+
 /** Waits until each of these people has the card. */
 async function seen(page: Page, card: string, names = ["Ann", "Bo", "Cleo"]): Promise<Locator> {
   for (const name of names) await person(page, name).getByRole("listitem", { name: card }).waitFor();
@@ -104,8 +122,8 @@ test("a rule that is picked answers on every side at once, and is taken away aga
   const shelves = page.getByRole("row", { name: "Apples" }).getByLabel("On shelf");
   const rules: [string, string][] = [
     ["Add up the differences", "9"],
-    ["The larger count", "12"],
-    ["The smaller count", "7"],
+    ["The larger number", "12"],
+    ["The smaller number", "7"],
     ["The smaller step (a rule of this page)", "12"],
   ];
   for (const [rule, answer] of rules) {
@@ -116,5 +134,73 @@ test("a rule that is picked answers on every side at once, and is taken away aga
   await picture(page, "rule");
   await page.getByRole("combobox", { name: "On shelf" }).selectOption("People decide");
   await person(page, "Bo").getByRole("button", { name: "1 conflict" }).waitFor();
+  await page.context().close();
+});
+
+test("each field of the sheet has its rules, and so have whole rows", async () => {
+  const page = await visit();
+  await play(page, "Counted and overwritten");
+  await seen(page, "Apples · sold: Counted and overwritten");
+  for (const [words, sold] of [["Add up the differences", "3"], ["The larger number", "8"], ["The smaller number", "0"]] as const) {
+    await rule(page, "Sold", words);
+    await shows(page, "Apples", ".sold", sold);
+  }
+  await play(page, "Paid or shipped");
+  await seen(page, "Eli’s order · status: Two answers");
+  for (const [words, status] of [["Whichever is further on", "shipped"], ["As it was before", "draft"]] as const) {
+    await rule(page, "Status", words);
+    await shows(page, "Eli", "select", status);
+  }
+  await play(page, "Removed and changed");
+  await seen(page, "Dee’s order: Removed and changed");
+  await rule(page, "Whole order", "As it was before");
+  await shows(page, "Dee", ".number", "2");
+  // What only a rule shows can't be edited: the document does not have it.
+  const row = person(page, "Cleo").getByRole("row", { name: "Dee by rule" });
+  assert.ok(await row.getByLabel("Pieces").isDisabled());
+  await demo.pictures(page, "lab-rules");
+  await play(page, "Made twice");
+  await seen(page, "Plums: Made twice");
+  await rule(page, "Whole item", "As it was before");
+  await shows(page, "Plums", ".number", undefined);
+  // Whose clock said what is chance here, where nothing takes time.
+  const counts = new Set<string>();
+  for (const words of ["The later change", "The earlier change"]) {
+    await rule(page, "Whole item", words);
+    const plums = person(page, "Ann").getByRole("row", { name: "Plums" }).getByLabel("On shelf");
+    await plums.waitFor();
+    counts.add(await plums.inputValue());
+    await shows(page, "Plums", ".number", await plums.inputValue());
+  }
+  assert.deepEqual([...counts].toSorted(), ["4", "9"]);
+  await page.context().close();
+});
+
+test("two who write a number of pieces are answered by the rule for it", async () => {
+  const page = await visit();
+  const switches = ["Ann", "Bo"].map((name) => person(page, name).getByRole("switch", { name: "Network" }));
+  for (const network of switches) await network.uncheck();
+  for (const [name, pieces] of [["Ann", "7"], ["Bo", "4"]] as const) {
+    const field = person(page, name).getByRole("row", { name: "Eli" }).getByLabel("Pieces");
+    await field.fill(pieces);
+    await field.press("Enter");
+  }
+  for (const network of switches) await network.check();
+  await seen(page, "Eli’s order · pieces: Two answers");
+  for (const [words, pieces] of [["Add up the differences", "6"], ["The larger number", "7"], ["The smaller number", "4"]] as const) {
+    await rule(page, "Pieces", words);
+    await shows(page, "Eli", ".number", pieces);
+  }
+  await page.context().close();
+});
+
+test("the page is found by the door, and at the addresses that somebody may guess", async () => {
+  const page = await demo.page("/");
+  await page.getByRole("link", { name: "Conflict lab" }).click();
+  await page.waitForURL("**/conflicts/");
+  for (const path of ["/lab", "/lab/", "/conflict-lab", "/conflicts"]) {
+    const answer = await page.goto(demo.origin + path);
+    assert.deepEqual([answer?.status(), new URL(page.url()).pathname], [200, "/conflicts/"], path);
+  }
   await page.context().close();
 });

@@ -393,10 +393,6 @@ impl Lister<'_> {
                 self.candidate(overlap.shown, value(shown), true),
                 self.candidate(overlap.hidden, value(hidden), false),
             ];
-            let both = [overlap.shown, overlap.hidden];
-            let later = |mark: &Mark| both.iter().all(|op| self.history.saw(self.history.place(mark.begin), *op));
-            let passed = marks.iter().any(|mark| !both.contains(&mark.begin) && later(mark));
-            let state = if passed { ConflictState::Superseded } else { ConflictState::Open };
             let slot = (text, At::Element(overlap.hidden));
             let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
             // Both are in the id.
@@ -404,6 +400,7 @@ impl Lister<'_> {
             let place = self.history.place(overlap.hidden);
             let hidden = BTreeMap::from([(place.actor, place.seq)]);
             let (base, agreeing, steps) = (None, BTreeMap::new(), Steps::FromBase);
+            let state = overlap.state;
             Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, agreeing, state })
         });
         told.collect()

@@ -72,7 +72,11 @@ impl Replica {
     ) -> Result<ChangeId, ResolveError> {
         let (is_reopened, change) =
             self.change_as(Writer::Engine, now, wall, id, |tx| settlement::reopen(tx, &conflict))?;
-        if is_reopened { Ok(change) } else { Err(AnswerError::Gone(conflict).into()) }
+        if is_reopened {
+            return Ok(change);
+        }
+        let listed = self.conflicts_and_answers(id).unwrap_or_default();
+        Err(AnswerError::of_reopening(conflict, &listed).into())
     }
 
     /// The text that declares an application's rules in a document, if there is one.

@@ -63,8 +63,8 @@ impl Entry {
             ("2", [a, b, done, c, known, one, other, d]) => {
                 (version, state, answer, policy) = (a, b, c, d);
                 [first, taken] = [one, other].map(|name| Some((*name).to_owned()).filter(|name| name != NONE));
-                knew = all(known, knowing)?;
-                all(done, did)?
+                knew = each(known, knowing)?;
+                each(done, did)?
             }
             _ => return None,
         };
@@ -88,7 +88,7 @@ fn word(parts: impl Iterator<Item = String>) -> String {
     if parts.is_empty() { NONE.into() } else { parts.join(",") }
 }
 
-fn all<K: Ord, V>(word: &str, one: impl Fn(&str) -> Option<(K, V)>) -> Option<BTreeMap<K, V>> {
+fn each<K: Ord, V>(word: &str, one: impl Fn(&str) -> Option<(K, V)>) -> Option<BTreeMap<K, V>> {
     if word == NONE { Some(BTreeMap::new()) } else { word.split(',').map(one).collect() }
 }
 
@@ -123,12 +123,17 @@ pub(super) fn operation(name: &str) -> Option<ObjId> {
     Some(ObjId::Id(counter.parse().ok()?, ActorId::try_from(actor).ok()?, 0))
 }
 
+/// All answers that nobody has overwritten: two who did not know of each other give several. The last shows.
+pub(super) fn all_of<D: ReadDoc>(document: &D, id: &ConflictId) -> Vec<(Entry, ObjId)> {
+    let entries = document.get(ROOT, ROOT_KEY).ok().flatten();
+    let all = entries.and_then(|(_, entries)| document.get_all(&entries, id.to_string()).ok()).unwrap_or_default();
+    let read = |(value, written): (automerge::Value<'_>, ObjId)| Some((Entry::decode(value.as_str()?)?, written));
+    all.into_iter().filter_map(read).collect()
+}
+
 /// The answer that shows, with what all answers that nobody has overwritten have done.
 pub(super) fn read<D: ReadDoc>(document: &D, id: &ConflictId) -> Option<(Entry, ObjId)> {
-    let (_, entries) = document.get(ROOT, ROOT_KEY).ok()??;
-    let all = document.get_all(&entries, id.to_string()).ok()?;
-    let read = |(value, written): (automerge::Value<'_>, ObjId)| Some((Entry::decode(value.as_str()?)?, written));
-    let mut all: Vec<(Entry, ObjId)> = all.into_iter().filter_map(read).collect();
+    let mut all = all_of(document, id);
     let (mut shown, written) = all.pop()?;
     all.into_iter().for_each(|(other, _)| shown.done.extend(other.done));
     Some((shown, written))

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::Listed;
 use crate::conflict::{Candidate, ConflictId, Value};
 
 /// Longest value that is told in words, in characters.
@@ -16,12 +17,23 @@ pub enum AnswerError {
     /// It is none of the document's, or not any more.
     #[error("the document has no conflict {0}")]
     Gone(ConflictId),
+    /// There is no answer to it that could be taken back.
+    #[error("the conflict {0} is not settled, so that there is no answer to take back")]
+    NotSettled(ConflictId),
     /// It has other sides than were looked at.
     #[error("the conflict has changed since it was looked at: {0}")]
     Changed(Box<Changed>),
     /// The answer does not fit what has met.
     #[error("{0}")]
     Unfit(&'static str),
+}
+
+impl AnswerError {
+    /// Why no answer to a conflict was taken back, of a document with these.
+    pub(crate) fn of_reopening(id: ConflictId, listed: &[Listed]) -> Self {
+        let is_listed = listed.iter().any(|one| one.conflict.id == id);
+        if is_listed { Self::NotSettled(id) } else { Self::Gone(id) }
+    }
 }
 
 /// How a conflict has changed since it was looked at.

@@ -4,7 +4,7 @@
 
 use automerge::{Automerge, ObjId, ReadDoc as _};
 
-use super::entry::{Entry, name_of, operation};
+use super::entry::{Entry, all_of, name_of, operation};
 use super::writing::index_of;
 use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing_of};
 use crate::conflict::{
@@ -192,11 +192,11 @@ fn answered(
         Standing::Unanswered => of_known(entry.clone(), &conflict, table, ops),
         standing => standing,
     };
-    if let Some((entry, written)) = entry.as_ref().filter(|_| standing != Standing::Unanswered) {
-        let last = entry.taken.clone().unwrap_or_else(|| name_of(written));
-        as_it_was(&mut conflict, document, [entry.first.as_ref().unwrap_or(&last), &last], table, ops);
+    if standing != Standing::Unanswered {
+        as_it_was(&mut conflict, document, table, ops);
     }
-    if standing == Standing::Reopened {
+    // Other than a value, no answer formats anything: who has is somebody else.
+    if standing == Standing::Reopened && conflict.kind != ConflictKind::Mark {
         conflict.state = ConflictState::Open;
     }
     if entry.is_some() || conflict.state == ConflictState::Superseded {
@@ -226,13 +226,23 @@ fn put_beside(document: &Automerge, conflict: &Conflict, entry: &Entry, heads: &
 }
 
 /// An answer may have changed what it was an answer to: an object that shows was edited, or what was taken away was put back. The side that shows is told
-/// as it was before the first of these two answers, unless somebody has written there after the last.
-fn as_it_was(conflict: &mut Conflict, document: &Automerge, answers: [&str; 2], table: &ChangeTable, ops: &OpIndex) {
+/// as it was before the first answer, unless somebody has written there after the last, or the last ones.
+fn as_it_was(conflict: &mut Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) {
+    let answers = all_of(document, &conflict.id);
+    let last = |(entry, written): &(Entry, ObjId)| entry.taken.clone().unwrap_or_else(|| name_of(written));
+    let first = answers.last().map(|answer| answer.0.first.clone().unwrap_or_else(|| last(answer)));
+    let place = |name: String| operation(&name).and_then(|operation| place_of(&operation, table, ops));
+    let heads: Vec<ChangeHash> = answers.iter().filter_map(|answer| table.hash_at(place(last(answer))?)).collect();
+    let Some(first) = first.and_then(place) else { return };
     let Some(shown) = conflict.candidates.first() else { return };
     // A deletion that hides what somebody put elsewhere says so itself.
     let is_lost = conflict.kind == ConflictKind::CounterOverwrite
         || conflict.candidates.get(1).is_some_and(|hidden| hidden.value.is_some());
-    let of_object = shown.object.as_ref().and_then(|object| Some((object, document.object_type(object).ok()?)));
+    // What was taken away may have been put back as another object.
+    let shown = Some(shown).filter(|_| conflict.kind == ConflictKind::Container);
+    let of_object = shown
+        .and_then(|shown| shown.object.as_ref())
+        .and_then(|object| Some((object, document.object_type(object).ok()?)));
     let value = |heads: Option<&[ChangeHash]>| match of_object {
         Some((object, kind)) => Some(object_at(document, object, kind, heads)),
         None => now(document, conflict, heads),
@@ -243,9 +253,7 @@ fn as_it_was(conflict: &mut Conflict, document: &Automerge, answers: [&str; 2], 
         ConflictKind::EditInDeleted => !conflict.spot.is_gone,
         ConflictKind::Register | ConflictKind::Mark | ConflictKind::Rejected => false,
     };
-    let [first, last] = answers.map(|name| operation(name).and_then(|operation| place_of(&operation, table, ops)));
-    let (Some(first), Some(last)) = (first, last.and_then(|last| table.hash_at(last))) else { return };
-    if is_told && value(Some(&[last])) == value(None) {
+    if is_told && value(Some(&heads)) == value(None) {
         let was = value(Some(&before(first, table, ops)));
         conflict.candidates[0].value = was;
     }

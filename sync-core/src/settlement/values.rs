@@ -11,15 +11,15 @@ use crate::conflict::Value;
 const DEPTH_MAX: usize = 100;
 
 /// Puts a value where several may stand. Of one that is equal to what shows a new operation must come to be, or somebody who puts
-/// another one at the same time would win unseen.
+/// another one at the same time would win unseen. Whether it has lengthened a list or a text, as [`merge`] says it.
 pub(super) fn put(
     tx: &mut Transaction<'_>,
     object: &ObjId,
     prop: Prop,
     value: Option<&Value>,
-) -> Result<(), AutomergeError> {
+) -> Result<bool, AutomergeError> {
     let held = tx.get(object, prop.clone())?;
-    match (value, held, &prop) {
+    let done = match (value, held, &prop) {
         (None, None, _) => Ok(()),
         (None, Some(_), _) => tx.delete(object, prop),
         (Some(value), None, Prop::Seq(index)) => insert(tx, object, (*index).min(tx.length(object)), value),
@@ -29,10 +29,11 @@ pub(super) fn put(
             tx.put(object, prop, scalar.clone())
         }
         (Some(value), Some((automerge::Value::Object(kind), held)), _) if kind == kind_of(value) => {
-            become_value(tx, &held, value, 0)
+            return become_value(tx, &held, value, 0);
         }
         (Some(value), _, _) => make(tx, object, prop, value),
-    }
+    };
+    done.map(|()| false)
 }
 
 fn kind_of(value: &Value) -> ObjType {
@@ -43,8 +44,9 @@ fn kind_of(value: &Value) -> ObjType {
     }
 }
 
-/// Makes an object hold what `value` says, key by key, so that what others write in it meanwhile is kept.
-fn become_value(tx: &mut Transaction<'_>, object: &ObjId, value: &Value, depth: usize) -> Result<(), AutomergeError> {
+/// Makes an object hold what `value` says, key by key, so that what others write in it meanwhile is kept. Whether it has put something into a list or
+/// a text, which would be there twice if two did that.
+fn become_value(tx: &mut Transaction<'_>, object: &ObjId, value: &Value, depth: usize) -> Result<bool, AutomergeError> {
     if depth > DEPTH_MAX {
         return Err(AutomergeError::Fail);
     }
@@ -52,25 +54,33 @@ fn become_value(tx: &mut Transaction<'_>, object: &ObjId, value: &Value, depth: 
         Value::Map(entries) => {
             let gone: Vec<String> = tx.keys(object).filter(|key| !entries.contains_key(key)).collect();
             gone.into_iter().try_for_each(|key| tx.delete(object, key))?;
+            let mut adds = false;
             for (key, entry) in entries {
                 match (tx.get(object, key.as_str())?, entry) {
                     (Some((automerge::Value::Scalar(held), _)), Value::Scalar(scalar)) if *held == *scalar => {}
                     (Some((automerge::Value::Object(kind), held)), Value::Map(_) | Value::List(_) | Value::Text(_))
                         if kind == kind_of(entry) =>
                     {
-                        become_value(tx, &held, entry, depth + 1)?
+                        adds |= become_value(tx, &held, entry, depth + 1)?;
                     }
                     _ => make(tx, object, key.as_str().into(), entry)?,
                 }
             }
-            Ok(())
+            Ok(adds)
         }
         Value::List(items) => {
             (0..tx.length(object)).rev().try_for_each(|index| tx.delete(object, index))?;
-            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, object, index, item))
+            items.iter().enumerate().try_for_each(|(index, item)| insert(tx, object, index, item))?;
+            Ok(!items.is_empty())
         }
-        Value::Text(text) => tx.update_text(object, text),
-        Value::Scalar(_) => Ok(()),
+        Value::Text(text) => {
+            let before = tx.text(object)?;
+            tx.update_text(object, text)?;
+            // Of a text of which only some is taken away nothing is new.
+            let mut held = before.chars();
+            Ok(!text.chars().all(|character| held.any(|other| other == character)))
+        }
+        Value::Scalar(_) => Ok(false),
     }
 }
 

@@ -26,13 +26,19 @@ pub struct Plan {
     pub(super) knew: BTreeMap<ActorId, u32>,
     /// Conflicts at the same place with two answers, of which this makes one.
     pub(super) also: Vec<ConflictId>,
+    /// Two have answered it at once.
+    pub(super) is_disputed: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
     Nothing,
     Put(Option<Value>),
-    Merge(Vec<Value>),
+    /// What is on other sides is to be added to what shows, or where answers have changed that, to what did.
+    Merge {
+        to: Option<Value>,
+        sides: Vec<Value>,
+    },
     /// A counter is to have these steps on top of what it was put to.
     Count {
         steps: i64,
@@ -57,13 +63,16 @@ impl Plan {
         let (id, version) = (self.conflict.id, self.conflict.version);
         let before = read(tx, &id);
         let mut done = before.as_ref().map(|(entry, _)| entry.done.clone()).unwrap_or_default();
-        let first = before.as_ref().filter(|(entry, _)| entry.version == version);
+        // An answer may make all sides agree, which is another version with nothing new in it.
+        let is_of_these = |entry: &Entry| entry.version == version || entry.knew(&self.knew);
+        let first = before.as_ref().filter(|(entry, _)| is_of_these(entry));
         let first = first.map(|(entry, written)| {
             entry.first.clone().or_else(|| entry.taken.clone()).unwrap_or_else(|| name_of(written))
         });
         // What is above the place may be gone: the answer is known, and there is no place for it.
         tx.object_type(&self.conflict.spot.object)?;
-        let again = before.is_some_and(|(entry, _)| entry.answer == BOTH && entry.knew(&self.knew));
+        let again =
+            before.is_some_and(|(entry, _)| entry.answer == BOTH && entry.knew(&self.knew)) && !self.is_disputed;
         let adds = self.take_effect(tx, &mut done, again)?;
         let claimed = claim(tx, &id)?;
         if let Some(steps) = adds {
@@ -97,11 +106,16 @@ impl Plan {
         // Copies that were taken away may have stood before it.
         let prop = self.conflict.prop(tx, None);
         match (&self.effect, prop) {
-            (Effect::Put(value), Some(prop)) => put(tx, object, prop, value.as_ref())?,
+            (Effect::Put(value), Some(prop)) => return Ok(put(tx, object, prop, value.as_ref())?.then_some(0)),
             // What is merged in a second time would stand there twice.
-            (Effect::Merge(_), Some(_)) if again => {}
-            (Effect::Merge(sides), Some(prop)) => {
-                let mut adds = false;
+            (Effect::Merge { .. }, Some(_)) if again => {}
+            (Effect::Merge { to, sides }, Some(prop)) => {
+                let stands = tx.get(object, prop.clone())?.map(|(_, id)| id);
+                let is_same = self.conflict.candidates.first().is_some_and(|shown| shown.object == stands);
+                let mut adds = match to {
+                    Some(_) if is_same => put(tx, object, prop.clone(), to.as_ref())?,
+                    _ => false,
+                };
                 for side in sides {
                     adds |= merge(tx, object, prop.clone(), side, 0)?;
                 }

@@ -15,9 +15,10 @@ use sync_core::table::ChangeTable;
 use sync_core::validator;
 
 /// Several people, each with a document.
+#[derive(Clone)]
 pub(crate) struct People {
     pub(crate) documents: Vec<Automerge>,
-    time: i64,
+    pub(crate) time: i64,
 }
 
 impl People {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::legacy::{ElementId, Key, ObjectId, Op, OpId, OpType};
-use automerge::{Automerge, ObjId, ObjType, Prop, ReadDoc as _, ScalarValue};
+use automerge::{Automerge, ChangeHash, ObjId, ObjType, Prop, ReadDoc as _, ScalarValue};
 use sync_core::change::Change;
 use sync_core::conflict::{Candidate, Conflict, ConflictKind, ConflictState, PathPart, Value, value_at};
 
@@ -316,8 +316,8 @@ impl<'a> Oracle<'a> {
             }
     }
 
-    /// Of an open conflict's sides the first is what the document shows, and no other, and its change is that which says so. Which of two marks
-    /// shows is not asked.
+    /// Of an open conflict's sides the first is what the document shows, and no other, and its change is that which says so. Marks are asked for
+    /// character by character, elsewhere.
     fn check_shown(&self, conflict: &Conflict, place: &(ObjId, PathPart)) -> Result<(), String> {
         if conflict.state != ConflictState::Open || conflict.kind == ConflictKind::Mark {
             return Ok(());
@@ -367,7 +367,7 @@ struct Marked<'a> {
     characters: BTreeSet<usize>,
 }
 
-/// Marks: of two on one character, whose authors did not know of each other's, one does not show.
+/// Marks: of several on one character one shows.
 impl Oracle<'_> {
     fn texts(&self) -> impl Iterator<Item = &Known> {
         let texts = self.all.iter().filter(|known| known.op.action == OpType::Make(ObjType::Text));
@@ -412,26 +412,63 @@ impl Oracle<'_> {
         begun.collect()
     }
 
+    /// What shows over each character, which is asked of the document, against all that lie over it: of one that says something else, and of which no
+    /// author of any other knew, a conflict must tell, and an open one must tell of such a one.
     fn check_marks(&self, text: &Known) -> Result<(), String> {
-        let marks = self.marks(&text.id);
-        for (at, a) in marks.iter().enumerate() {
-            for b in &marks[..at] {
-                let apart = !self.saw(a.known, b.known) && !self.saw(b.known, a.known);
-                if a.name != b.name || a.says == b.says || !apart || a.characters.is_disjoint(&b.characters) {
+        let id = object(&text.id);
+        let all = self.marks(&text.id);
+        let names: BTreeSet<&str> = all.iter().map(|mark| mark.name.as_str()).collect();
+        let characters = self.elements(&text.id);
+        let characters =
+            characters.iter().enumerate().filter(|(_, known)| self.at(&known.slot).any(|at| self.is_alive(at)));
+        let mut due = Vec::new();
+        for (index, (at, _)) in characters.enumerate() {
+            let shown = self.document.get_marks(&id, index, None).map_err(|e| e.to_string())?;
+            for name in &names {
+                let of_name = shown.iter().find(|(shown, _)| shown == name);
+                let says = of_name.map(|(_, value)| Value::Scalar(value.clone()));
+                let here = || all.iter().filter(|mark| mark.name == *name && mark.characters.contains(&at));
+                let Some(first) = here().max_by_key(|mark| (mark.known.id.counter(), mark.known.id.actor())) else {
+                    if says.is_some() {
+                        return Err(format!("the document shows {says:?} over {index}, and nobody put it there"));
+                    }
                     continue;
-                }
-                let is_side = |conflict: &Conflict, mark: &Marked<'_>| {
-                    let hash = self.changes[mark.known.change].hash();
-                    conflict.candidates.iter().any(|side| side.value == mark.says && side.change == hash)
                 };
-                let of_marks = |conflict: &&Conflict| conflict.kind == ConflictKind::Mark;
-                let mut listed = self.conflicts.iter().filter(of_marks);
-                if !listed.any(|conflict| is_side(conflict, a) && is_side(conflict, b)) {
-                    let conflicts = self.conflicts;
-                    return Err(format!("{:?} and {:?} are in no conflict of {conflicts:#?}", a.known.op, b.known.op));
+                if first.says != says {
+                    return Err(format!("the document shows {says:?} over {index}, and not {:?}", first.known.op));
                 }
+                let is_lost = |mark: &&Marked<'_>| {
+                    mark.says != says
+                        && !here().any(|by| by.known.id != mark.known.id && self.saw(by.known, mark.known))
+                };
+                due.extend(here().filter(is_lost).map(|mark| (first.side(self), mark.side(self))));
             }
         }
-        Ok(())
+        let open: Vec<_> = self
+            .conflicts
+            .iter()
+            .zip(&self.places)
+            .filter(|(conflict, place)| conflict.kind == ConflictKind::Mark && place.0 == id)
+            .filter(|(conflict, _)| conflict.state == ConflictState::Open)
+            .collect();
+        let told = |(conflict, _): &(&Conflict, _)| {
+            let side = |at: usize| conflict.candidates.get(at).map(|side| (side.change, side.value.clone()));
+            Some((side(0)?, side(1)?)).filter(|_| conflict.candidates[0].shown && !conflict.candidates[1].shown)
+        };
+        let told: Vec<_> = open.iter().map(told).collect();
+        if let Some(missing) = due.iter().find(|due| !told.contains(&Some((*due).clone()))) {
+            return Err(format!("{missing:?} are in no conflict of {open:#?}"));
+        }
+        match open.iter().zip(&told).find(|(_, told)| told.as_ref().is_none_or(|told| !due.contains(told))) {
+            Some((conflict, _)) => Err(format!("what shows hides nothing: {conflict:#?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Marked<'_> {
+    /// As the side of a conflict: its change, and what it says.
+    fn side(&self, oracle: &Oracle<'_>) -> (ChangeHash, Option<Value>) {
+        (oracle.changes[self.known.change].hash(), self.says.clone())
     }
 }

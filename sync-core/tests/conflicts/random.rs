@@ -74,7 +74,9 @@ fn check(seed: u64, edit: Edit, merges: u64) {
 }
 
 fn seeds(usual: u64) -> std::ops::Range<u64> {
-    0..std::env::var("REJOIN_CONFLICT_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let from = number("REJOIN_CONFLICT_FROM").unwrap_or(0);
+    from..from + number("REJOIN_CONFLICT_SEEDS").unwrap_or(usual)
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 
 use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue};
+use automerge::{ActorId, Automerge, AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _, ScalarValue, TextEncoding};
 use sync_core::conflict::{Conflict, ConflictKind, ConflictState, PathPart, Value};
+use sync_core::document::{InitValue, init_change};
 
 use super::history::People;
 
@@ -257,4 +258,100 @@ fn two_links_on_the_same_words() {
     people.edit(0, |tx| tx.mark(&body, link("c.example", 0, 2), ExpandMark::None));
     people.edit(1, |tx| tx.mark(&body, link("d.example", 2, 4), ExpandMark::None));
     only(&mut people, ConflictKind::Mark);
+}
+
+/// Ann and Bob have linked words of one text without knowing of each other; what is listed of it, by what each side says and whether it is open.
+fn links(people: &mut People) -> Vec<(Vec<Option<Value>>, ConflictState)> {
+    people.meet();
+    let mut told: Vec<_> = people.conflicts().iter().map(|one| (values(one), one.state)).collect();
+    told.sort_by_key(|told| format!("{told:?}"));
+    told
+}
+
+fn link(
+    body: &ObjId,
+    to: Option<&str>,
+    from: usize,
+    until: usize,
+) -> impl FnOnce(&mut Transaction<'_>) -> Result<(), AutomergeError> {
+    let value = to.map_or(ScalarValue::Null, |to| ScalarValue::Str(to.into()));
+    let (body, mark) = (body.clone(), Mark::new("link".into(), value, from, until));
+    move |tx| tx.mark(&body, mark, ExpandMark::None)
+}
+
+/// The text, with nothing marked, that three people have.
+fn read_this() -> (People, ObjId) {
+    let mut people = People::new(3);
+    let body = people.documents[0].get(ROOT, "text").expect("readable").expect("it is there").1;
+    people.edit(0, |tx| tx.splice_text(&body, 0, 0, "read this and that"));
+    people.meet();
+    (people, body)
+}
+
+#[test]
+fn a_link_that_its_reader_has_put_another_over_is_no_side_any_more() {
+    for later in [Some("c"), None] {
+        let (mut people, body) = read_this();
+        people.edit(0, link(&body, Some("a"), 5, 13));
+        people.edit(1, link(&body, Some("b"), 5, 13));
+        let [a, b, c] = [Some("a"), Some("b"), later].map(|to| to.map(text));
+        assert_eq!(links(&mut people.clone()), [(vec![b.clone(), a.clone()], ConflictState::Open)]);
+        // Cy has only heard of Bob's.
+        people.merge(2, 1);
+        people.edit(2, link(&body, later, 0, 18));
+        assert_eq!(links(&mut people), [(vec![c, a], ConflictState::Open)]);
+        let shown = people.documents[0].get_marks(&body, 7, None).expect("readable");
+        assert_eq!(shown.iter().next().is_some(), later.is_some(), "the document shows Cy's");
+    }
+}
+
+#[test]
+fn a_link_over_a_part_of_two_leaves_them_open_where_they_are() {
+    let (mut people, body) = read_this();
+    people.edit(0, link(&body, Some("a"), 5, 13));
+    people.edit(1, link(&body, Some("b"), 5, 13));
+    people.merge(2, 1);
+    people.edit(2, link(&body, Some("c"), 5, 7));
+    let [a, b, c] = ["a", "b", "c"].map(|to| Some(text(to)));
+    let both = [(vec![b.clone(), a.clone()], ConflictState::Open), (vec![c, a.clone()], ConflictState::Open)];
+    assert_eq!(links(&mut people), both);
+    // What is done elsewhere in the text closes nothing, though its author knows of all.
+    people.edit(0, link(&body, Some("d"), 14, 18));
+    assert_eq!(links(&mut people), both);
+    people.edit(0, link(&body, Some("e"), 5, 7));
+    let passed = [(vec![b.clone(), a.clone()], ConflictState::Open), (both[1].0.clone(), ConflictState::Superseded)];
+    assert_eq!(links(&mut people), passed);
+    people.edit(1, link(&body, None, 0, 18));
+    assert_eq!(links(&mut people), passed.map(|(values, _)| (values, ConflictState::Superseded)));
+}
+
+/// Where the document is kept that tests in browsers open: no page lets anybody do that.
+const LATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packages/client/test/support/edit-in-deleted.hex");
+
+#[test]
+fn what_is_written_in_an_object_by_somebody_who_has_its_deletion() {
+    let mut document = Automerge::new_with_encoding(TextEncoding::UnicodeCodePoint);
+    for (key, value) in [("stock", InitValue::Map), ("orders", InitValue::List), ("log", InitValue::List)] {
+        let change = init_change(key, value).expect("a change");
+        document.apply_changes([change.into_automerge()]).expect("it applies");
+    }
+    let stock = document.get(ROOT, "stock").expect("readable").expect("it is there").1;
+    let mut people = People { documents: vec![document.with_actor(ActorId::from([1; 16]))], time: 0 };
+    let pears = people.edit(0, |tx| {
+        let pears = tx.put_object(&stock, "pears", ObjType::Map)?;
+        tx.put(&pears, "name", "Pears")?;
+        tx.put(&pears, "quantity", 6)?;
+        Ok(pears)
+    });
+    people.edit(0, |tx| tx.delete(&stock, "pears"));
+    people.documents[0].set_actor(ActorId::from([2; 16]));
+    people.edit(0, |tx| tx.put(&pears, "quantity", 9));
+    let conflict = only(&mut people, ConflictKind::EditInDeleted);
+    let [None, Some(Value::Map(hidden))] = &values(&conflict)[..] else { panic!("{conflict:#?}") };
+    assert_eq!(hidden["quantity"], Value::Scalar(9.into()));
+    let saved = format!("{}\n", hex::encode(people.documents[0].save()));
+    if std::env::var_os("REJOIN_KEEP_DOCUMENT").is_some() {
+        std::fs::write(LATE, &saved).expect("writes");
+    }
+    assert_eq!(std::fs::read_to_string(LATE).expect("it is kept"), saved, "REJOIN_KEEP_DOCUMENT=1 writes it");
 }

@@ -4,7 +4,7 @@ use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjType, ROOT, ReadDoc, ScalarValue};
 use sync_core::conflict::{ConflictKind, Value};
 use sync_core::replica::{DocumentId, Listed};
-use sync_core::settlement::{Answer, ListedState, Seen};
+use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
 
 use crate::net::Net;
 
@@ -47,8 +47,9 @@ impl Two {
     /// What both show, without answers.
     fn value(&mut self) -> String {
         let [a, b] = [0, 1].map(|client| {
-            // A counter shows its number.
+            // A counter shows its number, and a text its words.
             let value = self.net.value(client, self.ids[client]).replace("Counter: ", "");
+            let value = value.replace("Text { value: ", "").replace(", marks: {} }", "");
             let value: serde_json::Value = serde_json::from_str(&value).unwrap_or_else(|e| panic!("{e}: {value}"));
             let serde_json::Value::Object(mut entries) = value else { panic!("{value}") };
             entries.remove("$settled");
@@ -81,6 +82,8 @@ impl Two {
     fn undo(&mut self) {
         let id = self.only(0).conflict.id;
         self.net.reopen(0, self.ids[0], id).expect("taken back");
+        let again = self.net.reopen(0, self.ids[0], id);
+        assert_eq!(again, Err(AnswerError::NotSettled(id).into()), "it is open");
         self.net.settle();
         assert_eq!(self.only(1).state(), ListedState::Open);
     }
@@ -168,6 +171,48 @@ fn of_two_objects_the_hidden_one_is_picked_and_that_is_taken_back() {
     assert_eq!(two.answer(says(shown.clone())), text(0));
 }
 
+/// An answer that makes all sides agree is followed by others: the sides are told as they were before the first.
+#[test]
+fn sides_are_told_as_they_were_before_the_first_of_many_answers() {
+    let made = |count: i64| {
+        move |tx: &mut Transaction<'_>| {
+            let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
+            tx.put(&plums, "count", count)
+        }
+    };
+    let mut two = Two::apart(&nothing, &made(3), &made(5));
+    let before = sides(&two.only(0));
+    for side in [1, 0, 1, 1, 0] {
+        two.answer(says(Some(before[side].clone())));
+        two.undo();
+        assert_eq!(sides(&two.only(1)), before);
+    }
+}
+
+#[test]
+fn an_object_that_was_put_back_is_told_as_gone_once_that_is_taken_back() {
+    let mut two = Two::apart(
+        &|tx| tx.put_object(ROOT, "plums", ObjType::Map).and_then(|plums| tx.put(&plums, "count", 3)),
+        &|tx| tx.delete(ROOT, "plums"),
+        &|tx| {
+            let (_, plums) = tx.get(ROOT, "plums")?.expect("it is there");
+            tx.put(&plums, "count", 5)
+        },
+    );
+    let values =
+        |two: &mut Two| -> Vec<_> { two.only(1).conflict.candidates.iter().map(|side| side.value.clone()).collect() };
+    let before = values(&mut two);
+    assert_eq!(before[0], None);
+    for _ in 0..2 {
+        assert_eq!(two.answer(says(before[1].clone())), r#"{"plums":{"count":5}}"#);
+        two.undo();
+        assert_eq!(values(&mut two), before);
+        assert_eq!(two.answer(says(None)), "{}");
+        two.undo();
+        assert_eq!(values(&mut two), before);
+    }
+}
+
 #[test]
 fn objects_that_say_the_same_are_no_conflict() {
     let made: Edit<'_> = &|tx| tx.put_object(ROOT, "plums", ObjType::Map).and_then(|plums| tx.put(&plums, "count", 3));
@@ -253,6 +298,100 @@ fn what_was_merged_once_is_not_merged_again() {
     let merged = two.answer(|_| Answer::Both);
     two.undo();
     assert_eq!(two.answer(|_| Answer::Both), merged);
+}
+
+/// What the side that shows says, and what the hidden one does.
+fn sides(listed: &Listed) -> [Value; 2] {
+    let mut sides = listed.conflict.candidates.iter().map(|side| side.value.clone().expect("it is there"));
+    [(); 2].map(|()| sides.next().expect("there are two"))
+}
+
+/// Two give an answer without knowing of each other, and one of them gives another when they have met.
+fn twice_and_then(two: &mut Two, answer: &Answer, then: &Answer) -> [String; 2] {
+    two.online(false);
+    (0..2).for_each(|client| two.give(client, answer));
+    two.online(true);
+    let met = two.value();
+    for client in 0..2 {
+        assert_eq!(two.only(client).state(), ListedState::Open, "{answer:?} does not say what anybody wanted: {met}");
+    }
+    [met, two.answer(|_| then.clone())]
+}
+
+#[test]
+fn the_same_answer_of_two_at_once_to_texts_is_disputed_and_stands_there_once_after_the_next() {
+    let made = |words: &'static str| {
+        move |tx: &mut Transaction<'_>| {
+            let note = tx.put_object(ROOT, "note", ObjType::Text)?;
+            tx.splice_text(&note, 0, 0, words)
+        }
+    };
+    let note = |words: &str| format!(r#"{{"note":"{words}"}}"#);
+    let begin = || Two::apart(&nothing, &made("milk. "), &made("bread. "));
+    let mut two = begin();
+    let [Value::Text(shown), Value::Text(hidden)] = sides(&two.only(0)) else { panic!("two texts") };
+    let changes: Vec<_> = two.only(0).conflict.candidates.iter().map(|side| side.change).collect();
+    let (both, first) = (note(&format!("{shown}{hidden}")), Answer::Pick(changes[0]));
+    let [met, then] = twice_and_then(&mut two, &Answer::Both, &Answer::Both);
+    assert_eq!((met, &then), (note(&format!("{shown}{hidden}{hidden}")), &both));
+    two.undo();
+    assert_eq!(two.answer(|_| Answer::Both), both);
+    two.undo();
+    assert_eq!(two.answer(|_| first.clone()), note(&shown));
+    let merged = Answer::Value(Some(Value::Text(format!("{shown}and {hidden}"))));
+    for (answer, right) in [(merged, format!("{shown}and {hidden}")), (Answer::Pick(changes[1]), hidden.clone())] {
+        let [met, then] = twice_and_then(&mut begin(), &answer, &answer);
+        assert_ne!(met, note(&right), "it stands there twice");
+        assert_eq!(then, note(&right));
+        let [_, then] = twice_and_then(&mut begin(), &answer, &first);
+        assert_eq!(then, note(&shown), "the side that was shown");
+    }
+}
+
+#[test]
+fn the_same_answer_of_two_at_once_to_lists_is_disputed_and_stands_there_once_after_the_next() {
+    let made = |items: &'static [&'static str]| move |tx: &mut Transaction<'_>| list(tx, items);
+    let begin = || Two::apart(&nothing, &made(&["a"]), &made(&["b"]));
+    let [Value::List(shown), Value::List(hidden)] = sides(&begin().only(0)) else { panic!("two lists") };
+    let text = |items: &[&Value]| {
+        let items = items.iter().map(|item| match item {
+            Value::Scalar(ScalarValue::Str(item)) => format!("{:?}", item.as_str()),
+            other => panic!("{other:?}"),
+        });
+        format!(r#"{{"list":[{}]}}"#, items.collect::<Vec<_>>().join(","))
+    };
+    let (a, b) = (&shown[0], &hidden[0]);
+    let [met, then] = twice_and_then(&mut begin(), &Answer::Both, &Answer::Both);
+    assert_eq!([met, then], [text(&[a, b, b]), text(&[a, b])]);
+    let other = scalar("c").expect("a value");
+    let value = Answer::Value(Some(Value::List(vec![b.clone(), other.clone()])));
+    let [met, then] = twice_and_then(&mut begin(), &value, &value);
+    assert_eq!([met, then], [text(&[b, &other, b, &other]), text(&[b, &other])]);
+    let [_, then] = twice_and_then(&mut begin(), &value, &Answer::Value(Some(Value::List(shown.clone()))));
+    assert_eq!(then, text(&[a]));
+}
+
+/// Of a text of which only some is taken away, or a map, nothing stands there twice: equal answers are one.
+#[test]
+fn the_same_answer_of_two_at_once_that_adds_nothing_twice_is_one() {
+    let made = |count: i64| {
+        move |tx: &mut Transaction<'_>| {
+            let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
+            tx.put(&plums, "count", count)?;
+            let note = tx.put_object(&plums, "note", ObjType::Text)?;
+            tx.splice_text(&note, 0, 0, "sweet and ripe")
+        }
+    };
+    let mut two = Two::apart(&nothing, &made(3), &made(5));
+    let plums = [("count".to_owned(), Value::Scalar(7.into())), ("note".to_owned(), Value::Text("sweet".into()))];
+    let answer = Answer::Value(Some(Value::Map(plums.into())));
+    two.online(false);
+    (0..2).for_each(|client| two.give(client, &answer));
+    two.online(true);
+    assert_eq!(two.value(), r#"{"plums":{"count":7,"note":"sweet"}}"#);
+    for client in 0..2 {
+        assert_eq!(two.only(client).state(), ListedState::Settled);
+    }
 }
 
 /// Somebody who did not know that the element was deleted has put something there since an answer put a copy where it stood.

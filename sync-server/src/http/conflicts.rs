@@ -206,7 +206,9 @@ fn own_error(name: &DocumentName, e: &OwnError) -> Response {
         OwnError::Desk(DeskError::Answer(AnswerError::Gone(_), _)) => {
             error(StatusCode::NOT_FOUND, "conflict-gone", message)
         }
-        OwnError::Desk(DeskError::NoAnswer(_)) => error(StatusCode::NOT_FOUND, "no-answer", message),
+        OwnError::Desk(DeskError::Answer(AnswerError::NotSettled(_), _)) => {
+            error(StatusCode::CONFLICT, "not-settled", message)
+        }
         OwnError::Desk(DeskError::Broken(_)) => error(StatusCode::SERVICE_UNAVAILABLE, "quarantined", message),
         OwnError::Desk(_) => error(StatusCode::UNPROCESSABLE_ENTITY, "unfit", message),
     }

@@ -79,7 +79,15 @@ async fn an_answer_on_one_device_settles_both_is_taken_back_and_opposite_ones_ar
             let Value::Map(value) = document.value().expect("loaded") else { panic!("a map") };
             assert_eq!(value.keys().collect::<Vec<_>>(), ["items", "status"], "nothing of the engine's own");
         }
-        ann.reopen(ours[0].conflict.id).expect("taken back");
+        let id = ours[0].conflict.id;
+        ann.reopen(id).expect("taken back");
+        let again = |id: ConflictId| match ann.reopen(id) {
+            Err(AnswerFailure::Answer(error)) => error,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(again(id), AnswerError::NotSettled(id), "it is open");
+        let none = ConflictId([0; 16]);
+        assert_eq!(again(none), AnswerError::Gone(none));
         let (ours, theirs) = (until(ann, &open, 1).await, until(bob, &open, 1).await);
         pair.apart(
             |ann| ann.resolve(&ours[0], &pick(&ours[0], "paid"), None).expect("answered"),

@@ -140,7 +140,7 @@ export class Conflicts {
     }
   }
 
-  /** Takes an answer back: the conflict is open again. */
+  /** Takes an answer back: the conflict is open again. Refused (`not-settled`) if it is so already. */
   async reopen(id: string): Promise<void> {
     await this.#ground.reopen((await this.#find(id)).id);
   }

@@ -143,8 +143,9 @@ export function reject(): Rule {
 
 /**
  * A rule of the application's own. `module` is a script whose default export is called with `{ path, kind, base, candidates }` and gives
- * the value to show. It runs in a worker, and only for what is shown: nothing is written. It must give the same for the same candidates
- * in any order, and at once; one that throws, takes too long or answers differently twice is reported, and the conflict is for people.
+ * the value to show; `undefined`, which is also the value of a candidate that removed it, says that nothing is to be there. It runs in a worker,
+ * and only for what is shown: nothing is written. It must give the same for the same candidates in any order, and at once; one that throws,
+ * takes too long or answers differently twice is reported, and the conflict is for people.
  */
 export function customRule(options: { name: string; version: number; module: string | URL }): Rule {
   const { name, version, module } = options;

@@ -183,7 +183,8 @@ function judge(reply: Exclude<RuleReply, { kind: "loaded" }>): Verdict {
   const [answer, again] = reply.answers;
   if (!same(answer, again, new WeakMap(), new WeakMap())) return { fault: "answered differently when it was asked twice" };
   try {
-    encode(answer, "its answer");
+    // Nothing: the removal stands.
+    if (answer !== undefined) encode(answer, "its answer");
   } catch (error) {
     return { fault: `answered what a document can't hold: ${(error as Error).message}` };
   }

@@ -90,6 +90,13 @@ export class SyncServer {
     await this.start();
   }
 
+  /** `kill -9`, and a start on the same folder with one document more, of automerge's saved form. */
+  async import(document: string, file: string): Promise<void> {
+    await this.kill();
+    await this.#command("import", "--data", this.#folder, "--document", document, file);
+    await this.start();
+  }
+
   /** `kill -9`, and a start on the same folder once its documents are packed together, with snapshots for newcomers. */
   async compact(): Promise<void> {
     await this.kill();
