@@ -108,7 +108,7 @@ pub(crate) fn build_test(name: &str) -> Result<PathBuf, Failure> {
     // Debian's is a released compiler too, and takes its unstable options only so.
     build.env("RUSTC_BOOTSTRAP", "1").stderr(Stdio::inherit());
     let output = build.output().map_err(|error| Failure::new(format!("cargo can't be run: {error}")))?;
-    run::succeeded(&mut build, output.status)?;
+    run::succeeded(&build, output.status)?;
     let built = executable(&String::from_utf8_lossy(&output.stdout));
     built.ok_or_else(|| Failure::new(format!("cargo does not say where the test {name} is")))
 }
