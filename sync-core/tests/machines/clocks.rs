@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use automerge::{ROOT, transaction::Transactable};
-use bytes::Bytes;
 use sync_core::id::{DocumentName, SessionId, StoreId};
 use sync_core::protocol::{ServerMessage, VERSION, Welcome, WireLimits};
 use sync_core::replica::{Config, DocumentId, Input, Output, Replica, SKEW_SLACK_MS};
@@ -73,7 +72,7 @@ impl Device {
             heartbeat_ms: 20_000,
             time: WallTime(time),
         };
-        self.feed(Input::Frame(Bytes::from(ServerMessage::Welcome(welcome).encode())));
+        self.feed(Input::Frame(ServerMessage::Welcome(welcome).encode()));
         assert!(self.replica.is_online());
     }
 
