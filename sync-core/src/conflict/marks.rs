@@ -36,17 +36,24 @@ pub(super) fn overlaps(reader: &Reader<'_>, text: &automerge::ObjId, marks: &[Ma
             (start < end).then_some((start, end, mark.begin))
         })
         .collect();
-    placed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| history.key(a.2).cmp(&history.key(b.2))));
-    let mut placed = placed.into_iter().peekable();
+    placed.sort_by_key(|mark| mark.0);
     let (mut now, mut before) = (Lost::new(), Lost::new());
     // Those that lie over a character, in automerge's order, with where they end.
     let mut here: Vec<(usize, OpId)> = Vec::new();
-    let mut looks = 0;
-    while let Some(at) = here.iter().map(|mark| mark.0).chain(placed.peek().map(|mark| mark.0)).min() {
+    let (mut next, mut looks) = (0, 0);
+    loop {
+        let mut at = placed.get(next).map_or(usize::MAX, |mark| mark.0);
+        for (end, _) in &here {
+            at = at.min(*end);
+        }
+        if at == usize::MAX {
+            break;
+        }
         here.retain(|(end, _)| *end > at);
-        while let Some((_, end, mark)) = placed.next_if(|mark| mark.0 == at) {
-            let below = here.partition_point(|(_, other)| history.key(*other) < history.key(mark));
-            here.insert(below, (end, mark));
+        while let Some((_, end, mark)) = placed.get(next).filter(|mark| mark.0 == at) {
+            let below = here.partition_point(|(_, other)| history.key(*other) < history.key(*mark));
+            here.insert(below, (*end, *mark));
+            next += 1;
         }
         looks += here.len();
         if here.windows(2).all(|pair| saw(history, pair[1].1, pair[0].1)) {
@@ -56,34 +63,35 @@ pub(super) fn overlaps(reader: &Reader<'_>, text: &automerge::ObjId, marks: &[Ma
         if looks > LOOKS_MAX {
             break;
         }
-        let here = || here.iter().map(|(_, mark)| *mark);
-        lose(history, here(), &mut now);
-        for (at, by) in here().enumerate() {
-            lose(history, here().take(at).filter(|mark| saw(history, by, *mark)), &mut before);
+        lose(history, &here, None, &mut now);
+        for (below, (_, by)) in here.iter().enumerate() {
+            lose(history, &here[..below], Some(*by), &mut before);
         }
     }
-    for (shown, hidden) in &now {
-        before.entry(*shown).or_default().retain(|mark| !hidden.contains(mark));
+    let mut out = Vec::new();
+    for (lost, state) in [(&now, ConflictState::Open), (&before, ConflictState::Superseded)] {
+        for (shown, hidden) in lost {
+            let open = now.get(shown).filter(|_| state == ConflictState::Superseded);
+            for hidden in hidden.iter().filter(|mark| !open.is_some_and(|open| open.contains(mark))) {
+                out.push(Overlap { shown: *shown, hidden: *hidden, state });
+            }
+        }
     }
-    let told = |lost: Lost, state: ConflictState| {
-        lost.into_iter()
-            .flat_map(move |(shown, hidden)| hidden.into_iter().map(move |hidden| Overlap { shown, hidden, state }))
-    };
-    told(now, ConflictState::Open).chain(told(before, ConflictState::Superseded)).collect()
+    out
 }
 
-/// Of marks on one character, in automerge's order, the last shows; of the others those are lost that no author of any other knew of.
-fn lose(history: History<'_>, marks: impl DoubleEndedIterator<Item = OpId>, lost: &mut Lost) {
+/// Of the marks on one character, in automerge's order, of which one author knew, or of all: the last shows, and of the others those are lost that
+/// no author of any other knew of.
+fn lose(history: History<'_>, here: &[(usize, OpId)], known: Option<OpId>, lost: &mut Lost) {
     let mut last: Vec<OpId> = Vec::new();
-    for mark in marks.rev() {
-        if !last.iter().any(|above| saw(history, *above, mark)) {
-            last.push(mark);
+    for (_, mark) in here.iter().rev() {
+        let is_known = known.is_none_or(|by| saw(history, by, *mark));
+        if is_known && !last.iter().any(|above| saw(history, *above, *mark)) {
+            last.push(*mark);
         }
     }
-    if let [shown, hidden @ ..] = &last[..]
-        && !hidden.is_empty()
-    {
-        lost.entry(*shown).or_default().extend(hidden);
+    for hidden in last.iter().skip(1) {
+        lost.entry(last[0]).or_default().insert(*hidden);
     }
 }
 
