@@ -39,9 +39,9 @@ test("a server killed and restored from an old backup gets back from two tabs al
   await titles(follower, "afterwards", "backed up", "by the follower", "by the leader");
 });
 
-/** By how much the time of each edit that waits in a page's outbox is off, in minutes. */
+/** By how much the time of each edit that waits in a page's outbox is off, in minutes; no negative zero. */
 function minutesOff(page: Page): Promise<number[]> {
-  return page.evaluate(() => globalThis.doc.outbox.map(({ time }) => Math.round((time.getTime() - Date.now()) / 60_000)));
+  return page.evaluate(() => globalThis.doc.outbox.map(({ time }) => Math.round((time.getTime() - Date.now()) / 60_000) + 0));
 }
 
 /** A page on a device of its own, whose clock is this much ahead. */
