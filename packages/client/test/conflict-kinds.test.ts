@@ -122,6 +122,7 @@ test("who wrote and who decided is named on every device, after a reload and on 
   assert.ok(authors.includes("Ann true") && authors.includes("Bo false"), authors.join());
   // Somebody else signs in on the device.
   await ann.reload();
+  await ann.waitForFunction(() => "rejoin" in globalThis);
   await ann.evaluate(
     async (url) => {
       globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", author: "Dee" });

@@ -7,6 +7,9 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 use crate::device::{Device, array, code, get, same, show, word};
 
+/// What the device's wall clock says where the tests begin, in milliseconds since 1970.
+const WALL_MS: f64 = 1_790_000_000_000.0;
+
 #[wasm_bindgen_test]
 fn it_is_made_of_32_bytes_and_an_author_with_a_name() {
     for seed in [0, 31, 33] {
@@ -58,7 +61,7 @@ fn it_connects_greets_gives_up_what_talks_nonsense_and_tries_again() {
     same(device.wants(), "connect");
     assert!(!device.replica.is_online());
     device.replica.set_token("token".into());
-    device.replica.handle_connected(0.0);
+    device.replica.handle_connected(0.0, WALL_MS);
     device.drain();
     same(device.wants(), "send");
     device.replica.handle_frame(0.0, vec![0xff; 8]);
@@ -75,7 +78,7 @@ fn it_connects_greets_gives_up_what_talks_nonsense_and_tries_again() {
     device.replica.handle_network_changed(due);
     device.drain();
     same(device.wants(), "connect");
-    device.replica.handle_connected(due);
+    device.replica.handle_connected(due, WALL_MS + due);
     device.replica.set_online(due, false);
     device.drain();
     same(device.wants(), "send disconnect");
