@@ -3,7 +3,7 @@
 //! Owns which of them show where, and which do not although nobody formatted there who knew of them. What they say and who made them is read as of
 //! all other operations.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::ConflictState;
 use super::index::{History, Mark};
@@ -19,7 +19,7 @@ pub(super) struct Overlap {
 }
 
 /// What shows with what does not.
-type Lost = BTreeMap<OpId, BTreeSet<OpId>>;
+type Lost = BTreeSet<(OpId, OpId)>;
 
 /// How often it is asked in one text, for marks of one name, whether the author of one knew of another; of a text with more, what is further behind is
 /// not told.
@@ -68,16 +68,9 @@ pub(super) fn overlaps(reader: &Reader<'_>, text: &automerge::ObjId, marks: &[Ma
             lose(history, &here[..below], Some(*by), &mut before);
         }
     }
-    let mut out = Vec::new();
-    for (lost, state) in [(&now, ConflictState::Open), (&before, ConflictState::Superseded)] {
-        for (shown, hidden) in lost {
-            let open = now.get(shown).filter(|_| state == ConflictState::Superseded);
-            for hidden in hidden.iter().filter(|mark| !open.is_some_and(|open| open.contains(mark))) {
-                out.push(Overlap { shown: *shown, hidden: *hidden, state });
-            }
-        }
-    }
-    out
+    let told = |state| move |&(shown, hidden): &(OpId, OpId)| Overlap { shown, hidden, state };
+    let open = now.iter().map(told(ConflictState::Open));
+    open.chain(before.difference(&now).map(told(ConflictState::Superseded))).collect()
 }
 
 /// Of the marks on one character, in automerge's order, of which one author knew, or of all: the last shows, and of the others those are lost that
@@ -90,8 +83,8 @@ fn lose(history: History<'_>, here: &[(usize, OpId)], known: Option<OpId>, lost:
             last.push(*mark);
         }
     }
-    for hidden in last.iter().skip(1) {
-        lost.entry(last[0]).or_default().insert(*hidden);
+    if let Some((shown, hidden)) = last.split_first() {
+        lost.extend(hidden.iter().map(|hidden| (*shown, *hidden)));
     }
 }
 
