@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use automerge::marks::Mark;
 use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue, Value, hydrate};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -41,25 +42,12 @@ mod kinds {
 pub enum View {
     /// Anything without parts.
     Scalar(ScalarValue),
-    /// A text that several people edit, and its marks.
+    /// A text that several people edit, and its marks, by characters.
     Text(String, Vec<Mark>),
     /// A list of values.
     List(Vec<View>),
     /// Values by key.
     Map(BTreeMap<String, View>),
-}
-
-/// What is said of a range of a text.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
-    /// The first character it stands on, from 0.
-    pub from: usize,
-    /// The character before which it ends.
-    pub to: usize,
-    /// What it is about, such as `bold`.
-    pub name: String,
-    /// What it says, such as an address.
-    pub value: ScalarValue,
 }
 
 impl View {
@@ -86,15 +74,7 @@ impl View {
             Self::Scalar(_) => {}
             Self::List(items) => items.iter_mut().enumerate().for_each(|(index, item)| mark(item, index.into())),
             Self::Map(entries) => entries.iter_mut().for_each(|(key, value)| mark(value, key.as_str().into())),
-            Self::Text(_, marks) => {
-                let found = document.marks(object).unwrap_or_default().into_iter();
-                marks.extend(found.map(|automerge::marks::Mark { start, end, name, value }| Mark {
-                    from: start,
-                    to: end,
-                    name: name.into(),
-                    value,
-                }));
-            }
+            Self::Text(_, marks) => *marks = document.marks(object).unwrap_or_default(),
         }
     }
 
@@ -164,7 +144,7 @@ impl View {
                 put_prefixed(out, text.as_bytes());
                 if !marks.is_empty() {
                     put_unsigned(out, marks.len() as u64);
-                    marks.iter().for_each(|mark| mark.write(out));
+                    marks.iter().for_each(|mark| write_mark(mark, out));
                 }
             }
             Self::List(items) => {
@@ -191,9 +171,9 @@ impl View {
             kinds::TEXT => Self::Text(string(r)?, Vec::new()),
             kinds::MARKED_TEXT => {
                 let text = string(r)?;
-                let (end, mut marks) = (text.chars().count(), Vec::new());
+                let (length, mut marks) = (text.chars().count(), Vec::new());
                 for _ in 0..r.length()? {
-                    marks.push(Mark::read(r, end)?);
+                    marks.push(read_mark(r, length)?);
                 }
                 Self::Text(text, marks)
             }
@@ -221,23 +201,21 @@ impl View {
     }
 }
 
-impl Mark {
-    fn write(&self, out: &mut Vec<u8>) {
-        put_unsigned(out, self.from as u64);
-        put_unsigned(out, self.to as u64);
-        put_prefixed(out, self.name.as_bytes());
-        write_scalar(&self.value, out);
-    }
+fn write_mark(mark: &Mark, out: &mut Vec<u8>) {
+    put_unsigned(out, mark.start as u64);
+    put_unsigned(out, mark.end as u64);
+    put_prefixed(out, mark.name().as_bytes());
+    write_scalar(mark.value(), out);
+}
 
-    /// Reads one of a text of so many characters.
-    fn read(r: &mut Reader<'_>, end: usize) -> Result<Self, PackError> {
-        let (from, to, name) = (r.length()?, r.length()?, string(r)?);
-        if from >= to || to > end {
-            return Err(PackError::Malformed("a view's mark is not in its text"));
-        }
-        let kind = r.byte()?;
-        Ok(Self { from, to, name, value: read_scalar(kind, r)? })
+/// Reads a mark of a text of so many characters.
+fn read_mark(r: &mut Reader<'_>, length: usize) -> Result<Mark, PackError> {
+    let (start, end, name) = (r.length()?, r.length()?, string(r)?);
+    if start >= end || end > length {
+        return Err(PackError::Malformed("a view's mark is not in its text"));
     }
+    let kind = r.byte()?;
+    Ok(Mark::new(name, read_scalar(kind, r)?, start, end))
 }
 
 fn write_scalar(scalar: &ScalarValue, out: &mut Vec<u8>) {
@@ -354,7 +332,7 @@ mod tests {
             let text = document.insert_object(&texts, index, ObjType::Text).expect("a text");
             document.splice_text(&text, 0, 0, word).expect("an edit");
             if index == 1 {
-                let bold = automerge::marks::Mark::new("bold".into(), true, 1, 3);
+                let bold = Mark::new("bold".into(), true, 1, 3);
                 document.mark(&text, bold, automerge::marks::ExpandMark::After).expect("a mark");
                 document.splice_text(&text, 3, 0, "!").expect("an edit");
             }
@@ -363,7 +341,7 @@ mod tests {
         let bytes = view.encode().expect("not large");
         assert_eq!(View::decode(&bytes), Ok(view.clone()));
         let View::Map(root) = view else { panic!("the root is a map") };
-        let bold = |from, to| vec![Mark { from, to, name: "bold".into(), value: true.into() }];
+        let bold = |from, to| vec![Mark::new("bold".into(), true, from, to)];
         let texts = [View::Text("plain".into(), vec![]), View::Text("b😀l!d".into(), bold(1, 4))];
         assert_eq!(root["texts"], View::List(texts.to_vec()));
         for (from, to) in [(1, 1), (2, 1), (0, 6), (6, 7)] {

@@ -112,21 +112,20 @@ pub(crate) fn at(document: &Automerge, path: &[Prop], heads: Option<&[ChangeHash
     };
     let marks = marks.ok().filter(|marks| !marks.is_empty())?;
     let string = heads.map_or_else(|| document.text(&text), |heads| document.text_at(&text, heads)).ok()?;
-    let marks = marks.iter().map(|mark| (mark.start, mark.end, mark.name.as_str(), &mark.value));
-    Some(show(&string, marks))
+    Some(show(&string, &marks))
 }
 
 /// Marks of a text, by characters, as JavaScript counts.
-pub(crate) fn show<'a>(text: &str, marks: impl Iterator<Item = (usize, usize, &'a str, &'a ScalarValue)>) -> Object {
+pub(crate) fn show(text: &str, marks: &[Mark]) -> Object {
     let starts = starts(text);
     let unit = |at: usize| js::number(starts.get(at).copied().unwrap_or_default() as u64);
-    let show = |(from, to, name, value): (usize, usize, &str, &ScalarValue)| {
+    let show = |mark: &Mark| {
         let object = Object::new();
-        js::set(&object, "from", unit(from));
-        js::set(&object, "to", unit(to));
-        js::set(&object, "name", name);
-        js::set(&object, "value", show_scalar(value));
+        js::set(&object, "from", unit(mark.start));
+        js::set(&object, "to", unit(mark.end));
+        js::set(&object, "name", mark.name());
+        js::set(&object, "value", show_scalar(mark.value()));
         Object::freeze(&object)
     };
-    Object::freeze(&marks.map(show).collect::<Array>())
+    Object::freeze(&marks.iter().map(show).collect::<Array>())
 }

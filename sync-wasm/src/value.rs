@@ -111,9 +111,7 @@ pub(crate) fn show_view(view: &View, special: &Function) -> Result<JsValue, JsVa
 fn show_part(view: &View, special: &Function, but: &[&str]) -> Result<JsValue, JsValue> {
     let mark = |value: &View, container: &Object, key: &JsValue| {
         let kind: JsValue = match value {
-            View::Text(text, said) if !said.is_empty() => {
-                marks::show(text, said.iter().map(|mark| (mark.from, mark.to, mark.name.as_str(), &mark.value))).into()
-            }
+            View::Text(text, said) if !said.is_empty() => marks::show(text, said).into(),
             View::Text(..) => "text".into(),
             View::Scalar(ScalarValue::Counter(_)) => "counter".into(),
             _ => return Ok(()),

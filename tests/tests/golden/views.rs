@@ -3,14 +3,11 @@
 use std::collections::BTreeMap;
 
 use automerge::ScalarValue;
-use sync_core::view::{Mark, View};
+use automerge::marks::Mark;
+use sync_core::view::View;
 
 fn map<const N: usize>(entries: [(&str, View); N]) -> View {
     View::Map(entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect::<BTreeMap<_, _>>())
-}
-
-fn mark(from: usize, to: usize, name: &str, value: impl Into<ScalarValue>) -> Mark {
-    Mark { from, to, name: name.into(), value: value.into() }
 }
 
 /// Name, version and value of each.
@@ -29,7 +26,7 @@ pub(crate) fn views() -> Vec<(&'static str, u8, View)> {
         ScalarValue::Unknown { type_code: 15, bytes: vec![7] },
     ];
     let list = View::List(scalars.into_iter().map(View::Scalar).collect());
-    let marks = vec![mark(0, 2, "bold", true), mark(1, 5, "link", "https://example.org/")];
+    let marks = vec![Mark::new("bold".into(), true, 0, 2), Mark::new("link".into(), "https://example.org/", 1, 5)];
     vec![
         (
             "every kind",
