@@ -7,7 +7,6 @@ use std::ops::Range;
 
 use crate::planted::Planted;
 use crate::replica::Replica;
-use crate::replica::tabs::TabId;
 use crate::replica::tabs::messages::{Clock, TabMessage};
 use crate::time::{Instant, WallTime};
 
@@ -54,17 +53,19 @@ impl Replica {
         let is_off = ahead.unsigned_abs() > half.saturating_add(SKEW_SLACK_MS).unsigned_abs();
         let was_off = self.skew.ahead_ms != 0;
         self.skew = Skew { ahead_ms: if is_off { ahead } else { 0 }, ..greeted };
-        if is_off || was_off {
-            self.tell_skew(now, None);
+        // Tabs that follow have the same clock.
+        if (is_off || was_off) && self.tabs.leads() {
+            self.tell_all(&self.skew_message(now));
         }
     }
 
-    /// In the leader: tells all tabs that follow, whose clock is the same one, or one that has come and has heard nothing else.
-    pub(super) fn tell_skew(&mut self, now: Instant, to: Option<TabId>) {
-        if to.is_none() || self.skew.ahead_ms != 0 {
-            let clock = Clock { wall: WallTime(self.skew.wall(now)), ahead_ms: self.skew.ahead_ms };
-            self.tell_followers(to, &TabMessage::Clock(clock));
-        }
+    fn skew_message(&self, now: Instant) -> TabMessage {
+        TabMessage::Clock(Clock { wall: WallTime(self.skew.wall(now)), ahead_ms: self.skew.ahead_ms })
+    }
+
+    /// In the leader: what a tab that has come is to hear of the clock; nothing where it is good enough, as the tab takes it to be.
+    pub(super) fn skew_of_lead(&self, now: Instant) -> Option<TabMessage> {
+        (self.skew.ahead_ms != 0).then(|| self.skew_message(now))
     }
 
     /// The leader has told.

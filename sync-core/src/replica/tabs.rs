@@ -119,7 +119,7 @@ impl Tabs {
         self.role == Role::Follows
     }
 
-    fn leads(&self) -> bool {
+    pub(super) fn leads(&self) -> bool {
         matches!(self.role, Role::Leads { .. })
     }
 }
@@ -383,7 +383,9 @@ impl Replica {
 
     fn tell_lead(&mut self, now: Instant, tab: TabId, epoch: u64) {
         self.tell(tab, &TabMessage::Lead(self.lead_message(epoch)));
-        self.tell_skew(now, Some(tab));
+        if let Some(skew) = self.skew_of_lead(now) {
+            self.tell(tab, &skew);
+        }
     }
 
     fn tell_again(&mut self, tab: TabId, id: DocumentId) {
@@ -395,13 +397,6 @@ impl Replica {
 
     fn tell(&mut self, to: TabId, message: &TabMessage) {
         self.outputs.push_back(Output::Tell(Some(to), message.encode()));
-    }
-
-    /// In the leader: says something to one tab, or to all.
-    pub(super) fn tell_followers(&mut self, to: Option<TabId>, message: &TabMessage) {
-        if self.tabs.leads() {
-            self.outputs.push_back(Output::Tell(to, message.encode()));
-        }
     }
 
     /// Says something to all other tabs.
