@@ -63,6 +63,15 @@ impl Toolchain {
         }
     }
 
+    /// Builds what is told yet of sync-wasm.
+    fn build(self) -> Command {
+        let mut command = self.cargo();
+        command.args(["build", "--package", "sync-wasm", "--target", TARGET, "--target-dir"]).arg(self.target_dir());
+        // Debian's is a released compiler too, and takes its unstable options only so.
+        command.env("RUSTC_BOOTSTRAP", "1");
+        command
+    }
+
     /// Both toolchains keep apart from the native builds and from each other.
     fn target_dir(self) -> PathBuf {
         run::target_dir().join(match self {
@@ -89,12 +98,8 @@ fn debian_cargo() -> Command {
 /// Builds the module, checks its imports, and writes it with its glue and types into `folder`.
 pub(crate) fn build(folder: &Path) -> Result<(), Failure> {
     let toolchain = setup::wasm_toolchain()?;
-    let target_dir = toolchain.target_dir();
-    let mut build = toolchain.cargo();
-    build.args(["build", "--package", "sync-wasm", "--lib", "--profile", "wasm", "--target", TARGET, "--target-dir"]);
-    build.arg(&target_dir).args(["--config", FLAGS]).env("RUSTC_BOOTSTRAP", "1");
-    run::shown(&mut build)?;
-    let (bytes, imports) = link(&target_dir.join(TARGET).join("wasm/sync_wasm.wasm"), folder)?;
+    run::shown(toolchain.build().args(["--lib", "--profile", "wasm", "--config", FLAGS]))?;
+    let (bytes, imports) = link(&toolchain.target_dir().join(TARGET).join("wasm/sync_wasm.wasm"), folder)?;
     println!("wasm: {} KB linked, {imports} imports, all from {GLUE}", bytes / 1000);
     Ok(())
 }
@@ -102,11 +107,9 @@ pub(crate) fn build(folder: &Path) -> Result<(), Failure> {
 /// Builds a test target of sync-wasm as a module; says where it is.
 pub(crate) fn build_test(name: &str) -> Result<PathBuf, Failure> {
     let toolchain = setup::wasm_toolchain()?;
-    let mut build = toolchain.cargo();
-    build.args(["build", "--package", "sync-wasm", "--test", name, "--profile", "parts", "--target", TARGET]);
-    build.arg("--target-dir").arg(toolchain.target_dir()).arg("--message-format=json-render-diagnostics");
-    // Debian's is a released compiler too, and takes its unstable options only so.
-    build.env("RUSTC_BOOTSTRAP", "1").stderr(Stdio::inherit());
+    let mut build = toolchain.build();
+    build.args(["--test", name, "--profile", "parts", "--message-format=json-render-diagnostics"]);
+    build.stderr(Stdio::inherit());
     let output = build.output().map_err(|error| Failure::new(format!("cargo can't be run: {error}")))?;
     run::succeeded(&build, output.status)?;
     let built = executable(&String::from_utf8_lossy(&output.stdout));
