@@ -9,9 +9,9 @@ import { type EditorState, type Extension, Facet, StateEffect, StateField } from
 import { type Command, Decoration, type DecorationSet, EditorView, type KeyBinding } from "@codemirror/view";
 
 import { isSame, said } from "../marks.js";
-import type { MarkOptions, Text } from "../values.js";
+import type { MarkOptions } from "../values.js";
 import type { Mark, MarkValue, Path } from "../wasm/rejoin.js";
-import type { AnyDocument } from "./place.js";
+import { type AnyDocument, draftText } from "./place.js";
 import { textAt } from "./splice.js";
 
 /** Where the text of an editor is. */
@@ -49,11 +49,10 @@ export function toggleMark(name: string, value: MarkValue = true, options?: Mark
 export function markAt(state: EditorState, name: string): MarkValue | undefined {
   const wanted = state.field(chosen, false)?.wanted.find((mark) => mark.name === name);
   if (wanted) return wanted.value ?? undefined;
-  const { document, path: find } = state.facet(markable) ?? {};
-  const path = find?.();
-  if (!document || !path) return undefined;
+  const text = place(state);
+  if (!text) return undefined;
   const { from, to, empty } = state.selection.main;
-  const marks = document.marks(path);
+  const marks = text.document.marks(text.path);
   if (empty) return marks.find((mark) => mark.name === name && mark.from < from && (from < mark.to || (from === mark.to && name !== "link")))?.value;
   const [first, ...others] = said(marks, from, to, name);
   return first && others.every(({ value }) => isSame(value, first.value)) ? (first.value ?? undefined) : undefined;
@@ -118,20 +117,28 @@ const writeChosen = EditorView.updateListener.of(({ view, docChanged }) => {
   });
 });
 
-/** The text that an editor is bound to, if both have the same. */
-function boundText(state: EditorState): { document: AnyDocument; path: Path } | undefined {
+type BoundText = { readonly document: AnyDocument; readonly path: Path };
+
+/** Where the text is that an editor is bound to, if it is there. */
+function place(state: EditorState): BoundText | undefined {
   const { document, path: find } = state.facet(markable) ?? {};
   const path = find?.();
-  return document && path && textAt(document.value, path) === state.sliceDoc() ? { document, path } : undefined;
+  return document && path && { document, path };
+}
+
+/** The text that an editor is bound to, if both have the same. */
+function boundText(state: EditorState): BoundText | undefined {
+  const text = place(state);
+  return text && textAt(text.document.value, text.path) === state.sliceDoc() ? text : undefined;
 }
 
 /** Writes marks in one change; those that are there already not again. */
-function write({ document, path }: { document: AnyDocument; path: Path }, from: number, to: number, wanted: readonly Wanted[]): void {
+function write({ document, path }: BoundText, from: number, to: number, wanted: readonly Wanted[]): void {
   const now = document.marks(path);
   const missing = wanted.filter(({ name, value }) => said(now, from, to, name).some((piece) => !isSame(piece.value, value)));
   if (missing.length === 0) return;
   document.change((draft: object) => {
-    const text = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], draft) as Text;
+    const text = draftText(draft, path);
     for (const { name, value, options } of missing) {
       if (value === null) text.unmark(from, to, name);
       else text.mark(from, to, name, value, options);

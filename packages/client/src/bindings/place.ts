@@ -26,6 +26,11 @@ export type BindingOptions = CaretOptions & {
   onError?: (error: unknown) => void;
 };
 
+/** The text at a path of a draft, where there is one. */
+export function draftText(draft: object, path: Path): Text {
+  return path.reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], draft) as Text;
+}
+
 export class Place<D extends AnyDocument = AnyDocument> {
   readonly #document: D;
   readonly #path: TextPath<D>;
@@ -79,7 +84,7 @@ export class Place<D extends AnyDocument = AnyDocument> {
     try {
       for (const piece of pieces(now, placed, OPERATIONS_MAX)) {
         this.#document.change((draft: object) => {
-          const text = path.reduce<unknown>((at, step) => (at as Record<string | number, unknown>)[step], draft) as Text;
+          const text = draftText(draft, path);
           for (const { index, deleted, inserted } of piece) text.splice(index, deleted, inserted);
         });
       }
