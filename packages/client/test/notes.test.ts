@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before } from "node:test";
 
 import { Demo } from "./support/demo.js";
-import { add, both, device, notes, says, texts } from "./support/notebook.js";
+import { add, both, bothWith, device, notes, says, texts } from "./support/notebook.js";
 import { test } from "./timed.js";
 
 const demo = new Demo();
@@ -48,9 +48,7 @@ test("two devices write while one has no network, and heal: changes wait as mark
 });
 
 test("steps are ticked off, hearts add up from both sides, undo brings a note back", async () => {
-  const { ann, bo } = await both(demo);
-  await add(ann, "Trip");
-  await notes(bo, 1);
+  const { ann, bo } = await bothWith(demo, "Trip");
   await ann.getByLabel("New step").fill("Pack");
   await ann.getByLabel("New step").press("Enter");
   await bo.getByRole("checkbox", { name: "Step done: Pack" }).check();
@@ -67,9 +65,7 @@ test("steps are ticked off, hearts add up from both sides, undo brings a note ba
 });
 
 test("two people write in one text, and see each other's carets", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Letter");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Letter");
   await texts(ann).click();
   await page.keyboard.type("Dear Bo, we meet on Monday.");
   await texts(bo).getByText("Dear Bo, we meet on Monday.").waitFor();
@@ -112,9 +108,7 @@ test("what is inside is shown: line, clock, cursor, outbox, frames; its switch i
 });
 
 test("a note removed by one while the other writes in it is told of on both sides, and kept by a word", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Plan");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Plan");
   await bo.getByRole("switch").click();
   await texts(bo).fill("meet at nine");
   await says(bo, "Saved on this device · 1 change waiting");
@@ -281,9 +275,7 @@ test("without storage the page works, and says that it keeps nothing", async () 
 });
 
 test("the pages open without their web server, show what waits, and offer a new version when it is back", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Kept");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Kept");
   await page.evaluate(() => navigator.serviceWorker.ready);
   await page.reload();
   await demo.stopServing();

@@ -6,7 +6,7 @@ import { after, before } from "node:test";
 import type { Locator, Page } from "playwright-core";
 
 import { Demo } from "./support/demo.js";
-import { add, both, device, notes, says, texts } from "./support/notebook.js";
+import { add, both, bothWith, device, notes, says, texts } from "./support/notebook.js";
 import { test } from "./timed.js";
 
 const demo = new Demo();
@@ -44,9 +44,7 @@ function button(pane: Locator, name: string, pressed: boolean): Locator {
 }
 
 test("words are made bold and marked by the bar and by keys, on both sides at once, and the bar says what holds at the cursor", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Trip to the sea");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Trip to the sea");
   const bar = ann.getByRole("toolbar");
   await texts(ann).waitFor();
   assert.equal(await bar.isVisible(), false, "nobody is in the text");
@@ -89,9 +87,7 @@ test("words are made bold and marked by the bar and by keys, on both sides at on
 });
 
 test("what is chosen with nothing selected is for what is typed next; the bar is reached by keys alone; all is there after a reload", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Party");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Party");
   await texts(ann).click();
   await page.keyboard.type("Bring ");
   await page.keyboard.press("Control+b");
@@ -126,9 +122,7 @@ test("what is chosen with nothing selected is for what is typed next; the bar is
 });
 
 test("words become links, which are opened, changed and removed; two links on the same words are settled by hand", async () => {
-  const { page, ann, bo } = await both(demo);
-  await add(ann, "Read this");
-  await notes(bo, 1);
+  const { page, ann, bo } = await bothWith(demo, "Read this");
   await texts(ann).click();
   await page.keyboard.type("the manual first");
   await select(page, 5, 5);
@@ -175,9 +169,7 @@ test("words become links, which are opened, changed and removed; two links on th
 
 test("somebody on another browser sees who wrote what", async () => {
   const document = `demo/${crypto.randomUUID()}`;
-  const { ann, bo } = await both(demo, document);
-  await add(ann, "First");
-  await notes(bo, 1);
+  const { bo } = await bothWith(demo, "First", document);
   await add(bo, "Second");
   await says(bo, "Saved on the server");
   const { page, ann: other } = await both(demo, document);

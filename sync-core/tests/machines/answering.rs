@@ -147,15 +147,17 @@ fn a_removal_taken_back_can_be_answered_the_other_way() {
     assert_eq!(two.answer(says(None)), "{}");
 }
 
+/// Makes an object that holds a count.
+fn plums(count: i64) -> impl Fn(&mut Transaction<'_>) -> Result<(), AutomergeError> {
+    move |tx| {
+        let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
+        tx.put(&plums, "count", count)
+    }
+}
+
 #[test]
 fn of_two_objects_the_hidden_one_is_picked_and_that_is_taken_back() {
-    let made = |count: i64| {
-        move |tx: &mut Transaction<'_>| {
-            let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
-            tx.put(&plums, "count", count)
-        }
-    };
-    let mut two = Two::apart(&nothing, &made(3), &made(5));
+    let mut two = Two::apart(&nothing, &plums(3), &plums(5));
     let sides: Vec<_> = two.only(0).conflict.candidates.iter().map(|side| side.value.clone()).collect();
     let [shown, hidden] = &sides[..] else { panic!("{sides:?}") };
     let counts = [shown, hidden].map(|side| match side {
@@ -174,13 +176,7 @@ fn of_two_objects_the_hidden_one_is_picked_and_that_is_taken_back() {
 /// An answer that makes all sides agree is followed by others: the sides are told as they were before the first.
 #[test]
 fn sides_are_told_as_they_were_before_the_first_of_many_answers() {
-    let made = |count: i64| {
-        move |tx: &mut Transaction<'_>| {
-            let plums = tx.put_object(ROOT, "plums", ObjType::Map)?;
-            tx.put(&plums, "count", count)
-        }
-    };
-    let mut two = Two::apart(&nothing, &made(3), &made(5));
+    let mut two = Two::apart(&nothing, &plums(3), &plums(5));
     let before = sides(&two.only(0));
     for side in [1, 0, 1, 1, 0] {
         two.answer(says(Some(before[side].clone())));

@@ -37,3 +37,11 @@ export async function both(demo: Demo, document?: string): Promise<{ page: Page;
   await says(bo, "Saved on the server");
   return { page, ann, bo };
 }
+
+/** Both devices, and a note of this title that Ann has written and Bo sees. */
+export async function bothWith(demo: Demo, title: string, document?: string): Promise<{ page: Page; ann: Locator; bo: Locator }> {
+  const devices = await both(demo, document);
+  await add(devices.ann, title);
+  await notes(devices.bo, 1);
+  return devices;
+}
