@@ -127,6 +127,7 @@ fn code_points(text: &str, index: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use automerge::marks::{ExpandMark, Mark};
     use automerge::transaction::Transactable as _;
     use automerge::{ROOT, TextEncoding};
 
@@ -173,6 +174,28 @@ mod tests {
         let far = runs(&document, &path(), 100 * LOOK_UP_COST + 1, 6).expect("they are there");
         assert!(far.iter().all(|(_, count)| *count == 1), "each is looked up");
         assert_eq!(far[1].0, found[1].0);
+    }
+
+    /// They were taken for characters, and undoing what was typed behind took away others.
+    #[test]
+    fn the_ends_of_marks_are_no_characters() {
+        let (mut document, object) = document("abcdef");
+        for (from, to) in [(1, 3), (4, 6)] {
+            let bold = Mark::new("bold".into(), true, from, to);
+            document.transact(|tx| tx.mark(&object, bold, ExpandMark::Both)).expect("a mark");
+        }
+        edit(&mut document, &object, 3, 0, "XY");
+        edit(&mut document, &object, 8, 0, "!");
+        let length = document.length(&object);
+        for (from, to) in (0..length).flat_map(|from| (from + 1..=length).map(move |to| (from, to))) {
+            let found = runs(&document, &path(), from, to - from).expect("they are there");
+            let mut at = from;
+            for (cursor, count) in found {
+                assert_eq!(exact(&document, &path(), &cursor), Some(at), "{from} to {to}");
+                at += count;
+            }
+            assert_eq!(at, to);
+        }
     }
 
     #[test]
