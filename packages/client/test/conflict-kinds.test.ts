@@ -8,7 +8,7 @@ import type { Conflict } from "#dist/index.js";
 
 import { open } from "./support/browser.js";
 import { SyncServer } from "./support/server.js";
-import { change, disagree, type Draft, end, listed, network, pair, pick, settle, shared, type Shop, value } from "./support/shop.js";
+import { change, disagree, type Draft, end, listed, network, pair, pick, reload, settle, shared, type Shop, value } from "./support/shop.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
@@ -121,15 +121,7 @@ test("who wrote and who decided is named on every device, after a reload and on 
   const authors = await ann.evaluate(async () => (await globalThis.shop.history).map(({ author, mine }) => `${author} ${mine}`));
   assert.ok(authors.includes("Ann true") && authors.includes("Bo false"), authors.join());
   // Somebody else signs in on the device.
-  await ann.reload();
-  await ann.waitForFunction(() => "rejoin" in globalThis);
-  await ann.evaluate(
-    async (url) => {
-      globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", author: "Dee" });
-      globalThis.shop = await globalThis.client.open<Shop>("kinds/authors");
-    },
-    stage.server.url,
-  );
+  await reload(stage, [ann], "kinds/authors", { author: "Dee" });
   const again = await listed(ann, "settled");
   assert.deepEqual(again.candidates.map(({ author, value }) => [author, value]), conflict.candidates.map(({ author, value }) => [author, value]));
   await change(ann, ({ stock }) => void (stock.apples!.name = "Pippins"));
@@ -178,15 +170,7 @@ test("a conflict is the same after both pages are loaded again", async () => {
   await disagree(pages, ({ stock }) => void (stock.apples!.quantity = 7), ({ stock }) => void (stock.apples!.quantity = 12));
   const conflict = await shared(pages, "register", ["stock", "apples", "quantity"]);
   for (const page of pages) {
-    await page.reload();
-    await page.waitForFunction(() => "rejoin" in globalThis);
-    await page.evaluate(
-      async ({ url, name }) => {
-        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", offline: true });
-        globalThis.shop = await globalThis.client.open<Shop>(name);
-      },
-      { url: stage.server.url, name: conflict.document },
-    );
+    await reload(stage, [page], conflict.document, { offline: true });
     const again = await listed(page);
     assert.deepEqual([again.id, again.base, again.candidates.map((side) => side.value)], [conflict.id, 10, conflict.candidates.map((side) => side.value)]);
   }

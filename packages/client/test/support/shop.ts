@@ -18,20 +18,25 @@ declare global {
   var shop: SyncDocument<Shop>;
 }
 
+/** As whom somebody opens the shop, and whether without a network. */
+type How = { author?: string | undefined; offline?: boolean };
+
+/** Opens the shop on a page, which makes it if there may be none. */
+async function enter(stage: Stage, page: Page, name: string, { author, offline = false }: How, isNew = false): Promise<void> {
+  await page.evaluate(
+    async ({ url, name, author, offline, isNew }) => {
+      globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", offline, ...(author && { author }) });
+      globalThis.shop = await globalThis.client.open<Shop>(name, isNew ? { init: { stock: {}, orders: [], log: [] } } : {});
+    },
+    { url: stage.server.url, name, author, offline, isNew },
+  );
+}
+
 /** Two devices that have the same shop. */
 export async function pair(stage: Stage, name: string, authors: [string, string] | [] = []): Promise<[Page, Page]> {
   const pages: Page[] = [];
   for (const _ of ["ann", "bo"]) pages.push(await open(await stage.chromium.context(), stage.site.origin));
-  for (const [index, page] of pages.entries()) {
-    const author = authors[index];
-    await page.evaluate(
-      async ({ url, name, author }) => {
-        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop", ...(author && { author }) });
-        globalThis.shop = await globalThis.client.open<Shop>(name, { init: { stock: {}, orders: [], log: [] } });
-      },
-      { url: stage.server.url, name, author },
-    );
-  }
+  for (const [index, page] of pages.entries()) await enter(stage, page, name, { author: authors[index] }, true);
   const [ann, bo] = pages as [Page, Page];
   await ann.evaluate(() => {
     const { Counter, Text } = globalThis.rejoin;
@@ -101,15 +106,9 @@ export function pick(conflict: Conflict, value: unknown): Answer {
 }
 
 /** Loads the pages again, and opens the shop as it was kept. */
-export async function reload(stage: Stage, pages: [Page, Page], name: string): Promise<void> {
+export async function reload(stage: Stage, pages: readonly Page[], name: string, how: How = {}): Promise<void> {
   for (const page of pages) {
     await load(page, stage.site.origin);
-    await page.evaluate(
-      async ({ url, name }) => {
-        globalThis.client = await globalThis.rejoin.connect(url, { store: "shop" });
-        globalThis.shop = await globalThis.client.open<Shop>(name);
-      },
-      { url: stage.server.url, name },
-    );
+    await enter(stage, page, name, how);
   }
 }
