@@ -13,6 +13,14 @@ use crate::wire::PATIENCE;
 
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long a server is looked at to see whether it rests, and how long that is tried.
+const CALM: Duration = Duration::from_millis(500);
+const CALM_WITHIN: Duration = Duration::from_secs(20);
+
+/// Processor time in that while that counts as rest; and that of a server which ticks, if it takes as much each time.
+const REST_MS_MAX: f64 = 0.5;
+const TICKING_MS_MAX: f64 = 100.0;
+
 /// A running server. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -80,15 +88,18 @@ impl Process {
         Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count())
     }
 
-    /// Waits until its processor use stands still for half a second, so that later work is not charged with earlier.
+    /// Waits until it does nothing, or no more than it does at all times, so that later work is not charged with earlier.
     pub(crate) async fn calm(&self) -> Result<(), Error> {
-        let (mut last, mut since, start) = (self.cpu_ms_fine()?, Instant::now(), Instant::now());
-        while since.elapsed() < Duration::from_millis(500) && start.elapsed() < Duration::from_secs(20) {
-            tokio::time::sleep(POLL).await;
+        let (mut last, mut before, start) = (self.cpu_ms_fine()?, f64::INFINITY, Instant::now());
+        while start.elapsed() < CALM_WITHIN {
+            tokio::time::sleep(CALM).await;
             let now = self.cpu_ms_fine()?;
-            if now > last + 0.5 {
-                (last, since) = (now, Instant::now());
+            let used = now - last;
+            let ticks = used <= TICKING_MS_MAX && (used - before).abs() <= before / 10.0;
+            if used <= REST_MS_MAX || ticks {
+                break;
             }
+            (last, before) = (now, used);
         }
         Ok(())
     }

@@ -106,9 +106,10 @@ async fn fanout_once(peer: Peer, bench: &Bench, subscribers: usize, changes: usi
     let server = peer.start(data.path()).await?;
     let script = Arc::new(Script::typing(peer, changes + 1)?);
     let sent: Sent = Arc::new((0..script.len()).map(|_| OnceLock::new()).collect());
-    let (writer, readers) = gather(peer, &server, &script, &sent, subscribers).await?;
+    let (writer, readers) = gather(peer, &server, &script, subscribers).await?;
     server.calm().await?;
     let before = server.cpu_ms_fine()?;
+    let readers = reading(readers, &script, &sent);
     let writer = tokio::spawn(paced(writer, sent));
     let (mut latencies, mut bytes) = (Vec::new(), 0);
     for reader in readers {
@@ -139,14 +140,13 @@ type Sent = Arc<Vec<OnceLock<Instant>>>;
 
 type Reading = JoinHandle<Result<Read, Error>>;
 
-/// A writer that has written the first change, and readers that have it and read on.
+/// A writer that has written the first change, and readers that have it.
 async fn gather(
     peer: Peer,
     server: &Process,
     script: &Arc<Script>,
-    sent: &Sent,
     subscribers: usize,
-) -> Result<(Client, Vec<Reading>), Error> {
+) -> Result<(Client, Vec<Client>), Error> {
     let mut writer = Client::open(peer, server.address, "text", script, Role::Writer).await?;
     writer.write().await?;
     while writer.unanswered() > 0 {
@@ -157,9 +157,14 @@ async fn gather(
         let role = if number == 0 { Role::Prover(Proof::new(peer)) } else { Role::Reader };
         let mut reader = Client::open(peer, server.address, "text", script, role).await?;
         reader.until(1).await?;
-        readers.push(tokio::spawn(read(reader, script.clone(), sent.clone())));
+        readers.push(reader);
     }
     Ok((writer, readers))
+}
+
+/// Has readers read on. Their patience with the server begins here.
+fn reading(readers: Vec<Client>, script: &Arc<Script>, sent: &Sent) -> Vec<Reading> {
+    readers.into_iter().map(|reader| tokio::spawn(read(reader, script.clone(), sent.clone()))).collect()
 }
 
 /// Writes a change a tick, and hears what comes in between.
@@ -231,7 +236,8 @@ pub(super) async fn burst(peer: Peer, bench: &Bench, figures: &mut Figures) -> R
     let server = peer.start(data.path()).await?;
     let script = Arc::new(Script::typing(peer, changes + 1)?);
     let sent: Sent = Arc::new((0..script.len()).map(|_| OnceLock::new()).collect());
-    let (mut writer, readers) = gather(peer, &server, &script, &sent, subscribers).await?;
+    let (mut writer, readers) = gather(peer, &server, &script, subscribers).await?;
+    let readers = reading(readers, &script, &sent);
     let before = server.kib("VmRSS")?;
     let begun = Instant::now();
     writer.pipeline(BURST_IN_FLIGHT, begun + WRITING).await?;
