@@ -25,7 +25,7 @@ use Reach::{AtLeast, AtMost, Told};
 struct Spec(&'static str, &'static str, &'static str, Reach);
 
 /// All figures, in the order of the table.
-const SPECS: [Spec; 44] = [
+const SPECS: [Spec; 48] = [
     Spec("fsync_p50_ms", "fdatasync of the disk, p50", "ms", Told),
     Spec("fsync_p99_ms", "fdatasync of the disk, p99", "ms", Told),
     Spec("idle_kib", "idle: resident a connection", "KiB", AtMost(8.0)),
@@ -70,6 +70,10 @@ const SPECS: [Spec; 44] = [
     Spec("restart_ms", "restart on 100,000 documents", "ms", AtMost(1_000.0)),
     Spec("conflicts_merge_ms", "conflicts: 100 + 100 changes merged and listed", "ms", AtMost(25.0)),
     Spec("conflicts_floor_ratio", "conflicts: merge without any, ours / automerge", "", AtMost(1.2)),
+    Spec("conflicts_load_map_ms", "conflicts: loading the map", "ms", Told),
+    Spec("conflicts_first_map_ms", "conflicts: first list of the map after that", "ms", Told),
+    Spec("conflicts_load_text_ms", "conflicts: loading the long text", "ms", Told),
+    Spec("conflicts_first_text_ms", "conflicts: first list of the long text after that", "ms", Told),
 ];
 
 fn spec(name: &str) -> &'static Spec {

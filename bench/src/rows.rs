@@ -5,6 +5,7 @@ mod burst;
 mod conflicts;
 mod documents;
 mod fanout;
+mod first_list;
 mod idle;
 pub(crate) mod paper;
 mod writes;

@@ -17,7 +17,8 @@ use sync_core::table::ChangeTable;
 use sync_core::validator;
 
 use crate::figures::{Error, Figures, heading, line, median};
-use crate::rows::Bench;
+use crate::rows::{Bench, first_list};
+use crate::text;
 
 /// Keys of the map that everybody writes to.
 const KEYS: usize = 1_000;
@@ -122,7 +123,36 @@ pub(crate) fn run(bench: &Bench, figures: &mut Figures) -> Result<(), Error> {
     line("of which the list", median(&list_ms), "ms", "");
     line("the list once all are superseded", median(&passed_ms), "ms", "");
     figures.put("conflicts_floor_ratio", median(&ratios));
+    first_lists(bench, ours, same, figures)
+}
+
+/// The first list after a start, of the map on which two disagree and of a long text that one has typed.
+fn first_lists(bench: &Bench, mut map: Held, theirs: Vec<Change>, figures: &mut Figures) -> Result<(), Error> {
+    let starts = bench.size(usize::MAX, 1);
+    map.merge(theirs)?;
+    let cost = first_list::measure(&map.document, &map.table, starts)?;
+    check(&cost.conflicts, ConflictState::Open)?;
+    figures.put("conflicts_load_map_ms", cost.load_ms);
+    figures.put("conflicts_first_map_ms", cost.first_ms);
+    beside(&cost);
+    let (_, changes) = if bench.quick { text::typed(2_000)? } else { text::paper(usize::MAX)? };
+    let (mut table, mut document) = (ChangeTable::new(), Document::new());
+    changes.iter().try_for_each(|change| table.insert(change).map(drop))?;
+    document.apply(changes)?;
+    let cost = first_list::measure(&document, &table, starts)?;
+    if !cost.conflicts.is_empty() {
+        return Err("one author disagrees with nobody, and conflicts are listed".into());
+    }
+    figures.put("conflicts_load_text_ms", cost.load_ms);
+    figures.put("conflicts_first_text_ms", cost.first_ms);
+    beside(&cost);
     Ok(())
+}
+
+fn beside(cost: &first_list::Cost) {
+    line("the list after it", cost.again_ms, "ms", "");
+    line("a newcomer takes it in", cost.taken_ms, "ms", "");
+    line("a newcomer's first list", cost.newcomer_ms, "ms", "");
 }
 
 /// Each key is listed with both sides and what was there before.
