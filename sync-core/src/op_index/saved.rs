@@ -108,6 +108,7 @@ impl OpIndex {
             index.runs.push(Runs::restore(r, actors, objects, keys)?);
         }
         index.past = Past::restore(r, actors)?;
+        index.entries = index.run_count() + count as usize + keys as usize;
         Ok(index)
     }
 }
