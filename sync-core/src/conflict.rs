@@ -1,14 +1,15 @@
 //! Conflicts: what a merge hid or dropped of somebody's work, found in the set of changes and in nothing else.
 //!
-//! Owns what a conflict is, the index that finds the places where one may be (`index`), what is read of a document when they are listed
-//! (`list`), and what each is called (`name`). A conflict is a function of the set of changes: never of who merged what first. Nothing here
-//! is written, and no rule is applied.
+//! Owns what a conflict is, the index that finds the places where one may be (`index`; `replay` makes it of a document that is there), what is
+//! read of a document when they are listed (`list`), and what each is called (`name`). A conflict is a function of the set of changes: never
+//! of who merged what first. Nothing here is written, and no rule is applied.
 
 mod index;
 mod list;
 mod marks;
 mod name;
 mod read;
+mod replay;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use crate::id::{ActorId, ChangeHash};
 
 pub use index::ConflictIndex;
 pub use read::value_at;
-pub(crate) use read::{ids_at, object as object_at, position};
+pub(crate) use read::{ids_at, object as object_at, position, said_by};
 
 /// A conflict's name: the same on every replica and on the server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -135,8 +135,7 @@ impl Desk {
         ops: OpIndex,
     ) -> Result<Self, DeskError> {
         let (index, document) = guarded(|| {
-            let mut index = ConflictIndex::new();
-            changes.iter().for_each(|change| index.admit(change, log.table(), &ops));
+            let index = ConflictIndex::of_changes(&changes, log.table(), &ops, Planting::default());
             let document = Document::from_changes(changes).map_err(broken)?;
             Ok((index, document.automerge().clone()))
         })?;

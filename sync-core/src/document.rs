@@ -5,7 +5,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::transaction::{CommitOptions, Transactable, Transaction};
-use automerge::{Author, Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ScalarValue, TextEncoding};
+use automerge::{Author, Automerge, AutomergeError, LoadOptions, ObjType, ROOT, ReadDoc, ScalarValue, TextEncoding};
 use sha2::{Digest as _, Sha256};
 
 use crate::change::Change;
@@ -156,6 +156,14 @@ impl Document {
         applied.chain(self.waiting.iter().cloned().map(Ok)).collect()
     }
 
+    /// An applied change. It is made anew of its operations: of many it is quicker to ask for all changes.
+    pub fn change(&self, hash: &ChangeHash) -> Result<Change, DocumentError> {
+        let found = catch_unwind(AssertUnwindSafe(|| self.held.get_change_by_hash(hash)));
+        let unknown = || DocumentError::Automerge("there is no such change".into());
+        let change = found.map_err(|_| DocumentError::Panicked)?.ok_or_else(unknown)?;
+        Change::from_automerge(change).map_err(|e| DocumentError::Automerge(e.to_string()))
+    }
+
     /// Changes that are none of these and none that they stand on, in causal order.
     pub fn changes_since(&self, held: impl IntoIterator<Item = ChangeHash>) -> Result<Vec<Change>, DocumentError> {
         if !self.waiting.is_empty() {
@@ -276,8 +284,6 @@ pub fn is_init_change(change: &Change) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use automerge::ReadDoc as _;
-
     use super::*;
 
     #[test]

@@ -126,6 +126,11 @@ impl OpIndex {
         self.object_numbers.iter().filter(|(_, number)| texts.contains(number)).map(|(maker, _)| *maker).collect()
     }
 
+    /// All runs, those of one actor ascending, with the actor's number.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u32, &Run)> {
+        (0..).zip(&self.runs).flat_map(|(actor, runs)| runs.iter().map(move |run| (actor, run)))
+    }
+
     pub(crate) fn key(&self, key: &str) -> Option<u32> {
         self.keys.get(key).copied()
     }

@@ -8,4 +8,5 @@ mod conflicts {
     pub(crate) mod scribble;
     mod stories;
     mod sums;
+    mod typing;
 }

@@ -16,13 +16,18 @@ use rejoin_tests::cbor::Value;
 use rejoin_tests::cddl::{Cddl, Coverage};
 use serde::{Deserialize, Serialize};
 use sync_core::change::Change;
-use sync_core::id::{ChangeHash, Digest, Incarnation};
+use sync_core::conflict::ConflictIndex;
+use sync_core::document::Document;
+use sync_core::id::{ChangeHash, Digest, DocumentName, Incarnation};
 use sync_core::limits::{ChangeLimits, PackLimits};
 use sync_core::log::{digest_next, digest_start};
+use sync_core::op_index::OpIndex;
 use sync_core::pack;
+use sync_core::planted::Planting;
 use sync_core::protocol::{ClientMessage, Mode, RejectCode, ServerMessage};
 use sync_core::scope::Access;
 use sync_core::table::ChangeTable;
+use sync_core::validator;
 use sync_core::view::View;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -285,4 +290,57 @@ fn views_of_every_version_are_read_and_those_without_marks_are_of_the_first() {
     }
     assert!(missing.is_empty(), "add to tests/golden/views.json:\n  {}", missing.join(",\n  "));
     assert_eq!(kept.len(), golden::views::views().len());
+}
+
+/// A history, and op indexes of its beginning as versions have kept them, the newest last.
+#[derive(Debug, Deserialize)]
+struct IndexVectors {
+    changes: Vec<String>,
+    held: usize,
+    indexes: Vec<IndexVector>,
+}
+
+#[derive(Debug, Deserialize)]
+struct IndexVector {
+    name: String,
+    index: String,
+}
+
+/// In the first ones no delete says where. What is found by them, and by the changes that follow, is the same.
+#[test]
+fn op_indexes_of_all_times_are_read_and_tell_the_same_conflicts() {
+    let kept: IndexVectors = read("op_indexes.json");
+    let bytes = |text: &str| hex::decode(text).expect("hex");
+    let parse = |change: &String| Change::parse(&bytes(change), &ChangeLimits::default()).expect("a change");
+    let changes: Vec<Change> = kept.changes.iter().map(parse).collect();
+    let admit = |changes: &[Change], table: &mut ChangeTable, ops: &mut OpIndex, index: &mut ConflictIndex| {
+        for change in changes {
+            validator::admit(change, table, ops, &ChangeLimits::default()).expect("an honest change");
+            table.insert(change).expect("causal");
+            index.admit(change, table, ops);
+        }
+    };
+    let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new());
+    admit(&changes[..kept.held], &mut table, &mut ops, &mut index);
+    let [newest, now] = [bytes(&kept.indexes.last().expect("one").index), ops.to_bytes().to_vec()];
+    // Version and digest of the body; the deflate library may find another way to the same one.
+    assert_eq!(now[..9], newest[..9], "it is written differently, add to op_indexes.json: {}", hex::encode(&now));
+    let at_first = table.clone();
+    admit(&changes[kept.held..], &mut table, &mut ops, &mut index);
+    let document = Document::from_changes(changes.clone()).expect("they apply");
+    let name = DocumentName::parse("a/document").expect("a name");
+    let conflicts = index.list(&name, document.automerge(), &table, &ops);
+    assert_eq!(conflicts.len(), 5, "{conflicts:#?}");
+    for IndexVector { name: form, index: vector } in &kept.indexes {
+        let mut read = OpIndex::from_bytes(&bytes(vector), at_first.actor_count()).expect("an old index");
+        assert_eq!(read.to_bytes()[..9], bytes(vector)[..9], "{form} stays as it is");
+        admit(&changes[kept.held..], &mut at_first.clone(), &mut read, &mut ConflictIndex::new());
+        for quick in [
+            ConflictIndex::of(&document, &table, &read, Planting::default()).expect("readable"),
+            ConflictIndex::of_changes(&changes, &table, &read, Planting::default()),
+        ] {
+            assert_eq!(format!("{quick:?}"), format!("{index:?}"), "{form}");
+            assert_eq!(quick.list(&name, document.automerge(), &table, &read), conflicts, "{form}");
+        }
+    }
 }

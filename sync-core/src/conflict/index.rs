@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use automerge::ObjId;
 use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
 
 use crate::change::{Change, Operations};
@@ -96,6 +97,12 @@ impl History<'_> {
         self.ops.run(id).map(|run| run.operation(id).kind)
     }
 
+    /// The operation that automerge names so; `None` for the root.
+    pub(super) fn op_of(&self, id: &ObjId) -> Option<OpId> {
+        let ObjId::Id(counter, actor, _) = id else { return None };
+        Some(OpId { counter: u32::try_from(*counter).ok()?, actor: self.table.number(actor)? })
+    }
+
     fn resolve(&self, id: &legacy::OpId) -> Option<OpId> {
         Some(OpId { counter: u32::try_from(id.counter()).ok()?, actor: self.table.number(id.actor())? })
     }
@@ -114,10 +121,6 @@ pub struct ConflictIndex {
     pub(super) marks: BTreeMap<(u32, Box<str>), Vec<Mark>>,
     /// Map keys by their number.
     pub(super) keys: BTreeMap<u32, Box<str>>,
-    /// Authors that actors name.
-    pub(super) authors: BTreeMap<u32, Vec<u8>>,
-    /// When each change was made, by actor and seq.
-    times: Vec<Vec<i64>>,
     pub(super) contested: BTreeSet<SlotId>,
     pub(super) suspects: BTreeSet<u32>,
     pub(super) lost_steps: BTreeSet<OpId>,
@@ -147,26 +150,10 @@ impl ConflictIndex {
         let history = History { table, ops };
         let Some(actor) = table.number(change.actor()) else { return };
         let place = Place { actor, seq: change.seq() };
-        self.times.resize_with(self.times.len().max(actor as usize + 1), Vec::new);
-        self.times[actor as usize].push(change.time());
-        if let Some(author) = change.automerge().author() {
-            self.authors.insert(actor, author.as_bytes().to_vec());
-        }
         let start = change.start_op() as u32;
         for (counter, op) in (start..).zip(&operations.0) {
             self.operation(history, place, OpId { counter, actor }, op);
         }
-    }
-
-    /// The author whom the change at a place names, if it names one, and when it was made by their clock.
-    pub fn said_by(&self, place: Place) -> (Option<&[u8]>, i64) {
-        (self.authors.get(&place.actor).map(Vec::as_slice), self.time(place))
-    }
-
-    /// When the change at a place was made, by its author's clock.
-    pub(super) fn time(&self, place: Place) -> i64 {
-        let of = self.times.get(place.actor as usize).and_then(|times| times.get(place.seq as usize - 1));
-        of.copied().unwrap_or_default()
     }
 
     fn operation(&mut self, history: History<'_>, place: Place, id: OpId, op: &Op) -> Option<()> {
@@ -227,13 +214,28 @@ impl ConflictIndex {
         while number != ROOT
             && let Some(object) = self.objects.get_mut(&number)
         {
-            let runs = object.work.entry(place.actor).or_default();
-            match runs.last_mut() {
-                Some((_, last)) if *last == place.seq => {}
-                Some((_, last)) if *last + 1 == place.seq => *last = place.seq,
-                _ => runs.push((place.seq, place.seq)),
-            }
+            add_run(object.work.entry(place.actor).or_default(), (place.seq, place.seq));
             if self.killers.contains_key(&object.maker) {
+                self.suspects.insert(number);
+            }
+            if self.planted.has(Planted::NestedWorkUnindexed) {
+                return;
+            }
+            number = object.slot.0;
+        }
+    }
+
+    /// The same of somebody's changes that did nothing else, after all that did: whatever these changes had seen is there, and what came after them.
+    pub(super) fn worked_before(&mut self, history: History<'_>, object: u32, actor: u32, changes: &[(u32, u32)]) {
+        let Some((_, last)) = changes.last() else { return };
+        let mut number = object;
+        while number != ROOT
+            && let Some(object) = self.objects.get_mut(&number)
+        {
+            let work = object.work.entry(actor).or_default();
+            *work = merged(work, changes);
+            let killers = self.killers.get(&object.maker).map_or(&[][..], Vec::as_slice);
+            if killers.iter().any(|killer| history.ops.past().seen(history.place(*killer), actor) < *last) {
                 self.suspects.insert(number);
             }
             if self.planted.has(Planted::NestedWorkUnindexed) {
@@ -397,7 +399,32 @@ impl Slot {
 }
 
 /// The last of one actor's operations up to a change.
-fn last_until(history: History<'_>, ops: &[OpId], seq: u32) -> Option<OpId> {
+pub(super) fn last_until(history: History<'_>, ops: &[OpId], seq: u32) -> Option<OpId> {
     let until = ops.partition_point(|id| history.place(*id).seq <= seq);
     ops.get(until.checked_sub(1)?).copied()
+}
+
+/// Adds changes behind the last, or some of the last.
+pub(super) fn add_run(runs: &mut Vec<(u32, u32)>, (first, last): (u32, u32)) {
+    match runs.last_mut() {
+        Some(held) if first <= held.1 + 1 => held.1 = held.1.max(last),
+        _ => runs.push((first, last)),
+    }
+}
+
+/// Changes that are in one or the other, both ascending.
+fn merged(one: &[(u32, u32)], other: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let (mut one, mut other) = (one.iter().peekable(), other.iter().peekable());
+    let mut all = Vec::new();
+    loop {
+        let next = match (one.peek(), other.peek()) {
+            (Some(here), Some(there)) if there.0 < here.0 => other.next(),
+            (Some(_), _) => one.next(),
+            (None, _) => other.next(),
+        };
+        match next {
+            Some(run) => add_run(&mut all, *run),
+            None => return all,
+        }
+    }
 }

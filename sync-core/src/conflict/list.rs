@@ -245,7 +245,7 @@ impl Lister<'_> {
     fn candidate(&self, op: OpId, value: Option<Value>, shown: bool) -> Candidate {
         let makes = self.history.kind(op) == Some(Kind::Make);
         let object = makes.then(|| self.reader.id(op));
-        Candidate { object, ..self.side(self.history.place(op), value, shown) }
+        Candidate { object, ..self.reader.side(self.history.place(op), value, shown) }
     }
 
     /// The side of what shows where something was taken away: who says so is who put it there, or deleted what was.
@@ -257,13 +257,6 @@ impl Lister<'_> {
             None if self.history.kind(hiding) == Some(Kind::Delete) => self.candidate(hiding, None, true),
             None => self.candidate(self.history.highest(deletes).unwrap_or(hiding), None, true),
         }
-    }
-
-    fn side(&self, place: Place, value: Option<Value>, shown: bool) -> Candidate {
-        let actor = self.history.table.actor(place.actor).expect("the index knows the table's actors").clone();
-        let change = self.history.table.hash_at(place).unwrap_or(ChangeHash([0; 32]));
-        let author = self.index.authors.get(&place.actor).cloned();
-        Candidate { value, actor, author, time: self.index.time(place), change, shown, mine: false, object: None }
     }
 
     /// Work in an object that was deleted or replaced.
@@ -319,8 +312,10 @@ impl Lister<'_> {
         let (id, made) = self.reader.object(Some(maker))?;
         let content = read::object(self.reader.document, &id, made, None);
         let mut candidates = vec![self.shown(slot, hiding)];
-        let side =
-            |place: &Place| Candidate { object: Some(id.clone()), ..self.side(*place, Some(content.clone()), false) };
+        let side = |place: &Place| Candidate {
+            object: Some(id.clone()),
+            ..self.reader.side(*place, Some(content.clone()), false)
+        };
         candidates.extend(places.iter().map(side));
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
@@ -350,7 +345,7 @@ impl Lister<'_> {
         let deleted = self.history.kind(hiding) == Some(Kind::Delete);
         let kind = if deleted { ConflictKind::DeleteUpdate } else { ConflictKind::CounterOverwrite };
         let mut candidates = vec![self.shown(slot, hiding)];
-        candidates.push(self.side(latest, Some(self.counted(counter)), false));
+        candidates.push(self.reader.side(latest, Some(self.counted(counter)), false));
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = self.base(slot, &all);
         let state = self.state(slot, hiding, &places);

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use automerge::{Automerge, ChangeHash, Cursor, ObjId, ObjType, Prop, ReadDoc, ScalarValue};
 
-use super::Value;
 use super::index::{At, History};
+use super::{Candidate, Value};
 use crate::op_index::{OpId, ROOT, Slot};
+use crate::table::Place;
 
 /// What stands in an object at a key or index; `None` if nothing does.
 pub fn value_at(document: &Automerge, object: &ObjId, prop: Prop, heads: Option<&[ChangeHash]>) -> Option<Value> {
@@ -18,6 +19,12 @@ pub fn value_at(document: &Automerge, object: &ObjId, prop: Prop, heads: Option<
     };
     let (value, id) = found.ok()??;
     Some(read(document, &value, &id, heads))
+}
+
+/// The author whom a change names, if its actor names one, and when it was made by their clock.
+pub(crate) fn said_by(document: &Automerge, change: &ChangeHash) -> (Option<Vec<u8>>, i64) {
+    let said = document.get_change_meta_by_hash(change);
+    said.map_or((None, 0), |said| (said.author.map(|author| author.as_bytes().to_vec()), said.timestamp))
 }
 
 /// Where the element stands of which an operation is, or if it is gone the next one.
@@ -102,6 +109,14 @@ impl Reader<'_> {
         Some((id, kind))
     }
 
+    /// What the author of the change at a place says.
+    pub(super) fn side(&self, place: Place, value: Option<Value>, shown: bool) -> Candidate {
+        let actor = self.history.table.actor(place.actor).expect("the index knows the table's actors").clone();
+        let change = self.history.table.hash_at(place).unwrap_or(ChangeHash([0; 32]));
+        let (author, time) = said_by(self.document, &change);
+        Candidate { value, actor, author, time, change, shown, mine: false, object: None }
+    }
+
     /// An element's index, and whether it is there.
     pub(super) fn index(&self, list: &ObjId, element: OpId, heads: Option<&[ChangeHash]>) -> Option<(usize, bool)> {
         let actor = self.history.table.actor(element.actor)?;
@@ -112,11 +127,7 @@ impl Reader<'_> {
 
     /// Whether an operation is an element's own, or put something there later.
     fn is_of(&self, id: &ObjId, element: OpId) -> bool {
-        let ObjId::Id(counter, actor, _) = id else { return false };
-        let Some((counter, actor)) = u32::try_from(*counter).ok().zip(self.history.table.number(actor)) else {
-            return false;
-        };
-        let op = OpId { counter, actor };
+        let Some(op) = self.history.op_of(id) else { return false };
         op == element || self.history.ops.run(op).is_some_and(|run| run.operation(op).slot == Slot::At(element))
     }
 

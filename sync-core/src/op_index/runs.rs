@@ -42,7 +42,8 @@ pub(crate) enum Slot {
     At(OpId),
     /// It is an element of its own, made after another.
     After(Element),
-    /// Not kept: nothing may refer to a delete or an increment.
+    /// Not kept: nothing may refer to a delete or an increment. The object is kept of deletes in texts. It is [`super::ROOT`] otherwise, and
+    /// in what older versions kept.
     Nowhere,
 }
 
@@ -114,7 +115,8 @@ impl Run {
         Operation { object: self.object, kind: self.kind, slot }
     }
 
-    fn end(&self) -> u32 {
+    /// Counter behind its last operation.
+    pub(crate) fn end(&self) -> u32 {
         self.start + self.len
     }
 
@@ -226,6 +228,10 @@ impl Runs {
     /// The objects in which marks are.
     pub(crate) fn marked(&self) -> impl Iterator<Item = u32> + '_ {
         self.0.iter().filter(|run| run.kind == Kind::Mark).map(|run| run.object)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Run> {
+        self.0.iter()
     }
 
     pub(crate) fn bytes(&self) -> usize {

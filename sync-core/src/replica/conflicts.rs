@@ -10,7 +10,7 @@ use crate::planted::Planted;
 
 impl Replica {
     /// What merges hid in a document of somebody's work, in the order of the ids, and then what the server refused of this client's.
-    /// `None` until the document is ready. The first call looks through the document's history, later ones at what came since.
+    /// `None` until the document is ready. The first call reads the changes of the document's history that can matter, later ones what came since.
     pub fn conflicts(&mut self, id: DocumentId) -> Option<Vec<Conflict>> {
         let mut conflicts = self.conflicts_agreed(id)?;
         conflicts.retain(|conflict| !conflict.agrees);
@@ -35,10 +35,7 @@ impl Replica {
 impl Local {
     fn conflicts(&mut self) -> Option<Vec<Conflict>> {
         if self.conflicts.is_none() {
-            let mut index = ConflictIndex::new().planted(self.planted);
-            for change in self.document.changes().ok()? {
-                index.admit(&change, &self.all, &self.index);
-            }
+            let index = ConflictIndex::of(&self.document, &self.all, &self.index, self.planted).ok()?;
             self.conflicts = Some(Box::new(index));
         }
         let document = self.document.automerge();

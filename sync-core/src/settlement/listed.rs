@@ -8,7 +8,7 @@ use super::entry::{Entry, all_of, name_of, operation};
 use super::writing::index_of;
 use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing_of};
 use crate::conflict::{
-    Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value, object_at, value_at,
+    Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value, object_at, said_by, value_at,
 };
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
@@ -209,8 +209,9 @@ fn answered(
         return Some(Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both });
     };
     let settled_by = place_of(&settled.written, table, ops).and_then(|place| {
-        let (author, time) = index.said_by(place);
-        Some(Settler { change: table.hash_at(place)?, author: author.map(Into::into), time })
+        let change = table.hash_at(place)?;
+        let (author, time) = said_by(document, &change);
+        Some(Settler { change, author, time })
     });
     let heads: Vec<ChangeHash> = settled_by.iter().map(|by| by.change).collect();
     let beside = || put_beside(document, &conflict, &entry?.0, &heads);
@@ -227,7 +228,7 @@ fn put_beside(document: &Automerge, conflict: &Conflict, entry: &Entry, heads: &
 
 /// An answer may have changed what it was an answer to: an object that shows was edited, or what was taken away was put back. The side that shows is told
 /// as it was before the first answer, unless somebody has written there after the last, or the last ones.
-fn as_it_was(conflict: &mut Conflict, document: &Automerge, table: &ChangeTable, ops: &OpIndex) {
+fn as_it_was(conflict: &mut Conflict, document: &Automerge, index: &ConflictIndex, table: &ChangeTable, ops: &OpIndex) {
     let answers = all_of(document, &conflict.id);
     let last = |(entry, written): &(Entry, ObjId)| entry.taken.clone().unwrap_or_else(|| name_of(written));
     let first = answers.last().map(|answer| answer.0.first.clone().unwrap_or_else(|| last(answer)));

@@ -4,7 +4,7 @@ use automerge::legacy::{ElementId, Key, Op, OpType};
 use automerge::{ObjType, ScalarValue};
 
 use crate::limits::SAFE_INTEGER_MAX;
-use crate::op_index::{Element, Kind, Object, ObjectKind, OpId, Operation, Slot};
+use crate::op_index::{Element, Kind, Object, ObjectKind, OpId, Operation, ROOT, Slot};
 
 use crate::planted::Planted;
 
@@ -52,8 +52,9 @@ fn check(op: &Op, context: &mut Context<'_>) -> Result<(Operation, Option<Object
     let slot = slot(op, number, object, context)?;
     predecessors(op, number, slot, kind, context)?;
     let makes = makes(&op.action, object, context.limits.depth_max)?;
-    // Nothing may refer to a delete or an increment: only that it is one is kept, so that they make long runs.
-    let nowhere = Operation { object: 0, kind, slot: Slot::Nowhere };
+    // Nothing may refer to a delete or an increment: only that it is one is kept, so that they make long runs, and of deletes in texts which.
+    let is_named = kind == Kind::Delete && object.kind == ObjectKind::Text;
+    let nowhere = Operation { object: if is_named { number } else { ROOT }, kind, slot: Slot::Nowhere };
     let kept = Operation { object: number, kind, slot };
     Ok((if matches!(kind, Kind::Delete | Kind::Increment) { nowhere } else { kept }, makes))
 }

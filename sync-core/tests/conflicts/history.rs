@@ -10,6 +10,7 @@ use sync_core::document::{Document, InitValue, init_change};
 use sync_core::id::DocumentName;
 use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
+use sync_core::planted::Planting;
 use sync_core::rng::Rng;
 use sync_core::table::ChangeTable;
 use sync_core::validator;
@@ -79,9 +80,10 @@ impl People {
     }
 }
 
-/// What a replica lists that got the changes in this order.
+/// What a replica lists that got the changes in this order. Each way to make the index gives the same.
 pub(crate) fn list(changes: &[Change]) -> Vec<Conflict> {
-    let (mut table, mut ops, mut index) = (ChangeTable::new(), OpIndex::new(), ConflictIndex::new());
+    let (mut table, mut ops) = (ChangeTable::new(), OpIndex::new());
+    let mut index = ConflictIndex::new();
     for change in changes {
         validator::admit(change, &table, &mut ops, &ChangeLimits::default()).expect("an honest change");
         table.insert(change).expect("it follows");
@@ -89,7 +91,26 @@ pub(crate) fn list(changes: &[Change]) -> Vec<Conflict> {
     }
     let document = Document::from_changes(changes.to_vec()).expect("they apply");
     let name = DocumentName::parse("a/document").expect("a name");
-    index.list(&name, document.automerge(), &table, &ops)
+    let listed = index.list(&name, document.automerge(), &table, &ops);
+    let kept = OpIndex::from_bytes(&ops.to_bytes(), table.actor_count()).expect("readable");
+    assert_eq!(kept.entries(), ops.entries(), "what bounds its size");
+    for ops in [&ops, &kept] {
+        let made = ConflictIndex::of_changes(changes, &table, ops, Planting::default());
+        assert_eq!(format!("{made:?}"), format!("{index:?}"), "of changes as they came");
+        let made = ConflictIndex::of(&document, &table, ops, Planting::default()).expect("readable");
+        assert_eq!(made.list(&name, document.automerge(), &table, ops), listed);
+        // The order may be the document's or, where few are read, that of last operations.
+        let own = document.changes().expect("readable");
+        let mut by_last = own.clone();
+        by_last.sort_by_key(|change| (change.max_op(), table.number(change.actor()), change.seq()));
+        let replayed = [own, by_last].map(|changes| {
+            let mut index = ConflictIndex::new();
+            changes.iter().for_each(|change| index.admit(change, &table, ops));
+            format!("{index:?}")
+        });
+        assert!(replayed.contains(&format!("{made:?}")), "of a document: {made:?}\nreplayed: {}", replayed[0]);
+    }
+    listed
 }
 
 /// The changes in another causal order.
