@@ -1,9 +1,10 @@
 //! Conflicts: what a merge hid or dropped of somebody's work, found in the set of changes and in nothing else.
 //!
 //! Owns what a conflict is, the index that finds the places where one may be (`index`; `replay` makes it of a document that is there), what is
-//! read of a document when they are listed (`list`), and what each is called (`name`). A conflict is a function of the set of changes: never
+//! read of a document when they are listed (`list`, `before`), and what each is called (`name`). A conflict is a function of the set of changes: never
 //! of who merged what first. Nothing here is written, and no rule is applied.
 
+mod before;
 mod index;
 mod list;
 mod marks;

@@ -35,6 +35,10 @@ impl Replica {
         let local = self.local(id)?;
         let index = local.conflicts.as_deref()?;
         let mut listed = settlement::listed(conflicts, local.document.automerge(), index, &local.all, &local.index);
+        // A side may be told as it was before an answer.
+        for side in listed.iter_mut().flat_map(|one| &mut one.conflict.candidates) {
+            side.mine = side.mine || self.is_own(id, &side.actor);
+        }
         if self.config.planted.has(Planted::AnswersUnlisted) {
             listed.iter_mut().for_each(|one| one.settled = None);
         }

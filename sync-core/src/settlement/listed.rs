@@ -193,7 +193,7 @@ fn answered(
         standing => standing,
     };
     if standing != Standing::Unanswered {
-        as_it_was(&mut conflict, document, table, ops);
+        as_it_was(&mut conflict, document, index, table, ops);
     }
     // Other than a value, no answer formats anything: who has is somebody else.
     if standing == Standing::Reopened && conflict.kind != ConflictKind::Mark {
@@ -255,8 +255,12 @@ fn as_it_was(conflict: &mut Conflict, document: &Automerge, index: &ConflictInde
         ConflictKind::Register | ConflictKind::Mark | ConflictKind::Rejected => false,
     };
     if is_told && value(Some(&heads)) == value(None) {
-        let was = value(Some(&before(first, table, ops)));
-        conflict.candidates[0].value = was;
+        let before = before(first, table, ops);
+        // Who put something there as an answer is no side of what it answers.
+        match index.side_before(document, conflict, (first, &before), table, ops).filter(|_| of_object.is_none()) {
+            Some(side) => conflict.candidates[0] = side,
+            None => conflict.candidates[0].value = value(Some(&before)),
+        }
     }
 }
 

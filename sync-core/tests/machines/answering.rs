@@ -3,6 +3,7 @@
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjType, ROOT, ReadDoc, ScalarValue};
 use sync_core::conflict::{ConflictKind, Value};
+use sync_core::id::{ActorId, ChangeHash};
 use sync_core::replica::{DocumentId, Listed};
 use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
 
@@ -185,28 +186,68 @@ fn sides_are_told_as_they_were_before_the_first_of_many_answers() {
     }
 }
 
-#[test]
-fn an_object_that_was_put_back_is_told_as_gone_once_that_is_taken_back() {
-    let mut two = Two::apart(
-        &|tx| tx.put_object(ROOT, "plums", ObjType::Map).and_then(|plums| tx.put(&plums, "count", 3)),
-        &|tx| tx.delete(ROOT, "plums"),
-        &|tx| {
-            let (_, plums) = tx.get(ROOT, "plums")?.expect("it is there");
-            tx.put(&plums, "count", 5)
-        },
-    );
-    let values =
-        |two: &mut Two| -> Vec<_> { two.only(1).conflict.candidates.iter().map(|side| side.value.clone()).collect() };
-    let before = values(&mut two);
-    assert_eq!(before[0], None);
+/// The sides with who says so, and whether that is the second client.
+fn said(two: &mut Two) -> Vec<(Option<Value>, ActorId, ChangeHash, i64, bool)> {
+    let sides = two.only(1).conflict.candidates;
+    sides.into_iter().map(|side| (side.value, side.actor, side.change, side.time, side.mine)).collect()
+}
+
+/// Answers that put a side there, and the other one, are taken back. The sides are told as before, and by the same people: whoever had put the
+/// object back was taken for who had deleted it.
+#[track_caller]
+fn sides_stay(two: &mut Two) {
+    let before = said(two);
+    assert_eq!(before.len(), 2);
     for _ in 0..2 {
-        assert_eq!(two.answer(says(before[1].clone())), r#"{"plums":{"count":5}}"#);
-        two.undo();
-        assert_eq!(values(&mut two), before);
-        assert_eq!(two.answer(says(None)), "{}");
-        two.undo();
-        assert_eq!(values(&mut two), before);
+        for side in [1, 0] {
+            for client in [1, 0] {
+                let answer = says(before[side].0.clone())(&two.only(client));
+                two.give(client, &answer);
+                two.net.settle();
+                assert_eq!(said(two), before, "answered");
+                two.undo();
+                assert_eq!(said(two), before, "taken back");
+            }
+        }
     }
+}
+
+fn count(tx: &mut Transaction<'_>) -> Result<(), AutomergeError> {
+    let (_, plums) = tx.get(ROOT, "plums")?.expect("it is there");
+    tx.put(&plums, "count", 5)
+}
+
+#[test]
+fn who_deleted_an_object_is_told_also_after_it_was_put_back_and_taken_away_again() {
+    let mut two = Two::apart(&plums(3), &|tx| tx.delete(ROOT, "plums"), &count);
+    let sides = said(&mut two);
+    assert_eq!(sides[0].0, None);
+    assert_eq!(two.answer(says(sides[1].0.clone())), r#"{"plums":{"count":5}}"#);
+    two.undo();
+    assert_eq!(two.answer(says(None)), "{}");
+    two.undo();
+    sides_stay(&mut two);
+    // By who has answered, too.
+    let mut two = Two::apart(&plums(3), &count, &|tx| tx.delete(ROOT, "plums"));
+    sides_stay(&mut two);
+}
+
+#[test]
+fn who_put_a_value_over_an_object_or_a_counter_is_told_also_after_answers() {
+    let mut two = Two::apart(&plums(3), &|tx| tx.put(ROOT, "plums", "none"), &count);
+    assert_eq!(said(&mut two)[0].0, scalar("none"));
+    sides_stay(&mut two);
+    let counter = |number: i64| move |tx: &mut Transaction<'_>| tx.put(ROOT, "n", ScalarValue::counter(number));
+    let mut two = Two::apart(&counter(10), &counter(100), &|tx| tx.increment(ROOT, "n", 5));
+    sides_stay(&mut two);
+}
+
+#[test]
+fn who_deleted_what_was_put_over_an_object_is_told_also_after_answers() {
+    let mut two = Two::apart(&plums(3), &|tx| tx.put(ROOT, "plums", "none"), &count);
+    two.edit(0, &|tx| tx.delete(ROOT, "plums"));
+    assert_eq!(said(&mut two)[0].0, None);
+    sides_stay(&mut two);
 }
 
 #[test]
