@@ -450,7 +450,7 @@ impl Core {
                 (document, DocumentEvent::Rejected { change, code, reason })
             }
             Event::Status(id) => (id, DocumentEvent::Status),
-            Event::View { document, view } => match View::decode(&view) {
+            Event::View { document, view, .. } => match View::decode(&view) {
                 Ok(view) => (document, DocumentEvent::View(view)),
                 Err(_) => return,
             },

@@ -46,7 +46,7 @@ use crate::id::{ChangeHash, ClientId, DocumentName, LogSeq, RESERVED_KEY, TaskId
 use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
-use crate::storage::{LocalDone, LocalTask, StoreError};
+use crate::storage::{LocalDone, LocalTask, Row, StoreError};
 use crate::time::{Instant, WallTime};
 use allowed::Writer;
 use connection::Connection;
@@ -219,7 +219,7 @@ impl Replica {
         id: DocumentId,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, ChangeId), EditError> {
-        self.change_as(Writer::Application, now, wall, id, edit)
+        self.change_as(Writer::Application, now, wall, id, None, edit)
     }
 
     fn change_as<R>(
@@ -228,11 +228,15 @@ impl Replica {
         now: Instant,
         wall: WallTime,
         id: DocumentId,
+        row: Option<Row>,
         edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
     ) -> Result<(R, ChangeId), EditError> {
         let (limits, wall) = (self.config.change, self.stamp(now, wall));
         match self.takes_edit(id)?.edit(writer, wall.0, &limits, edit) {
-            Ok((result, hash, delta)) => Ok((result, self.edited(now, id, hash, delta))),
+            Ok((result, hash, mut delta)) => {
+                delta.writes.extend(row.map(rows::beside));
+                Ok((result, self.edited(now, id, hash, delta)))
+            }
             Err(error) => {
                 if matches!(error, EditError::Damaged(_)) {
                     self.reload(id);
@@ -411,7 +415,7 @@ impl Replica {
         }
     }
 
-    fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<crate::storage::Row>>, StoreError>) {
+    fn loaded(&mut self, now: Instant, id: DocumentId, result: Result<Vec<Vec<Row>>, StoreError>) {
         let Some(identity) = &self.identity else { return };
         let actor = identity.actor.0.clone();
         let tab = self.writes_as();

@@ -46,7 +46,7 @@ export type EngineEvent =
   | { kind: "acknowledged"; document: number; change: number }
   | { kind: "rejected"; document: number; change: string; code: RejectCode; reason: string }
   | { kind: "status"; document: number }
-  | { kind: "view"; document: number; view: Uint8Array }
+  | { kind: "view"; document: number; view: Uint8Array; seq: number }
   | { kind: "progress"; document: number; done: number; total: number }
   | { kind: "emitted"; document: number; from: string; payload: Uint8Array }
   | { kind: "storage-failed"; code: FailureCode; reason: string };
@@ -78,13 +78,14 @@ export type EngineState = "synced" | "syncing" | "offline" | "rejected" | "stora
 export type EngineStatus = {
   state: EngineState; pending: number; rejected: number; unsaved: number; syncedAtMs: number | undefined;
 };
-/** A change that the server is not known to have. */
+/** A change that the server is not known to have, or edits that are to be one. */
 export type OutboxEntry = {
-  /** Its hash. */ change: string;
+  /** Its hash, or another name while it waits. */ change: string;
   /** Number of its operations. */ operations: number;
   /** The author's clock when it was made. */ time: Date;
-  state: "unsaved" | "saved" | "sent" | "rejected";
-  /** Why it was rejected. */ code?: RejectCode;
+  /** `waits`: it is kept on this device until the document's history is there. */
+  state: "waits" | "unsaved" | "saved" | "sent" | "rejected";
+  /** Why it was rejected. `place-gone`: what it was made in, or some of it, is not there any more. */ code?: RejectCode | "place-gone" | "refused";
   /** The same in words. */ reason?: string;
 };
 "#;
@@ -138,7 +139,9 @@ fn event(event: Event) -> Option<Object> {
             with(with(rejected, "code", reject_word(code)), "reason", reason)
         }
         Event::Status(document) => of("status", document),
-        Event::View { document, view } => with(of("view", document), "view", js::bytes(&view)),
+        Event::View { document, view, seq } => {
+            with(with(of("view", document), "view", js::bytes(&view)), "seq", number(seq.0))
+        }
         Event::Progress { document, done, total } => with(with(of("progress", document), "done", done), "total", total),
         Event::Emitted { document, from, payload, presence: true } => {
             with(with(of("emitted", document), "from", from.0.to_string()), "payload", js::bytes(&payload))

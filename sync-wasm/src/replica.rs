@@ -308,16 +308,19 @@ impl Replica {
         self.0.document_name(DocumentId(document)).map(ToString::to_string)
     }
 
-    /// Does all edits as one change, or none of them. Gives the number to wait for.
+    /// Does all edits as one change, or none of them. Gives the number to wait for. A row of the outbox, if one is given, is set in the
+    /// transaction that saves the change; it is the driver's own.
     pub fn change(
         &mut self,
         now_ms: f64,
         wall_ms: f64,
         document: u32,
         #[wasm_bindgen(unchecked_param_type = "Edit[]")] edits: &Array,
+        key: Option<Vec<u8>>,
+        value: Option<Vec<u8>>,
     ) -> Result<f64, EngineError> {
-        let edits = Edit::list_from_js(edits)?;
-        let done = self.0.change(at(now_ms), WallTime(wall_ms as i64), DocumentId(document), |tx| {
+        let (edits, wall) = (Edit::list_from_js(edits)?, WallTime(wall_ms as i64));
+        let done = self.0.change_beside(at(now_ms), wall, DocumentId(document), key.zip(value), |tx| {
             edits.iter().try_for_each(|edit| edit.apply(tx))
         });
         Ok(js::number(done?.1.0))

@@ -179,9 +179,12 @@ export class Client {
 
   /** Where all open documents stand together: the worst of their states, the sums of their counts. */
   get status(): ClientStatus {
-    let edits = 0;
-    for (const document of this.#documents.values()) edits += document.edits;
-    return withEdits(this.#status, edits);
+    let [edits, unsaved] = [0, 0];
+    for (const document of this.#documents.values()) {
+      edits += document.edits.all;
+      unsaved += document.edits.unsaved;
+    }
+    return withEdits(this.#status, edits, unsaved);
   }
 
   /** Calls `listener` now and whenever the status may have changed. Gives what ends the subscription. */
@@ -319,7 +322,7 @@ export class Client {
     this.#opened.delete(name);
     const close = async () => {
       const lost = await this.#channel.call<number>({ do: "close-document", document }).catch(() => 0);
-      if (lost > 0) reportError(new RejoinError("closed", `${name} was closed before its history had come: ${lost} changes are lost`));
+      if (lost > 0) reportError(new RejoinError("closed", `${name} was closed before ${lost} changes could be saved on this device: they are lost`));
     };
     const closing = close();
     this.#closing.set(name, closing);

@@ -125,7 +125,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   /** Where the document stands. */
   get status(): Status {
     this.#check();
-    return withEdits(this.#state.status, this.#bursts.length);
+    const { all, unsaved } = this.edits;
+    return withEdits(this.#state.status, all, unsaved);
   }
 
   /** The changes that the server is not known to have, oldest first, rejected ones last. What was edited in the last moment is not yet a change. */
@@ -288,14 +289,14 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return this.#ask({ do: "discard", document: this.#id, change });
   }
 
-  /** The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere. */
+  /** The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere; what waits for the history is none yet. */
   export(): Promise<Uint8Array> {
     return this.#ask({ do: "export", document: this.#id });
   }
 
   /**
-   * Closes the document. What is not saved yet still will be, but for edits that wait for its history (`status.loading`): they are lost, and
-   * the page's `error` event says so. What is unsent is sent when it is open again.
+   * Closes the document. What is not saved yet still will be, and what is unsent is sent when it is open again. Where this device has no room for
+   * edits that wait for its history (`status.loading`) they are lost, and the page's `error` event says so.
    */
   close(): void {
     if (this.#closed) return;
@@ -304,9 +305,9 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     this.ended();
   }
 
-  /** @internal Edits that the engine does not have yet. */
-  get edits(): number {
-    return this.#bursts.length;
+  /** @internal Edits that the engine does not have yet, and those of them that are not kept on this device. */
+  get edits(): { all: number; unsaved: number } {
+    return { all: this.#bursts.length, unsaved: this.#bursts.filter(({ change }) => change > this.#state.saved).length };
   }
 
   /** @internal Creates root keys. */

@@ -7,8 +7,9 @@
 
 import { RejoinError, storeNewer } from "./errors.js";
 import { Socket } from "./socket.js";
+import { isWaiting } from "./shelf.js";
 import { failedWith, type Status, statusOf } from "./status.js";
-import { type LocalStore, type Row, StoreError } from "./store/store.js";
+import { type LocalStore, type Row, StoreError, withRoom } from "./store/store.js";
 import type { Tabs } from "./tabs.js";
 import { type EngineEvent, type EngineStatus, type Output, Replica, type StoreFailure } from "./wasm/rejoin.js";
 
@@ -38,7 +39,7 @@ export type Frame = {
 type StoreTask = Extract<Output, { kind: "read" | "commit" }>;
 
 /** What the page is told. */
-export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "connection" } | { kind: "outdated" } | { kind: "ended"; why: RejoinError };
+export type DriverEvent = EngineEvent | { kind: "frame"; frame: Frame } | { kind: "waiting"; name: string } | { kind: "connection" } | { kind: "outdated" } | { kind: "ended"; why: RejoinError };
 
 export class Driver {
   readonly #options: DriverOptions;
@@ -209,7 +210,7 @@ export class Driver {
     const over = () => this.#end !== undefined || this.#standing !== standing;
     if (over()) return;
     try {
-      const epoch = await this.#withRoom(async () => this.#store.lead?.());
+      const epoch = await withRoom(this.#options.views, async () => this.#store.lead?.());
       if (over() || epoch === undefined) return;
       this.#epoch = epoch;
       this.#setCannotLead(false);
@@ -330,8 +331,8 @@ export class Driver {
     let failure: StoreFailure | undefined;
     let deposed = false;
     try {
-      if (task.kind === "read") rows = await this.#store.read(task.tables, task.prefix);
-      else await this.#withRoom(() => this.#store.commit(task.writes, epoch));
+      if (task.kind === "read") rows = this.#sorted(task, await this.#store.read(task.tables, task.prefix));
+      else await withRoom(this.#options.views, () => this.#store.commit(task.writes, epoch));
     } catch (error) {
       if (error instanceof RejoinError) return this.#fail(error);
       const code = error instanceof StoreError ? error.code : "io";
@@ -358,16 +359,11 @@ export class Driver {
     });
   }
 
-  /** Writes; a device that is full has no room for caches. */
-  async #withRoom<R>(write: () => Promise<R>): Promise<R> {
-    const { views } = this.#options;
-    try {
-      return await write();
-    } catch (error) {
-      if (!(error instanceof StoreError && error.code === "full" && views)) throw error;
-      await views.clear();
-      return write();
-    }
+  /** Gives the engine its rows alone, and tells where edits wait beside them. */
+  #sorted({ tables, prefix }: Extract<StoreTask, { kind: "read" }>, rows: Row[][]): Row[][] {
+    if (!rows.some((table) => table.some(isWaiting))) return rows;
+    this.#tell({ kind: "waiting", name: new TextDecoder().decode(prefix.subarray(0, -1)) });
+    return rows.map((table, index) => (tables[index] === "outbox" ? table.filter((row) => !isWaiting(row)) : table));
   }
 
   async #connect(): Promise<void> {

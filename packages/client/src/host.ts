@@ -8,6 +8,7 @@ import { Driver, type DriverEvent, type Frame } from "./driver.js";
 import { RejoinError, storeFailed } from "./errors.js";
 import { Hosted } from "./hosted.js";
 import { PresenceHub } from "./hub.js";
+import { Shelf } from "./shelf.js";
 import { type ClientStatus, NOTHING } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
@@ -56,6 +57,7 @@ class Host {
   #hub: PresenceHub | undefined;
   #views: Views | undefined;
   #tabs: Tabs | undefined;
+  #shelf: Shelf | undefined;
   #storage: "device" | "memory" = "memory";
   #status = NOTHING;
   #storeFailure: RejoinError | undefined;
@@ -83,10 +85,10 @@ class Host {
         this.#documents.get(request.document)?.seen(request.base);
         return;
       case "conflicts":
-        this.#documents.get(request.document)?.watchConflicts();
+        this.#documents.get(request.document)?.conflicts.watch();
         return;
       case "rules":
-        this.#documents.get(request.document)?.setRules(request.text);
+        this.#rule(request.document, request.text);
         return;
       case "presence":
         this.#later(() => this.#say(request.document, request.value, request.ttl));
@@ -117,6 +119,7 @@ class Host {
         return;
       case "crash":
         this.#running?.crash();
+        this.#shelf?.leave();
         this.#tabs?.leave();
     }
   }
@@ -144,7 +147,7 @@ class Host {
       case "position":
         return document.position(ask.cursor);
       case "history":
-        return document.history();
+        return document.ask((engine, id) => engine.history(id));
       case "at":
         return document.at(ask.change);
       case "undo":
@@ -154,15 +157,15 @@ class Host {
       case "discard":
         return document.settle(ask.change, ask.do === "retry");
       case "export":
-        return document.export();
+        return document.ask((engine, id) => engine.export(id));
       case "resolve":
-        return document.resolve(ask.conflict, ask.version, ask.answer, ask.note);
+        return document.conflicts.resolve(ask.conflict, ask.version, ask.answer, ask.note);
       case "conflict":
-        return document.conflict(ask.conflict);
+        return document.conflicts.get(ask.conflict);
       case "reopen":
-        return document.reopen(ask.conflict);
+        return document.conflicts.reopen(ask.conflict);
       case "declare":
-        return document.declare();
+        return document.conflicts.declare();
       case "pending":
         return document.pending();
       case "close-document":
@@ -175,6 +178,7 @@ class Host {
   async #start(settings: Settings): Promise<ClientStatus> {
     this.#views = Views.of(settings.store);
     const opening = openStore(storeName(settings.store));
+    this.#shelf = new Shelf(opening.then(({ store }) => store), this.#views, storeName(settings.store));
     this.#driver = opening.then(({ store, tabs }) => this.#run(settings, store, tabs));
     // Whoever waits for it is told; that the store can't be had is the answer to this call.
     this.#driver.catch(() => undefined);
@@ -184,6 +188,7 @@ class Host {
     if (!store.durable) this.#views = undefined;
     this.#driver.catch((error: unknown) => {
       store.close();
+      this.#shelf?.leave();
       tabs?.leave();
       this.#post({ kind: "failed", failure: failureOf(error) });
     });
@@ -223,6 +228,8 @@ class Host {
       post: this.#post,
       opened: (engineId, hosted) => void this.#byEngine.set(engineId, hosted),
       keep: async (value) => this.#views?.write(name, value()),
+      shelf: this.#shelf as Shelf,
+      changed: () => this.#announce(),
     });
     this.#documents.set(id, document);
     try {
@@ -251,10 +258,16 @@ class Host {
     else this.#hub?.set(document.name, value, ttl);
   }
 
+  #rule(id: number, text: string | undefined): void {
+    const document = this.#documents.get(id);
+    if (document) document.conflicts.rules = text;
+  }
+
   get status(): ClientStatus {
     const driver = this.#running;
     if (driver) this.#status = driver.status((replica) => replica.overall(), this.#status);
-    return { ...this.#status, storage: this.#storage, connected: driver?.connected ?? false, leads: driver?.leads ?? false };
+    const status = [...this.#documents.values()].reduce((status, document) => document.waiting.counted(status), this.#status);
+    return { ...status, storage: this.#storage, connected: driver?.connected ?? false, leads: driver?.leads ?? false };
   }
 
   async #close(): Promise<void> {
@@ -262,18 +275,21 @@ class Host {
     for (const document of this.#documents.values()) {
       await document.loaded.catch(() => undefined);
       await document.keep();
-      if (document.waiting > 0) throw new RejoinError("store-failed", `${document.name} has edits that wait for its history`);
+      const unkept = await document.waiting.settle();
+      if (unkept > 0) throw new RejoinError("store-failed", `${unkept} changes of ${document.name} are not saved on this device`);
     }
     await driver.close();
+    this.#shelf?.leave();
     this.#hub?.close();
     this.#tabs?.leave();
     await this.#views?.close();
     this.#documents.clear();
   }
 
-  /** What was edited before its history was there is saved once it is. */
+  /** What was edited before its history was there is saved once it is, or kept as it is. */
   async #giveUp(): Promise<void> {
     await Promise.allSettled([...this.#documents.values()].map(({ loaded }) => loaded));
+    await Promise.all([...this.#documents.values()].map((document) => document.waiting.settle()));
     await this.#running?.giveUp().catch(() => undefined);
   }
 
@@ -296,6 +312,11 @@ class Host {
   #handle(event: DriverEvent): void {
     if (event.kind === "frame") return this.#passed(event.frame);
     if (event.kind === "outdated") return this.#post(event);
+    if (event.kind === "waiting") {
+      for (const document of this.#documents.values()) if (document.name === event.name) document.found();
+      return;
+    }
+    if (event.kind === "ended") this.#shelf?.leave();
     if (event.kind === "ended") this.#post({ kind: "failed", failure: failureOf(event.why) });
     if (event.kind === "storage-failed") this.#storeFailure = storeFailed(event);
     // Once there is something to keep, the browser is asked not to drop it when it needs room.

@@ -2,31 +2,28 @@
  * One document where the engine is: takes a page's edits, rebased over what has come since the page saw it, and tells what comes.
  *
  * Owns the value that the page mirrors and the edits that the page has not seen. Before the engine has the document its last seen value,
- * or what the server shows of it first, stands for it, and edits wait.
+ * or what the server shows of it first, stands for it, and edits wait: kept on this device, so that they survive the page.
  */
 
 import type { Driver } from "./driver.js";
 import { RejoinError, storeFailed } from "./errors.js";
-import { isDue } from "./conflicts/declared.js";
-import type { EngineAnswer } from "./conflicts/list.js";
-import type { Conflict, Told } from "./conflicts/types.js";
-import { same, type Shown } from "./diff.js";
-import { crossing, differences, nothing, shownOf, textAt, withInit, Writer } from "./mirror.js";
+import { HostedConflicts } from "./conflicts/hosted.js";
+import type { Shown } from "./diff.js";
+import { crossing, differences, edited, nothing, placeAfter, shownOf, withInit, Writer } from "./mirror.js";
 import { Numbers } from "./numbers.js";
-import { rebase } from "./rebase.js";
+import { bringing, rebase } from "./rebase.js";
+import { OutboxPace } from "./outbox.js";
+import type { Shelf } from "./shelf.js";
 import { isBare, marksAfter, shownBy } from "./shown.js";
 import { failedWith, NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
-import { codePoints } from "./values.js";
 import type { Peer } from "./presence.js";
-import { type Answer, type DocumentState, failureOf, type InitKey, type Kept, type Opening } from "./wire.js";
-import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView, type Version } from "./wasm/rejoin.js";
+import { before, end, keep, type PageEdit, refuse, replay, Waiting, type WaitingEdit } from "./waiting.js";
+import { type Answer, type DocumentState, failureOf, type InitKey, type Kept, type Opening, type Request } from "./wire.js";
+import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
 const KEEP_AFTER_MS = 1_000;
-/** The outbox is told at once as long as it has no more changes; a longer one once in so many milliseconds. */
-const OUTBOX_AT_ONCE_MAX = 50;
-const OUTBOX_EVERY_MS = 250;
 
 /** A document that the engine has. */
 type Engine = { driver: Driver; id: number; undo: Undo };
@@ -40,14 +37,17 @@ type Context = {
   post: (answer: Answer) => void;
   opened: (engineId: number, document: Hosted) => void;
   keep: (view: () => Kept) => Promise<void>;
+  shelf: Shelf;
+  /** Called when what waits is another: then a client's status is, too. */
+  changed: () => void;
 };
-
-type PageEdit = { base: number; refused: number; change: number; edits: Edit[] };
 
 export class Hosted {
   readonly name: string;
   /** The number by which the page knows it. */
   readonly id: number;
+  readonly conflicts: HostedConflicts;
+  readonly waiting: Waiting;
   /** Ends once the engine has it. */
   readonly loaded: Promise<void>;
   readonly #driver: Promise<Driver>;
@@ -58,37 +58,26 @@ export class Hosted {
   #version = 0;
   /** What has come and the page may not have seen. */
   #come: { version: number; edits: Edit[] }[] = [];
-  #waiting: PageEdit[] = [];
+  /** There may be edits of earlier page loads that nobody has. */
+  #found = false;
   #refused = 0;
   readonly #numbers = new Numbers();
   #status: Status = { ...NOTHING, loading: true };
   #event: "ready" | RejoinError | undefined;
   #announced = false;
-  /** The conflicts that the page knows, if it wants to know. */
-  #conflicts: Told | undefined;
-  #conflictsTold = false;
-  /** The rules that the document declares, as the page knows, and those that the page has in force. */
-  #declared: string | undefined;
-  #rules: string | undefined;
-  #outboxDue = 0;
-  #outboxTimer: ReturnType<typeof setTimeout> | undefined;
+  readonly #outboxPace = new OutboxPace(() => this.announce());
   #keeping: ReturnType<typeof setTimeout> | undefined;
   /** A batch of what was received is due. */
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
-  /** The page shows more than the engine has: what the server has shown, now or the last time, and not sent yet. */
+  /** The page shows more than the engine has: what the server has shown, now or before, and not sent yet; and where in its log that is. */
   #ahead = false;
+  #at = 0;
   /** The root keys that the page relies on. */
   #init: readonly InitKey[];
   #closed = false;
 
-  constructor(
-    id: number,
-    name: string,
-    init: readonly InitKey[],
-    view: Kept | undefined,
-    context: Context,
-  ) {
+  constructor(id: number, name: string, init: readonly InitKey[], view: Kept | undefined, context: Context) {
     this.id = id;
     this.name = name;
     this.#driver = context.driver;
@@ -96,6 +85,18 @@ export class Hosted {
     this.#post = context.post;
     this.#shown = view ? withInit(shownOf(view), init) : nothing();
     this.#init = init;
+    this.conflicts = new HostedConflicts({
+      document: id,
+      engine: () => this.#held,
+      post: context.post,
+      written: () => this.#otherwise(),
+      announce: () => this.announce(),
+    });
+    this.waiting = new Waiting(context.shelf, name, () => {
+      this.#numbers.kept(this.waiting.kept);
+      this.announce();
+      context.changed();
+    });
     this.loaded = this.#load(context.opened);
   }
 
@@ -127,6 +128,7 @@ export class Hosted {
     });
     this.#engine = { driver, id, undo };
     this.init(this.#init);
+    await this.#adopt();
     this.#doWaiting();
     this.announce();
   }
@@ -157,7 +159,8 @@ export class Hosted {
     if (engine && !engine.driver.closed) this.#status = engine.driver.status((replica) => replica.status(engine.id), this.#status);
     if (engine) this.#status = { ...this.#status, loading: this.#ahead, progress };
     const { canUndo = false, canRedo = false } = engine?.undo ?? {};
-    const status = this.#due !== undefined && this.#status.state === "synced" ? { ...this.#status, state: "syncing" as const } : this.#status;
+    const isDue = this.#due !== undefined && this.#status.state === "synced";
+    const status = this.waiting.counted(isDue ? { ...this.#status, state: "syncing" } : this.#status);
     return { status, outbox: this.#outbox(), ...this.#numbers.settled, canUndo, canRedo };
   }
 
@@ -167,41 +170,59 @@ export class Hosted {
   }
 
   /** The page has edited its mirror. */
-  edit(made: PageEdit): void {
-    const { change, refused } = made;
-    if (!this.#engine || this.#ahead) return void this.#waiting.push(made);
-    this.seen(made.base);
+  edit({ base, refused, change, edits }: Extract<Request, { kind: "edit" }>): void {
+    this.seen(base);
     // It was made on top of what the page did not know to be refused.
-    if (refused !== this.#refused) return this.#refuse(change, new RejoinError("refused", "an edit before it was refused"));
-    let { edits } = made;
-    for (const come of this.#come) [edits, come.edits] = rebase(edits, come.edits);
-    const { driver, id, undo } = this.#engine;
-    const before = this.#shown;
-    const writer = new Writer(before);
-    const done = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
-    const after = writer.done();
+    if (refused !== this.#refused) return this.#refuse(change, before());
+    let own = edits;
+    for (const come of this.#come) [own, come.edits] = rebase(own, come.edits);
+    const made = { change, refused, edits: own, brings: bringing(edits), time: Date.now() };
+    if (this.#engine && !this.#ahead && !this.waiting.any) this.#make(made);
+    else this.waiting.add(made, () => ({ at: this.#at, value: this.#crossing as Kept }));
+  }
+
+  #make(made: PageEdit): void {
+    const { driver, undo } = this.#held;
+    const { change, kept } = made;
+    const shown = this.#shown;
+    let done: Edit[];
     try {
-      if (done.length > 0) this.#numbers.engine = driver.turn((engine, now) => engine.change(now, Date.now(), id, done.map(([, edit]) => edit as Edit)));
+      if (made.refused !== this.#refused) throw before();
+      [this.#shown, done] = this.#write(shown, made);
     } catch (error) {
       if (driver.ended) throw error;
+      if (kept) refuse(kept, error as Error);
       return this.#refuse(change, error);
     }
-    this.#shown = after;
-    undo.changed(before, done.map(([edit]) => edit), driver.now());
+    undo.changed(shown, done, driver.now());
     this.#numbers.made(change);
     try {
-      this.declare(true);
+      this.conflicts.declare(true);
     } catch {
       // The edit is made; the next one tries again.
     }
     this.#keep();
-    this.#post({ kind: "done", document: this.id, change, edits: done.map(([edit]) => edit), refused: undefined, state: this.state });
-    this.#remark(done.map(([edit]) => edit));
+    this.#post({ kind: "done", document: this.id, change, edits: done, refused: undefined, state: this.state });
+    this.#remark(done);
+  }
+
+  /** Makes edits a change, on top of what is shown; gives what is shown then, and those of the edits that have a place. */
+  #write(shown: Shown, { edits, brings, time, kept }: WaitingEdit): [Shown, Edit[]] {
+    const { driver, id } = this.#held;
+    const writer = new Writer(shown);
+    const made = edits.map((edit) => [edit, writer.toEngine(edit)] as const).filter(([, engine]) => engine);
+    const after = writer.done();
+    const done = made.map(([edit]) => edit);
+    const row = kept && end(kept, brings > bringing(done));
+    if (done.length > 0) {
+      this.#numbers.engine = driver.turn((engine, now) => engine.change(now, time, id, made.map(([, edit]) => edit as Edit), row?.[0], row?.[1]));
+    } else if (kept) keep(kept);
+    return [after, done];
   }
 
   /** What edits have made of marks, of which only the engine knows all. */
   #remark(edits: readonly Edit[]): void {
-    const marks = marksAfter(this.#shown, edits, (path) => this.#ask((engine, id) => engine.marks(id, path)));
+    const marks = marksAfter(this.#shown, edits, (path) => this.ask((engine, id) => engine.marks(id, path)));
     this.#arrive((writer) => marks.filter((edit) => writer.do(edit)));
   }
 
@@ -217,7 +238,7 @@ export class Hosted {
     this.#shown = writer.done();
     if (edits.length === 0) return edits;
     this.#version += 1;
-    this.#come.push({ version: this.#version, edits });
+    this.#come.push({ version: this.#version, edits: this.waiting.come(edits) });
     this.#post({ kind: "come", document: this.id, edits });
     this.#keep();
     return edits;
@@ -255,14 +276,17 @@ export class Hosted {
       this.#event = storeFailed(event);
       this.#status = failedWith(this.#event, this.#status);
     }
-    if (event.kind === "saved") this.#numbers.reached("saved", event.change);
+    if (event.kind === "saved") {
+      this.#numbers.reached("saved", event.change);
+      this.waiting.saved(event.change);
+    }
     if (event.kind === "acknowledged") this.#numbers.reached("acknowledged", event.change);
     if (event.kind === "changed" && !event.local) {
       this.#engine?.undo.otherChanged();
       if (!this.#ahead) this.#received();
     }
-    if (event.kind === "view") this.#showView(event.view);
-    else if (this.#ahead && this.#engine && this.#own.state === "synced") this.#caughtUp();
+    if (event.kind === "view") this.#showView(event.view, event.seq);
+    else this.#catchUp();
     if (event.kind === "progress") {
       const progress = event.done < event.total ? event.done / event.total : undefined;
       this.#status = { ...this.#status, progress };
@@ -277,50 +301,88 @@ export class Hosted {
 
   /**
    * The server shows what it has before it sends all of it: until then that stands for the document, and edits wait. Not where something was
-   * written on this device before: that is not in it, and stays in sight.
+   * written on this device before: that is not in it, and stays in sight; nor where edits wait, which are kept with what they were made on.
    */
-  #showView(view: Uint8Array): void {
-    if (!this.#engine || !(this.#ahead || this.#isBare())) return;
+  #showView(view: Uint8Array, seq: number): void {
+    if (!this.#engine || this.waiting.shows || !(this.#ahead || this.#isBare())) return;
     const shown = shownBy((special) => showView(view, special));
     if (!shown) return;
-    this.#ahead = true;
+    [this.#ahead, this.#at] = [true, seq];
     this.#show(withInit(shown, this.#init));
   }
 
   /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
   #isBare(): boolean {
-    if (this.#ask((engine, id) => engine.holds(id)?.cursor) || this.#own.state === "synced") return false;
+    if (this.ask((engine, id) => engine.holds(id)?.cursor) || this.#own.state === "synced") return false;
     const shown = this.#ownValue();
     return !shown || isBare(shown, this.#init);
   }
 
-  /** How the document stands in the engine. What was shown ahead of it is there once that is `synced`: a part of it is older than what was seen. */
+  /** How the document stands in the engine. */
   get #own(): Status {
     return this.#held.driver.status((engine) => engine.status(this.#held.id), this.#status);
   }
 
   #ownValue(): Shown | undefined {
-    return shownBy((special) => this.#ask((engine, id) => engine.value(id, special)));
+    return shownBy((special) => this.ask((engine, id) => engine.value(id, special)));
   }
 
-  /** What the engine has stands for the document from now on. */
-  #caughtUp(): void {
-    this.#ahead = false;
-    this.#status = { ...this.#status, progress: undefined };
+  /** What the engine has stands for the document once all is there that was shown ahead of it, and what waited for that becomes changes. */
+  #catchUp(): void {
+    const engine = this.#engine;
+    if (!engine || engine.driver.ended || !(this.#ahead || this.waiting.adopted.length > 0)) return;
+    const there = this.waiting.adopted.filter(({ series: { base } }) => !base || this.#has(base.at));
+    const isThere = this.#ahead && this.#has(this.#at);
+    if (there.length === 0 && !isThere) return;
+    if (isThere) {
+      this.#ahead = false;
+      this.#status = { ...this.#status, progress: undefined };
+    }
+    engine.driver.turn((replica, now) => replica.applyWaiting(now, engine.id));
+    this.waiting.adopted = this.waiting.adopted.filter((left) => !there.includes(left));
+    for (const left of there) {
+      const shown = this.#ownValue();
+      if (shown) replay(left, shown, this.#init, (shown, edit) => this.#write(shown, edit)[0], () => engine.driver.ended);
+      this.waiting.over(left.series, this.#numbers.engine);
+    }
     this.#refresh();
     this.#doWaiting();
     this.#keep();
   }
 
   #doWaiting(): void {
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const edit of waiting) this.edit(edit);
+    if (this.#ahead) return;
+    this.waiting.each((edit) => this.#make(edit), () => this.#numbers.engine);
+    this.waiting.saved(this.#numbers.saved);
   }
 
-  /** Edits that the engine does not have, and can't have yet. */
-  get waiting(): number {
-    return this.#waiting.length;
+  /** There are edits of the document in the store that wait, of this page load or another one. */
+  found(): void {
+    this.#found = true;
+    if (this.#engine && !this.#closed) void this.#adopt();
+  }
+
+  /** Shows what earlier page loads have left, as far as it is not known from elsewhere, and makes it changes once the history is there. */
+  async #adopt(): Promise<void> {
+    if (!this.#found) return;
+    this.#found = false;
+    const adopted = await this.waiting.adopt(() => this.found()).catch((error: unknown) => (reportError(error), []));
+    if (this.#closed) return this.waiting.leave();
+    if (this.#held.driver.ended) return;
+    for (const left of adopted) {
+      const { series: { base }, entries } = left;
+      if (!base || this.#ahead || this.#has(base.at) || !this.#isBare()) continue;
+      [this.#ahead, this.#at] = [true, base.at];
+      this.waiting.goOn(left);
+      this.#show(withInit(entries.reduce((shown, { edits }) => edited(shown, edits), shownOf(base.value)), this.#init));
+    }
+    this.#catchUp();
+    this.announce();
+  }
+
+  /** Whether the engine has what stands in the log up to there, or all that there is. */
+  #has(at: number): boolean {
+    return at === 0 || (this.ask((engine, id) => engine.holds(id)?.cursor) ?? 0) >= at || this.#own.state === "synced";
   }
 
   /** What the engine says of the page's own history. */
@@ -335,24 +397,15 @@ export class Hosted {
     this.seen(base);
     const { driver, id } = this.#held;
     // A place that the page names moves as an edit made there would.
-    const isText = textAt(this.#shown, path) !== undefined;
-    let place: Edit[] = isText ? [["text", path, index, 0, " "]] : [["splice", path, index, 0, [null]]];
-    for (const { edits } of this.#come) [place] = rebase(place, edits);
-    const [only] = place;
-    if (!only) throw new RejoinError("bad-value", "the place is gone");
-    const text = isText ? textAt(this.#shown, only[1]) : undefined;
-    const at = only[2] as number;
-    return driver.peek((engine) => engine.cursor(id, only[1], text === undefined ? at : codePoints(text, 0, at), false));
+    const place = placeAfter(this.#shown, path, index, this.#come);
+    if (!place) throw new RejoinError("bad-value", "the place is gone");
+    return driver.peek((engine) => engine.cursor(id, ...place, false));
   }
 
   position(cursor: string): number | undefined {
     // It may stand in what is received and not applied yet.
     if (this.#due !== undefined) this.#refresh();
-    return this.#ask((engine, id) => engine.position(id, cursor));
-  }
-
-  history(): Version[] {
-    return this.#ask((engine, id) => engine.history(id));
+    return this.ask((engine, id) => engine.position(id, cursor));
   }
 
   at(change: string): NewValue {
@@ -364,46 +417,11 @@ export class Hosted {
 
   settle(change: string, again: boolean): boolean {
     const { driver, id } = this.#held;
+    const discarded = this.waiting.discard(change, again);
+    if (discarded !== undefined) return discarded;
     const done = driver.turn((engine, now) => (again ? engine.retry(now, id, change) : engine.discard(now, id, change)));
     this.#refresh();
     return done;
-  }
-
-  /** From now on the page is told of conflicts. */
-  watchConflicts(): void {
-    this.#conflicts ??= { conflicts: [], more: 0 };
-    this.announce();
-  }
-
-  resolve(conflict: string, version: number, answer: EngineAnswer, note: string | undefined): void {
-    const { driver, id } = this.#held;
-    driver.turn((engine, now) => engine.resolveConflict(now, Date.now(), id, conflict, version, answer, note));
-    this.#otherwise();
-  }
-
-  conflict(conflict: string): Conflict | undefined {
-    return this.#ask((engine, id) => engine.conflicts(id, conflict).conflicts[0]);
-  }
-
-  reopen(conflict: string): void {
-    const { driver, id } = this.#held;
-    driver.turn((engine, now) => engine.reopenConflict(now, Date.now(), id, conflict));
-    this.#otherwise();
-  }
-
-  /** The page has these rules in force; they are declared with its next edit, if they are due. */
-  setRules(text: string | undefined): void {
-    this.#rules = text;
-  }
-
-  /** Declares the page's rules: whatever is declared, or after an edit, if they are due. */
-  declare(onlyDue = false): boolean {
-    const rules = this.#rules;
-    if (rules === undefined || (onlyDue && !isDue(rules, this.#ask((engine, id) => engine.declared(id))))) return false;
-    const { driver, id } = this.#held;
-    const isWritten = driver.turn((engine, now) => engine.declare(now, Date.now(), id, rules));
-    this.announce();
-    return isWritten;
   }
 
   /** What was written is not the page's typing, and comes to it as what others write does. */
@@ -414,11 +432,7 @@ export class Hosted {
   }
 
   pending(): Path[] {
-    return this.#ask((engine, id) => engine.pendingPaths(id));
-  }
-
-  export(): Uint8Array {
-    return this.#ask((engine, id) => engine.export(id));
+    return [...this.ask((engine, id) => engine.pendingPaths(id)), ...this.waiting.paths];
   }
 
   get #held(): Engine {
@@ -426,25 +440,21 @@ export class Hosted {
     return this.#engine;
   }
 
-  #ask<R>(ask: (engine: Replica, id: number) => R): R {
+  /** Asks the engine of it. */
+  ask<R>(ask: (engine: Replica, id: number) => R): R {
     const { driver, id } = this.#held;
     return driver.peek((engine) => ask(engine, id));
   }
 
   #outbox(): DocumentState["outbox"] {
     const engine = this.#engine;
-    if (!engine || engine.driver.ended) return undefined;
+    const waiting = this.waiting.outbox;
+    if (!engine) return waiting;
+    if (engine.driver.ended) return undefined;
     const { pending, rejected } = this.#status;
-    const wait = this.#outboxDue - engine.driver.now();
-    if (pending + rejected > OUTBOX_AT_ONCE_MAX && wait > 0) {
-      this.#outboxTimer ??= setTimeout(() => {
-        this.#outboxTimer = undefined;
-        this.announce();
-      }, wait);
-      return undefined;
-    }
-    this.#outboxDue = engine.driver.now() + OUTBOX_EVERY_MS;
-    return engine.driver.peek((replica) => replica.outbox(engine.id));
+    if (!this.#outboxPace.isDue(pending + rejected, engine.driver.now())) return undefined;
+    const outbox = [...engine.driver.peek((replica) => replica.outbox(engine.id)), ...waiting];
+    return outbox.sort((a, b) => Number(a.state === "rejected") - Number(b.state === "rejected"));
   }
 
   /** Tells the page where it stands, once for all that happens together. */
@@ -455,23 +465,12 @@ export class Hosted {
       this.#announced = false;
       if (this.#closed) return;
       this.#post({ kind: "state", document: this.id, state: this.state });
-      this.#tellConflicts();
+      if (this.#engine && !this.#engine.driver.ended) this.conflicts.tell();
     });
   }
 
-  #tellConflicts(): void {
-    const engine = this.#engine;
-    if (!this.#conflicts || !engine || engine.driver.ended) return;
-    const told = engine.driver.peek((replica) => replica.conflicts(engine.id));
-    const declared = engine.driver.peek((replica) => replica.declared(engine.id));
-    if (this.#conflictsTold && declared === this.#declared && same(told, this.#conflicts, new WeakMap(), new WeakMap())) return;
-    [this.#conflicts, this.#declared, this.#conflictsTold] = [told, declared, true];
-    this.#post({ kind: "conflicts", document: this.id, ...told, declared });
-  }
-
   #keep(): void {
-    // What was only shown is not kept: nobody could edit it who opens it from there.
-    if (this.#engine && !this.#ahead) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
+    if (this.#engine) this.#keeping ??= setTimeout(() => void this.keep(), KEEP_AFTER_MS);
   }
 
   /** Keeps the value for the next time, if it has changed since. */
@@ -479,18 +478,21 @@ export class Hosted {
     if (this.#keeping === undefined) return;
     clearTimeout(this.#keeping);
     this.#keeping = undefined;
-    await this.#keepView(() => this.#crossing as Kept);
+    // What was only shown is not kept: nobody could edit it who opens it from there.
+    if (!this.#ahead) await this.#keepView(() => this.#crossing as Kept);
   }
 
-  /** The page has closed it. What is not saved yet still will be, but for edits that wait for its history; gives how many. */
+  /** The page has closed it. What is not saved yet still will be, but for edits that wait and that this device has no room for; gives how many. */
   async close(): Promise<number> {
     await this.loaded.catch(() => undefined);
     void this.keep();
     this.#closed = true;
-    clearTimeout(this.#outboxTimer);
+    const lost = await this.waiting.settle();
+    this.waiting.leave();
+    this.#outboxPace.end();
     clearTimeout(this.#due);
     const engine = this.#engine;
     if (engine && !engine.driver.ended) engine.driver.turn((replica) => replica.close(engine.id));
-    return this.waiting;
+    return lost;
   }
 }

@@ -184,7 +184,7 @@ function document_({ name, status, cursor, clock, outbox }: DocumentDiagnosis): 
   );
 }
 
-const STATES = { unsaved: "not saved yet", saved: "saved here, waits", sent: "sent, not answered", rejected: "refused" };
+const STATES = { waits: "saved here, waits for the history", unsaved: "not saved yet", saved: "saved here, waits", sent: "sent, not answered", rejected: "refused" };
 
 function entry({ change, operations, state, reason }: OutboxEntry): HTMLElement {
   const says = make("span", state === "rejected" ? "bad" : "waits", STATES[state]);

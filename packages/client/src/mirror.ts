@@ -8,7 +8,7 @@
 import { compare, isContainer, type Kind, type Kinds, kindOf, type Shown } from "./diff.js";
 import { editOf, isText, marksOf, moved, type Remark, remarked, textWith } from "./marks.js";
 import { isSame } from "./pieces.js";
-import { isCounter } from "./rebase.js";
+import { isCounter, rebase } from "./rebase.js";
 import { codePoints, unitsAfter } from "./values.js";
 import type { InitKey } from "./wire.js";
 import type { Edit, Mark, NewValue, Path } from "./wasm/rejoin.js";
@@ -346,6 +346,18 @@ export function lookUp(value: unknown, path: Path): unknown {
 /** The text at a path, if one stands there. */
 export function textAt(shown: Shown, path: Path): string | undefined {
   return isText(kindAt(shown, path)) ? (lookUp(shown.value, path) as string) : undefined;
+}
+
+/** Where a place that a page names in a text or list stands after what has come, as the engine counts; nothing if it is gone. */
+export function placeAfter(shown: Shown, path: Path, index: number, come: readonly { edits: Edit[] }[]): [Path, number] | undefined {
+  const isText = textAt(shown, path) !== undefined;
+  let place: Edit[] = isText ? [["text", path, index, 0, " "]] : [["splice", path, index, 0, [null]]];
+  for (const { edits } of come) [place] = rebase(place, edits);
+  const [only] = place;
+  if (!only) return undefined;
+  const text = isText ? textAt(shown, only[1]) : undefined;
+  const at = only[2] as number;
+  return [only[1], text === undefined ? at : codePoints(text, 0, at)];
 }
 
 /** What a string or number at a path is beyond that. */

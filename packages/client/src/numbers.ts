@@ -27,6 +27,16 @@ export class Numbers {
     this.#settle();
   }
 
+  /** The page's edits up to this one are kept on this device, though some are no changes yet. */
+  kept(page: number): void {
+    this.#settled.saved = Math.max(this.#settled.saved, page);
+  }
+
+  /** The engine's changes up to which all are saved. */
+  get saved(): number {
+    return this.#reached.saved;
+  }
+
   /** The page's edits up to which all are saved, and acknowledged. */
   get settled(): { saved: number; acknowledged: number } {
     return { ...this.#settled };

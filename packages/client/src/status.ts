@@ -58,9 +58,9 @@ export function failedWith<S extends Status>(error: unknown, last: S): S {
   return { ...last, state: "failed", ...(error instanceof RejoinError && { failure: error.code }) };
 }
 
-/** A status with edits that the engine does not have yet. */
-export function withEdits<S extends Status>(status: S, edits: number): S {
+/** A status with edits that the engine does not have yet, of which so many are not kept on this device either. */
+export function withEdits<S extends Status>(status: S, edits: number, unsaved: number): S {
   if (edits === 0) return status;
   const state = status.state === "synced" ? "syncing" : status.state;
-  return { ...status, state, pending: status.pending + edits, unsaved: status.unsaved + edits };
+  return { ...status, state, pending: status.pending + edits, unsaved: status.unsaved + unsaved };
 }

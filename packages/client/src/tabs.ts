@@ -107,7 +107,7 @@ export class Tabs {
 }
 
 /** Takes a lock unless somebody has it; gives what frees it. Calls `lost` if it is taken away. */
-function take(name: string, lost: () => void): Promise<(() => void) | undefined> {
+export function take(name: string, lost: () => void): Promise<(() => void) | undefined> {
   return new Promise((resolve, reject) => {
     let had = false;
     const held = (lock: Lock | null) => {

@@ -14,6 +14,8 @@ import { Hosted } from "#modules/hosted.js";
 import { isText, marksOf, remarks } from "#modules/marks.js";
 import { crossing, edited, kindAt, lookUp, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { rebase } from "#modules/rebase.js";
+import { Shelf } from "#modules/shelf.js";
+import { MemoryStore } from "#modules/store/memory.js";
 import type { Edit, NewValue, Path, Special } from "#modules/wasm/rejoin.js";
 import type { Kept } from "#modules/wire.js";
 
@@ -195,7 +197,7 @@ async function wired(view: Kept | undefined, model = new Model()): Promise<{ mod
   const [toPage, toWorker]: [Any[], Any[]] = [[], []];
   let open!: (driver: Any) => void;
   const driver = new Promise<Any>((resolve) => (open = resolve));
-  const hosted = new Hosted(1, "x", [], view, { driver, keep: async () => undefined, post: (answer) => void toPage.push(structuredClone(answer)), opened: () => hosted.handle({ kind: "ready", document: 1 }) });
+  const hosted = new Hosted(1, "x", [], view, { driver, shelf: new Shelf(Promise.resolve(new MemoryStore()), undefined, "test"), changed: () => undefined, keep: async () => undefined, post: (answer) => void toPage.push(structuredClone(answer)), opened: () => hosted.handle({ kind: "ready", document: 1 }) });
   const channel: Any = { send: (request: unknown) => void toWorker.push(structuredClone(request)), call: async () => undefined };
   if (!view) {
     open(model.driver);

@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
-import { joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { crash, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
@@ -45,15 +45,6 @@ async function browser(name: string): Promise<Browser> {
 
 async function leads(page: Page): Promise<void> {
   await page.waitForFunction(() => globalThis.client.status.leads);
-}
-
-/** Ends a tab as a defect of the browser does: with no word to anybody. */
-async function crash(page: Page): Promise<void> {
-  const crashed = page.waitForEvent("crash");
-  const devtools = await page.context().newCDPSession(page);
-  // There is nobody left to answer.
-  devtools.send("Page.crash").catch(() => {});
-  await crashed;
 }
 
 /** Stops a tab's worker in the middle of a step, as an endless loop does, until the function given is called. */

@@ -87,11 +87,11 @@ impl Replica {
         let Some(arriving) = added.and_then(|arriving| arriving.add(piece).then_some(arriving)) else {
             return self.ask_for_packs(now, id);
         };
-        let (done, total) = (arriving.pieces.len() as u32, arriving.total);
+        let (done, total, seq) = (arriving.pieces.len() as u32, arriving.total, arriving.seq);
         let view = (done == arriving.views).then(|| Bytes::from(arriving.bytes(true)));
         let whole = (done == total).then(|| doc.conversation.snapshot.arriving.take()).flatten();
         if let Some(view) = view.filter(|view| View::decode(view).is_ok()) {
-            self.event(Event::View { document: id, view });
+            self.event(Event::View { document: id, view, seq });
         }
         self.event(Event::Progress { document: id, done, total });
         if let Some(whole) = whole {

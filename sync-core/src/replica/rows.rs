@@ -6,7 +6,7 @@ use crate::change::Change;
 use crate::id::{ActorId, ChangeHash, ClientId, Cursor, DocumentName, Incarnation, LogSeq};
 use crate::protocol::{Acked, Blob, Hash, RejectCode};
 use crate::replica::tabs::TabId;
-use crate::storage::{StoreError, Table, Write};
+use crate::storage::{Row, StoreError, Table, Write};
 
 /// The format of rows, in their first byte.
 const FORMAT: u8 = 1;
@@ -243,6 +243,11 @@ fn put_outbox_row(document: &DocumentName, change: &Change, row: OutboxRow) -> W
     let mut value = value(&row);
     value[0] = OUTBOX_FORMAT;
     Write::Put { table: Table::Outbox, key: outbox_key(document, change), value }
+}
+
+/// Sets a row of the driver's own among those of the outbox.
+pub(super) fn beside((key, value): Row) -> Write {
+    Write::Put { table: Table::Outbox, key, value }
 }
 
 /// Removes a change's row from the outbox.

@@ -63,7 +63,7 @@ impl Replica {
         let plan = settlement::plan(local.document.automerge(), &found.conflict, seen, answer, note, &conflicts)?;
         // The same change on every device, so that two who answer offline write into one map.
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
-        Ok(self.change_as(Writer::Engine, now, wall, id, |tx| plan.write(tx))?.1)
+        Ok(self.change_as(Writer::Engine, now, wall, id, None, |tx| plan.write(tx))?.1)
     }
 
     /// Takes an answer back: the conflict is open again. What the answer wrote stays until there is another.
@@ -75,7 +75,7 @@ impl Replica {
         conflict: ConflictId,
     ) -> Result<ChangeId, ResolveError> {
         let (is_reopened, change) =
-            self.change_as(Writer::Engine, now, wall, id, |tx| settlement::reopen(tx, &conflict))?;
+            self.change_as(Writer::Engine, now, wall, id, None, |tx| settlement::reopen(tx, &conflict))?;
         if is_reopened {
             return Ok(change);
         }
@@ -95,7 +95,7 @@ impl Replica {
             return Ok(false);
         }
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
-        self.change_as(Writer::Engine, now, wall, id, |tx| settlement::declare(tx, text))?;
+        self.change_as(Writer::Engine, now, wall, id, None, |tx| settlement::declare(tx, text))?;
         Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{AuthorName, ChangeHash, RESERVED_KEY, SessionId, TaskId};
+use crate::id::{AuthorName, ChangeHash, LogSeq, RESERVED_KEY, SessionId, TaskId};
 use crate::limits::ChangeLimits;
 use crate::planted::Planting;
 use crate::protocol::RejectCode;
@@ -184,6 +184,8 @@ pub enum Event {
         document: DocumentId,
         /// A [`View`](crate::view::View) that decodes.
         view: Bytes,
+        /// The position in the log that it shows.
+        seq: LogSeq,
     },
     /// How far the history of a document is on its way.
     Progress {

@@ -40,6 +40,17 @@ export class StoreError extends Error {
   }
 }
 
+/** Writes; a device that is full has no room for caches. */
+export async function withRoom<R>(caches: { clear(): Promise<void> } | undefined, write: () => Promise<R>): Promise<R> {
+  try {
+    return await write();
+  } catch (error) {
+    if (!(error instanceof StoreError && error.code === "full" && caches)) throw error;
+    await caches.clear();
+    return write();
+  }
+}
+
 /** The first key beyond all that begin with `prefix`; `undefined` if there is none. */
 export function prefixEnd(prefix: Uint8Array): Uint8Array | undefined {
   let last = prefix.length - 1;

@@ -149,6 +149,15 @@ export async function joinDocument(page: Page, url: string, options: { name?: st
   );
 }
 
+/** Ends a tab as a defect of the browser does: with no word to anybody. */
+export async function crash(page: Page): Promise<void> {
+  const crashed = page.waitForEvent("crash");
+  const devtools = await page.context().newCDPSession(page);
+  // There is nobody left to answer.
+  devtools.send("Page.crash").catch(() => {});
+  await crashed;
+}
+
 /** The document's value. */
 export function value(page: Page): Promise<unknown> {
   return page.evaluate(() => globalThis.doc.value);
