@@ -21,10 +21,10 @@ export function inWords({ state, failure, pending, rejected, unsaved, loading, p
   }
   if (loading) {
     const share = progress === undefined ? "" : `, ${Math.floor(progress * 100)} %`;
-    const waits = unsaved > 0 ? ` · ${changes(unsaved)} waiting` : "";
+    const waits = pending > 0 ? ` · ${changes(pending)} waiting` : "";
     return say("waiting", "hourglass", `As seen last · loading what is new${share}${waits}`);
   }
-  if (rejected > 0) return say("trouble", "triangle-alert", `The server refused ${changes(rejected)}`);
+  if (rejected > 0) return say("trouble", "triangle-alert", `Refused: ${changes(rejected)}`);
   if (unsaved > 0) return say("waiting", "hourglass", "Saving on this device …");
   if (pending > 0) return say("waiting", "hard-drive", `Saved on this device · ${changes(pending)} waiting`);
   if (state === "synced") return say("server", "cloud-check", "Saved on the server");

@@ -8,6 +8,7 @@ mod branch;
 mod conflicts;
 mod connection;
 mod conversation;
+mod edit;
 mod identity;
 mod kept;
 mod local;
@@ -35,8 +36,6 @@ pub use types::{
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use automerge::AutomergeError;
-use automerge::transaction::Transaction;
 use bytes::Bytes;
 
 use crate::clock::VectorClock;
@@ -47,8 +46,7 @@ use crate::planted::Planted;
 use crate::protocol::Assembler;
 use crate::rng::Rng;
 use crate::storage::{LocalDone, LocalTask, Row, StoreError};
-use crate::time::{Instant, WallTime};
-use allowed::Writer;
+use crate::time::Instant;
 use connection::Connection;
 use conversation::Conversation;
 use local::{Delta, Local, LocalError};
@@ -209,67 +207,6 @@ impl Replica {
         if let Some(doc) = self.documents.remove(&id) {
             self.names.remove(&doc.name);
         }
-    }
-
-    /// Edits a document in one transaction, at once, online or not. The closure's error, or a refused change, leaves nothing behind.
-    pub fn change<R>(
-        &mut self,
-        now: Instant,
-        wall: WallTime,
-        id: DocumentId,
-        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
-    ) -> Result<(R, ChangeId), EditError> {
-        self.change_as(Writer::Application, now, wall, id, None, edit)
-    }
-
-    fn change_as<R>(
-        &mut self,
-        writer: Writer,
-        now: Instant,
-        wall: WallTime,
-        id: DocumentId,
-        row: Option<Row>,
-        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
-    ) -> Result<(R, ChangeId), EditError> {
-        let (limits, wall) = (self.config.change, self.stamp(now, wall));
-        match self.takes_edit(id)?.edit(writer, wall.0, &limits, edit) {
-            Ok((result, hash, mut delta)) => {
-                delta.writes.extend(row.map(rows::beside));
-                Ok((result, self.edited(now, id, hash, delta)))
-            }
-            Err(error) => {
-                if matches!(error, EditError::Damaged(_)) {
-                    self.reload(id);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// The document, if it takes an edit.
-    fn takes_edit(&mut self, id: DocumentId) -> Result<&mut Local, EditError> {
-        let outbox_max = self.config.outbox_changes_max;
-        if self.local(id).is_some_and(Local::would_fork) {
-            let fresh = self.rng.actor();
-            self.local_mut(id).ok_or(EditError::NotReady)?.take_actor(&fresh);
-        }
-        let local = self.local_mut(id).ok_or(EditError::NotReady)?;
-        let is_full = local.outbox.len() + local.rejected.len() >= outbox_max;
-        if is_full { Err(EditError::OutboxFull) } else { Ok(local) }
-    }
-
-    fn edited(&mut self, now: Instant, id: DocumentId, hash: Option<ChangeHash>, delta: Delta) -> ChangeId {
-        let edit = match hash {
-            Some(hash) => self.track(id, hash),
-            None => self.last_edit(id),
-        };
-        self.save(now, id, delta, true);
-        edit
-    }
-
-    /// The last edit here that became a change.
-    pub fn last_edit(&self, id: DocumentId) -> ChangeId {
-        self.documents.get(&id).map_or(ChangeId::default(), |doc| doc.edits.last())
     }
 
     /// Creates a root key by its fixed change, unless it is held already.

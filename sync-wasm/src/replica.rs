@@ -320,10 +320,10 @@ impl Replica {
         value: Option<Vec<u8>>,
     ) -> Result<f64, EngineError> {
         let (edits, wall) = (Edit::list_from_js(edits)?, WallTime(wall_ms as i64));
-        let done = self.0.change_beside(at(now_ms), wall, DocumentId(document), key.zip(value), |tx| {
+        let done = self.0.change_beside(at(now_ms), wall, DocumentId(document), key.zip(value), &mut |tx| {
             edits.iter().try_for_each(|edit| edit.apply(tx))
         });
-        Ok(js::number(done?.1.0))
+        Ok(js::number(done?.0))
     }
 
     /// Creates a root key, the same on all devices: `kind` is `map`, `list`, `text` or `counter` (which starts at `start`).

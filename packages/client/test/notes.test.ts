@@ -237,16 +237,16 @@ test("what the server will not have stays, is told of, and goes only by its read
   const page = await demo.page("/notes/", { document: `archive/${crypto.randomUUID()}` });
   const ann = device(page, "Ann’s laptop");
   // Even the empty list.
-  await says(ann, "The server refused 1 change");
+  await says(ann, "Refused: 1 change");
   const letGo = ann.getByRole("button", { name: "Let it go" });
   await letGo.click();
   await says(ann, "Saved on the server");
   await add(ann, "Nobody may write here");
-  await says(ann, "The server refused 1 change");
+  await says(ann, "Refused: 1 change");
   await demo.pictures(page, "refused");
   await page.reload();
   // What was refused is there again, and the empty list is tried once more.
-  await says(ann, "The server refused 2 changes");
+  await says(ann, "Refused: 2 changes");
   for (const left of [1, 0]) {
     await letGo.first().click();
     await letGo.nth(left).waitFor({ state: "detached" });

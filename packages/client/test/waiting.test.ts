@@ -12,6 +12,9 @@ import { test } from "./timed.js";
 
 const stage = new Stage();
 
+/** So many more changes have a new snapshot. */
+const MORE = 1_100;
+
 /** A page of a newcomer who sees the document, and whose network has gone since. */
 async function newcomer(context: BrowserContext, line: Line, name: string): Promise<Page> {
   const page = await open(context, stage.site.origin);
@@ -30,6 +33,15 @@ function standing(page: Page): Promise<unknown> {
     const { state, loading, rejected, unsaved } = status;
     const states = outbox.filter((entry) => entry.state === "waits" || entry.state === "rejected").map((entry) => entry.state);
     return { state, loading, rejected, unsaved, states, titles: value.notes.map(({ title }) => title), body: String(value.body) };
+  });
+}
+
+/** How many changes are pending of the document, and of the client, beside root keys that the server may not have; and how many are unsaved. */
+function pending(page: Page): Promise<number[]> {
+  return page.evaluate(() => {
+    const { doc, client } = globalThis;
+    const inits = doc.outbox.filter(({ state }) => state !== "waits").length;
+    return [doc.status.pending - inits, client.status.pending - inits, client.status.unsaved];
   });
 }
 
@@ -52,8 +64,7 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
     const again = await open(context, stage.site.origin);
     await joinDocument(again, line.url, { name });
     assert.deepEqual(await standing(again), first);
-    const pending = () => again.evaluate(() => [globalThis.doc.status.pending, globalThis.client.status.pending, globalThis.client.status.unsaved]);
-    assert.deepEqual(await pending(), [3, 3, 0]);
+    assert.deepEqual(await pending(again), [3, 3, 0]);
     // On top of that.
     await again.evaluate(async () => {
       const { doc } = globalThis;
@@ -86,4 +97,95 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
     await loaded(again);
     await synced(again);
     assert.deepEqual(await again.evaluate(() => [String(globalThis.doc.value.body), globalThis.doc.value.left, globalThis.doc.value.notes.length]), ["body!", 5, 3]);
+  }));
+
+test("the page may end just as the history comes: what waited is there once, then and on the server", () =>
+  onSlowLine(stage, "notes/waits-between", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const bob = await newcomer(context, line, name);
+    await write(bob, "by the newcomer");
+    for (let n = 0; n < 5; n += 1) await write(bob, `note ${n}`);
+    const wanted = ["by the newcomer", "note 0", "note 1", "note 2", "note 3", "note 4", "written before"];
+    // The worker is killed at the first word of it: what it has made of the edits is on its way to the store, or not even that.
+    await bob.evaluate(() => {
+      const { client, doc } = globalThis;
+      doc.subscribe(({ status }) => void (status.loading || client.crash()));
+    });
+    line.heal();
+    line.up();
+    await bob.evaluate(() => globalThis.client.goOnline());
+    await bob.waitForFunction(() => globalThis.doc.status.state === "failed");
+    await load(bob, stage.site.origin);
+    await joinDocument(bob, line.url, { name });
+    await loaded(bob);
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [bob, ann]) {
+      await titles(page, ...wanted);
+      await synced(page);
+      assert.equal(await page.evaluate(() => globalThis.doc.value.notes.length), wanted.length);
+    }
+  }));
+
+test("an edit whose place is gone by the time the history comes stays in the outbox, and says so, until it is let go", () =>
+  onSlowLine(stage, "notes/waits-gone", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const bob = await newcomer(context, line, name);
+    await bob.evaluate(async () => {
+      const { doc } = globalThis;
+      await doc.saved(doc.change((draft) => Object.assign(draft.notes[0] as object, { title: "by the newcomer" })));
+      await doc.saved(doc.change((draft) => draft.body.insert(0, "some")));
+    });
+    await crash(bob);
+    // The note is gone in the snapshot that the server has then. (Where it has the one that was seen, both are merged, and a conflict tells.)
+    await ann.evaluate(() => globalThis.client.goOnline());
+    await ann.evaluate(async (more) => {
+      const { doc } = globalThis;
+      let last = doc.change((draft) => void draft.notes.splice(0, 1));
+      for (let n = 0; n < more; n += 1) last = doc.change((draft) => draft.left.increment(1));
+      await doc.acknowledged(last);
+    }, MORE);
+    await stage.server.compact();
+    await ann.evaluate(() => globalThis.client.goOffline());
+    line.heal();
+    line.up();
+    const again = await open(context, stage.site.origin);
+    await joinDocument(again, line.url, { name });
+    await loaded(again);
+    await again.waitForFunction(() => String(globalThis.doc.value.body) === "somebody" && globalThis.doc.status.rejected === 1);
+    const entry = () => again.evaluate(() => globalThis.doc.outbox.map(({ state, code, operations }) => [state, code, operations]));
+    await again.waitForFunction(() => globalThis.doc.status.pending === 0);
+    assert.deepEqual(await entry(), [["rejected", "place-gone", 1]]);
+    await load(again, stage.site.origin);
+    await joinDocument(again, line.url, { name });
+    await again.evaluate(() => globalThis.doc.history);
+    assert.deepEqual(await entry(), [["rejected", "place-gone", 1]]);
+    const settled = await again.evaluate(async () => {
+      const { doc } = globalThis;
+      const { change } = doc.outbox[0] as { change: string };
+      return [await doc.retry(change), await doc.discard(change)];
+    });
+    assert.deepEqual(settled, [false, true]);
+    await synced(again);
+    assert.deepEqual(await again.evaluate(() => [globalThis.doc.outbox, globalThis.doc.status.rejected]), [[], 0]);
+  }));
+
+test("another tab that takes the lead goes on with what the first one could not send", () =>
+  onSlowLine(stage, "notes/waits-tabs", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const bob = await newcomer(context, line, name);
+    const other = await open(context, stage.site.origin);
+    await joinDocument(other, line.url, { name });
+    await write(bob, "by the newcomer");
+    await crash(bob);
+    await titles(other, "by the newcomer", "written before");
+    assert.deepEqual(await pending(other), [1, 1, 0]);
+    assert.ok(await other.evaluate(() => globalThis.client.status.leads));
+    await write(other, "by the other tab");
+    line.heal();
+    line.up();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [other, ann]) {
+      await titles(page, "by the newcomer", "by the other tab", "written before");
+      await synced(page);
+    }
   }));

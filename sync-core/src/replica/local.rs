@@ -341,22 +341,22 @@ impl Local {
     }
 
     /// Edits the document. Gives the change, if anything was edited, validated and in the outbox.
-    pub(super) fn edit<R>(
+    pub(super) fn edit(
         &mut self,
         writer: Writer,
         time: i64,
         limits: &ChangeLimits,
-        edit: impl FnOnce(&mut automerge::transaction::Transaction<'_>) -> Result<R, automerge::AutomergeError>,
-    ) -> Result<(R, Option<ChangeHash>, Delta), super::EditError> {
+        edit: super::edit::Edit<'_>,
+    ) -> Result<(Option<ChangeHash>, Delta), super::EditError> {
         let hand = self.hand();
         self.document.sign(self.author.as_ref());
-        let (result, change) = self.document.edit(&hand, time, edit).map_err(|failure| match failure {
+        let (_, change) = self.document.edit(&hand, time, |tx| edit(tx)).map_err(|failure| match failure {
             EditFailure::Application(e) => super::EditError::Application(e),
             EditFailure::Lost => super::EditError::Damaged(failure.to_string()),
         })?;
-        let Some(change) = change else { return Ok((result, None, Delta::default())) };
+        let Some(change) = change else { return Ok((None, Delta::default())) };
         let (hash, delta) = self.take_edit(writer, hand, change, limits)?;
-        Ok((result, Some(hash), delta))
+        Ok((Some(hash), delta))
     }
 
     fn take_edit(

@@ -2,17 +2,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use automerge::AutomergeError;
-use automerge::transaction::Transaction;
-
 use crate::id::ChangeHash;
 use crate::planted::Planted;
-use crate::replica::allowed::Writer;
 use crate::replica::local::{Delta, LocalError};
 use crate::replica::rows;
 use crate::replica::{ChangeId, DocumentId, EditError, Event, OutboxEntry, OutboxState, Replica, State, Status};
-use crate::storage::Row;
-use crate::time::{Instant, WallTime};
+use crate::time::Instant;
 
 /// The edits of one document that are not yet both saved and settled, in order.
 #[derive(Debug, Default)]
@@ -84,19 +79,6 @@ impl Replica {
         if let Some(edit) = settled {
             self.event(Event::Acknowledged(id, edit));
         }
-    }
-
-    /// As [`Replica::change`], and sets a row among those of the outbox in the transaction that saves the change. The row is the driver's own:
-    /// it is not among those that this machine is to be given.
-    pub fn change_beside<R>(
-        &mut self,
-        now: Instant,
-        wall: WallTime,
-        id: DocumentId,
-        row: Option<Row>,
-        edit: impl FnOnce(&mut Transaction<'_>) -> Result<R, AutomergeError>,
-    ) -> Result<(R, ChangeId), EditError> {
-        self.change_as(Writer::Application, now, wall, id, row, edit)
     }
 
     /// The last edit up to which all are committed to the local store.

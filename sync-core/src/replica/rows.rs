@@ -12,6 +12,7 @@ use crate::storage::{Row, StoreError, Table, Write};
 const FORMAT: u8 = 1;
 /// The format of rows of the outbox whose key names their change. Before it they were numbered.
 const OUTBOX_FORMAT: u8 = 2;
+// Format 4 is the browser's driver's own: edits that wait, among the rows of the outbox (`packages/client/src/shelf.ts`). No row here has it.
 /// The format of rows among the chunks that hold a piece of the saved document, or of its op index.
 const PIECE_FORMAT: u8 = 3;
 

@@ -2,6 +2,8 @@
 //!
 //! Owns how an answer, or a declaration, becomes a change here. What it writes is `settlement`'s.
 
+use automerge::transaction::Transaction;
+
 use super::allowed::Writer;
 use super::{ChangeId, DocumentId, EditError, Replica};
 use crate::conflict::{Conflict, ConflictId};
@@ -63,7 +65,9 @@ impl Replica {
         let plan = settlement::plan(local.document.automerge(), &found.conflict, seen, answer, note, &conflicts)?;
         // The same change on every device, so that two who answer offline write into one map.
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
-        Ok(self.change_as(Writer::Engine, now, wall, id, None, |tx| plan.write(tx))?.1)
+        let mut plan = Some(plan);
+        let mut write = |tx: &mut Transaction<'_>| plan.take().map_or(Ok(()), |plan| plan.write(tx));
+        Ok(self.change_as(Writer::Engine, now, wall, id, None, &mut write)?)
     }
 
     /// Takes an answer back: the conflict is open again. What the answer wrote stays until there is another.
@@ -74,8 +78,11 @@ impl Replica {
         id: DocumentId,
         conflict: ConflictId,
     ) -> Result<ChangeId, ResolveError> {
-        let (is_reopened, change) =
-            self.change_as(Writer::Engine, now, wall, id, None, |tx| settlement::reopen(tx, &conflict))?;
+        let mut is_reopened = false;
+        let change = self.change_as(Writer::Engine, now, wall, id, None, &mut |tx| {
+            is_reopened = settlement::reopen(tx, &conflict)?;
+            Ok(())
+        })?;
         if is_reopened {
             return Ok(change);
         }
@@ -95,7 +102,7 @@ impl Replica {
             return Ok(false);
         }
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
-        self.change_as(Writer::Engine, now, wall, id, None, |tx| settlement::declare(tx, text))?;
+        self.change_as(Writer::Engine, now, wall, id, None, &mut |tx| settlement::declare(tx, text))?;
         Ok(true)
     }
 }
