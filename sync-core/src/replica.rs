@@ -78,6 +78,8 @@ enum DocPhase {
 enum Task {
     Identity,
     Load(DocumentId),
+    /// Read what the outbox holds in the store.
+    Look(DocumentId),
     Commit,
 }
 
@@ -136,6 +138,7 @@ impl Replica {
             Input::Lead(epoch) => self.lead(now, epoch),
             Input::Deposed => self.deposed(now),
             Input::Told(from, bytes) => self.told(now, from, &bytes),
+            Input::Gone(tab) => self.gone(tab),
             Input::Seat(tab) => self.seated(tab),
         }
     }
@@ -347,6 +350,7 @@ impl Replica {
         match (self.tasks.remove(&task), done) {
             (Some(Task::Identity), LocalDone::Read(result)) => self.identified(now, result),
             (Some(Task::Load(id)), LocalDone::Read(result)) => self.loaded(now, id, result),
+            (Some(Task::Look(id)), LocalDone::Read(result)) => self.looked(id, result),
             (Some(Task::Commit), LocalDone::Committed(result)) => self.committed(now, result),
             _ => {}
         }

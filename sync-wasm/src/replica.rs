@@ -116,6 +116,12 @@ impl Replica {
         self.0.handle_input(at(now_ms), Input::Told(TabId(from), Bytes::from(message)));
     }
 
+    /// A tab has ended, with or without a word.
+    #[wasm_bindgen(js_name = handleGone)]
+    pub fn handle_gone(&mut self, now_ms: f64, tab: u32) {
+        self.0.handle_input(at(now_ms), Input::Gone(TabId(tab)));
+    }
+
     /// Tells the other tabs that this one ends.
     #[wasm_bindgen(js_name = leaveTabs)]
     pub fn leave_tabs(&mut self) {

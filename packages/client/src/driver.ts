@@ -242,6 +242,7 @@ export class Driver {
     if (this.#end) return;
     const { connected } = this;
     this.turn((engine, now) => engine.handleTold(now, from, message));
+    if (this.#epoch !== undefined) this.#tabs?.watch(from, () => void (this.#end || this.turn((engine, now) => engine.handleGone(now, from))));
     if (this.connected !== connected) this.#tell({ kind: "connection" });
   }
 

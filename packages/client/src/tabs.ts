@@ -25,6 +25,7 @@ export class Tabs {
   #free = () => {};
   #moved: () => void = () => {};
   #left = false;
+  readonly #watched = new Set<number>();
   /** Ends the wait for the leader's lock, or frees it. */
   #standing = new AbortController();
 
@@ -69,6 +70,17 @@ export class Tabs {
     this.#channel.onmessage = ({ data }: MessageEvent<Said>) => {
       if (data.to === undefined || data.to === this.number) heard(data.from, data.message);
     };
+  }
+
+  /** Calls `gone` once a tab that has said something has ended, which it may not say itself. */
+  watch(number: number, gone: () => void): void {
+    if (this.#watched.has(number) || this.#left) return;
+    this.#watched.add(number);
+    const ended = () => {
+      this.#watched.delete(number);
+      gone();
+    };
+    navigator.locks.request(`${this.name}#${number}`, ended).catch(() => undefined);
   }
 
   /** Says something to one tab, or to all others. */

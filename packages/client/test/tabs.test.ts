@@ -8,7 +8,7 @@ import type { TestContext } from "node:test";
 
 import type { BrowserContext, Page } from "playwright-core";
 
-import { crash, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
+import { crash, inWorkers, joinDocument, load, open, synced, titles, write } from "./support/browser.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
 
@@ -94,6 +94,28 @@ test("five tabs have one connection, see each other, and go on when the leader c
     [0, 1],
     [pages.indexOf(next), 1],
   ]);
+});
+
+test("what a follower has saved and could tell nobody is sent once it has crashed, while the leader goes on", async () => {
+  const tabs = await browser("notes/untold");
+  // What its worker says to other tabs can be held.
+  await inWorkers(tabs.context, stage.site.origin, `{
+    const post = BroadcastChannel.prototype.postMessage;
+    BroadcastChannel.prototype.postMessage = function (message) { if (!globalThis.isMute) post.call(this, message); };
+  }`);
+  const [first, second] = (await tabs.tabs(2)) as [Page, Page];
+  await write(second, "told");
+  await titles(first, "told");
+  const [worker] = second.workers();
+  assert.ok(worker, "the tab has a worker");
+  await worker.evaluate(() => void Object.assign(globalThis, { isMute: true }));
+  await write(second, "untold");
+  await titles(first, "told");
+  await crash(second);
+  await titles(first, "told", "untold");
+  await synced(first);
+  const bob = await (await browser("notes/untold")).tab();
+  await titles(bob, "told", "untold");
 });
 
 test("an edit made offline in a follower reaches the server though the leader crashes", async () => {

@@ -16,8 +16,9 @@ use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
 use crate::protocol::Hash;
 use crate::replica::local::Local;
-use crate::replica::rows::ActorBytes;
+use crate::replica::rows::{self, ActorBytes};
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
+use crate::storage::{LocalTask, Row, StoreError, Table};
 use crate::time::Instant;
 pub use watch::{ASK_AFTER, ASKS_MAX};
 
@@ -161,6 +162,39 @@ impl Replica {
             }
             self.read_again(id);
         }
+    }
+
+    /// A tab has ended: what it has written to the store last it may have told nobody.
+    pub(super) fn gone(&mut self, tab: TabId) {
+        if !self.tabs.leads() {
+            return;
+        }
+        self.drop_tab(tab);
+        self.tabs.others.remove(&tab);
+        let all: Vec<_> = self.documents.iter().map(|(id, doc)| (*id, rows::prefix(&doc.name))).collect();
+        for (id, prefix) in all {
+            self.task(Task::Look(id), LocalTask::Read { tables: vec![Table::Outbox], prefix });
+        }
+    }
+
+    /// The rows of a document's outbox: if one is of a change that is not known here, all is read again.
+    pub(super) fn looked(&mut self, id: DocumentId, result: Result<Vec<Vec<Row>>, StoreError>) {
+        let Some(local) = self.local(id) else { return };
+        let known =
+            |hash: &ChangeHash| local.all.contains(hash) || local.rejected.iter().any(|r| r.change.hash() == *hash);
+        let untold = |(key, _): &Row| key.last_chunk::<32>().is_some_and(|hash| !known(&ChangeHash(*hash)));
+        if !result.is_ok_and(|tables| tables.iter().flatten().any(untold)) {
+            return;
+        }
+        let Some(doc) = self.documents.get_mut(&id) else { return };
+        // They begin anew once it is read.
+        let linked: Vec<_> = doc.tabs.links.keys().copied().collect();
+        for tab in linked {
+            doc.tabs.waiting.add(tab);
+        }
+        // Opened anew then, it is pushed with the rest.
+        self.leave(id);
+        self.read_again(id);
     }
 
     /// Says that this tab has come, once it knows who it is. One that leads says under which number.

@@ -120,6 +120,8 @@ pub enum Input {
     Deposed,
     /// Another tab on the store said this.
     Told(TabId, Bytes),
+    /// A tab on the store has ended, with or without a word: its number is nobody's.
+    Gone(TabId),
     /// The number that this tab had may be another tab's: it has this one from now on, and the driver speaks for it under this one.
     Seat(TabId),
     /// A storage task is done.

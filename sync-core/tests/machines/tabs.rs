@@ -6,7 +6,7 @@ use automerge::{ROOT, transaction::Transactable};
 use sync_core::conflict::Value;
 use sync_core::document::InitValue;
 use sync_core::replica::tabs::{ASK_AFTER, ASKS_MAX};
-use sync_core::replica::{DocumentId, Input, State};
+use sync_core::replica::{DocumentId, Input, State, TabId};
 
 use crate::net::Net;
 
@@ -104,6 +104,43 @@ fn what_followers_have_saved_reaches_the_server_whoever_crashes() {
     net.settle();
     all_show(&net, &tabs[2..], &documents[2..], r#"{"heard":1,"unheard":2}"#);
     assert_eq!(net.server_changes("doc"), 2);
+}
+
+/// A follower dies when its edit is in the store, before it has told the leader. The leader hears that it is gone.
+#[test]
+fn what_a_follower_could_tell_nobody_is_sent_once_it_is_gone() {
+    let (mut net, tabs, documents) = tabs(3);
+    net.change(tabs[0], documents[0], |tx| tx.put(ROOT, "told", 1));
+    net.settle();
+    net.deaf = true;
+    net.change(tabs[1], documents[1], |tx| tx.put(ROOT, "untold", 2));
+    net.settle_for(0);
+    net.crash_tab(tabs[1]);
+    net.deaf = false;
+    net.settle();
+    assert_eq!(net.server_changes("doc"), 1, "nobody knows of it");
+    net.feed(tabs[0], Input::Gone(TabId(1)));
+    let others = ([tabs[0], tabs[2]], [documents[0], documents[2]]);
+    all_show(&net, &others.0, &others.1, r#"{"told":1,"untold":2}"#);
+    assert_eq!(net.server_changes("doc"), 2);
+}
+
+/// A driver keeps rows of its own among those of the outbox: what it says of an edit is in the store when the edit is, and not before, also
+/// where the tab that made it ceases to lead meanwhile.
+#[test]
+fn a_row_of_the_drivers_own_comes_with_the_change_that_it_is_set_with() {
+    let (mut net, tabs, documents) = tabs(2);
+    let key = b"own".to_vec();
+    net.fill_client(tabs[0], true);
+    net.change_beside(tabs[0], documents[0], (key.clone(), b"done".to_vec()), &mut |tx| tx.put(ROOT, "a", 1));
+    net.settle_for(0);
+    assert_eq!(net.own_row(tabs[0], &key), None);
+    net.lead(tabs[1], 2);
+    net.feed(tabs[0], Input::Deposed);
+    net.fill_client(tabs[0], false);
+    net.settle();
+    assert_eq!(net.own_row(tabs[0], &key), Some(b"done".to_vec()));
+    all_show(&net, &tabs, &documents, r#"{"a":1}"#);
 }
 
 #[test]

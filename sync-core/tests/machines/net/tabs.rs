@@ -1,8 +1,11 @@
 //! Tabs on one store: how they come, lead, crash, and hear each other.
 
+use automerge::AutomergeError;
+use automerge::transaction::Transaction;
 use sync_core::id::{ActorId, AuthorName, SessionId};
 use sync_core::replica::{self, ChangeId, DocumentId, Replica, TabId};
 use sync_core::storage::memory::MemoryLocalStore;
+use sync_core::storage::{LocalStore as _, Row, Table};
 
 use super::{Client, Net, Step};
 
@@ -118,6 +121,24 @@ impl Net {
             self.steps.push_back(Step::Client(index, replica::Input::Lead(*epoch)));
             *epoch += 1;
         }
+    }
+
+    pub(crate) fn change_beside(
+        &mut self,
+        client: usize,
+        id: DocumentId,
+        row: Row,
+        edit: &mut dyn FnMut(&mut Transaction<'_>) -> Result<(), AutomergeError>,
+    ) {
+        let wall = self.wall(client);
+        self.clients[client].replica.change_beside(self.now, wall, id, Some(row), edit).expect("an edit");
+        self.drain_client(client);
+    }
+
+    /// A row of the outbox in a client's store.
+    pub(crate) fn own_row(&mut self, client: usize, key: &[u8]) -> Option<Vec<u8>> {
+        let store = self.clients[client].store;
+        self.stores[store].read(Table::Outbox, key).expect("it reads").pop().map(|(_, value)| value)
     }
 
     /// A tab ends without a word.
