@@ -53,7 +53,9 @@ pub(crate) fn runs(
         return each();
     }
     let (mut runs, mut last): (Vec<(ObjId, usize)>, _) = (Vec::new(), None);
-    for (_, id) in document.values(&object).skip(index).take(count) {
+    // The ends of marks are among automerge's values.
+    let characters = document.values(&object).filter(|(value, _)| !value.as_str().is_some_and(is_end));
+    for (_, id) in characters.skip(index).take(count) {
         last = Some(id.clone());
         match runs.last_mut().filter(|(first, length)| follows(first, *length, &id)) {
             Some((_, length)) => *length += 1,
@@ -64,13 +66,18 @@ pub(crate) fn runs(
         return Err(bad(AutomergeError::InvalidIndex(index + count)));
     }
     let name = |id: ObjId| format!("{object}{SEPARATOR}{id}");
-    // The ends of marks are among automerge's values, and look like any other: if there are any, the last is not the one that is looked up.
+    // Where a character is no element of its own, or looks like an end, the last is not the one that is looked up.
     if let Some(last) = last
         && name(last) != make(document, path, index + count - 1, Unit::CodePoint)?
     {
         return each();
     }
     Ok(runs.into_iter().map(|(first, length)| (name(first), length)).collect())
+}
+
+/// Whether a value is what automerge tells of an end of a mark: each character is a text of its own, and shorter.
+fn is_end(value: &str) -> bool {
+    matches!(value, "markBegin" | "markEnd")
 }
 
 /// Whether an operation is the one that comes so many after another.
@@ -196,6 +203,11 @@ mod tests {
             }
             assert_eq!(at, to);
         }
+        // Nor do they part what one wrote in one go.
+        assert_eq!(runs(&document, &path(), 0, length).expect("they are there").len(), 4);
+        document.transact(|tx| tx.insert(&object, 2, "markEnd")).expect("an edit");
+        let found = runs(&document, &path(), 0, 3).expect("they are there");
+        assert_eq!(exact(&document, &path(), &found[found.len() - 1].0), Some(2), "what is called so is a character");
     }
 
     #[test]
