@@ -1,8 +1,10 @@
 //! The soak: editors, readers, presence, reconnects and kills together for as long as wanted, and whether memory, latency and handles stay flat.
 //!
 //! Owns the server's lives and the windows in which it is looked at. What the people do is in `people`. Unlike the rows it has nothing to
-//! compare with but itself: a later window with an earlier one. Anything acknowledged that is not there after a kill ends the run as failed.
+//! compare with but itself: a later window with an earlier one. Anything acknowledged that is not there after a kill ends the run as failed, and so
+//! does what has grown beyond the bounds of `judge`.
 
+mod judge;
 mod people;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +23,9 @@ const LIVES: u32 = 4;
 
 /// Looks at the server during one life.
 const WINDOWS: u32 = 5;
+
+/// A shorter run has windows of which each is chance.
+const JUDGED_MINUTES_MIN: f64 = 1.0;
 
 /// How long people may take to finish what they began when the last life ends.
 const ENDING_WITHIN: Duration = Duration::from_secs(30);
@@ -115,7 +120,12 @@ pub(crate) async fn run(bench: &Bench, minutes: f64) -> Result<(), Error> {
     server.stop()?;
     bench.maintain("verify", data.path())?;
     tell(&stage, &looks);
-    Ok(())
+    if minutes < JUDGED_MINUTES_MIN {
+        println!("not judged: less than {JUDGED_MINUTES_MIN} minutes show no growth");
+        return Ok(());
+    }
+    let broken: Vec<_> = judge::judge(&looks).iter().map(ToString::to_string).collect();
+    if broken.is_empty() { Ok(()) } else { Err(format!("not flat: {}", broken.join("; ")).into()) }
 }
 
 /// Somebody ended before they were told to: the reason is what they say.
