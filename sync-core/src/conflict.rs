@@ -16,6 +16,7 @@ mod steps;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use automerge::marks::ExpandMark;
 use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
 use crate::id::{ActorId, ChangeHash};
@@ -193,6 +194,23 @@ impl Default for Spot {
     }
 }
 
+/// Which marks a conflict is about, and where they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Marking {
+    /// Their name.
+    pub name: String,
+    /// The characters in dispute, now: from which, until which, and the change whose mark shows there.
+    pub over: Vec<(usize, usize, ChangeHash)>,
+    /// At which of these the conflict is: where its first side shows, if that is anywhere.
+    pub place: usize,
+    /// Those at the conflict's place, as a text: its beginning, if they are many.
+    pub words: String,
+    /// What shows there.
+    pub shows: Option<Value>,
+    /// How each side's mark takes in what is written beside it.
+    pub expand: [ExpandMark; 2],
+}
+
 /// Somebody's work that a merge hid, with what hid it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conflict {
@@ -219,11 +237,19 @@ pub struct Conflict {
     pub state: ConflictState,
     /// The place, by what does not move.
     pub spot: Spot,
+    /// Of marks, which they are.
+    pub marking: Option<Box<Marking>>,
     /// All sides are objects that say the same by now. It is none any more, unless that is because somebody has answered it so.
     pub agrees: bool,
 }
 
 impl Conflict {
+    /// Whether another conflict is about the same place.
+    pub(crate) fn is_where(&self, other: &Self) -> bool {
+        let name = |one: &Self| one.marking.as_ref().map(|marking| marking.name.clone());
+        self.path == other.path && self.spot == other.spot && name(self) == name(other)
+    }
+
     /// The key or index of its place, now or at other heads; `None` if its element is gone.
     pub(crate) fn prop<D: ReadDoc>(&self, document: &D, heads: Option<&[ChangeHash]>) -> Option<Prop> {
         match (&self.spot.element, self.path.last()?) {

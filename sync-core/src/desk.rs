@@ -21,7 +21,7 @@ use crate::op_index::OpIndex;
 use crate::pack;
 use crate::planted::{Planted, Planting};
 use crate::resolver::{Declaration, Policies, Ruling, Stands};
-use crate::settlement::{self, Answer, AnswerError, Listed, Seen};
+use crate::settlement::{self, Answer, AnswerError, Known, Listed, Seen};
 use crate::storage::{Append, StoredPack};
 use crate::time::WallTime;
 use crate::validator;
@@ -149,6 +149,10 @@ impl Desk {
         Self { planted, index: self.index.planted(planted), ..self }
     }
 
+    fn known(&self) -> Known<'_> {
+        Known { document: &self.document, index: &self.index, table: self.log.table(), ops: &self.ops }
+    }
+
     /// All conflicts, those about answers too.
     fn conflicts(&self) -> Result<Vec<Conflict>, DeskError> {
         Ok(self.index.list_all(&self.name, &self.document, self.log.table(), &self.ops))
@@ -160,7 +164,7 @@ impl Desk {
     }
 
     fn as_seen(&self, conflicts: Vec<Conflict>) -> Result<Vec<Listed>, DeskError> {
-        Ok(settlement::listed(conflicts, &self.document, &self.index, self.log.table(), &self.ops))
+        Ok(settlement::listed(conflicts, self.known()))
     }
 
     /// Answers a conflict for everybody.
@@ -180,7 +184,7 @@ impl Desk {
         if let Some(version) = wish.version.filter(|version| *version != seen.version) {
             seen = Seen { version, candidates: Vec::new(), ..seen };
         }
-        let plan = settlement::plan(&self.document, &now.conflict, &seen, &answer, wish.note.clone(), &conflicts);
+        let plan = settlement::plan(self.known(), &now.conflict, &seen, &answer, wish.note.clone(), &conflicts);
         let plan = plan.map_err(|e| DeskError::Answer(e, Some(Box::new(now))))?;
         self.write(wall, &wish.author, |tx| plan.write(tx))
     }
@@ -276,7 +280,7 @@ impl Desk {
             Stands::Nothing => None,
             Stands::Value(value) => Some(value),
         });
-        let plan = settlement::plan(&self.document, conflict, &Seen::from(conflict), &answer, None, conflicts);
+        let plan = settlement::plan(self.known(), conflict, &Seen::from(conflict), &answer, None, conflicts);
         let plan = plan.map_err(|e| DeskError::Answer(e, None))?.by(ruling.policy);
         self.write(wall, AUTHOR, |tx| plan.write(tx))?;
         Ok(true)

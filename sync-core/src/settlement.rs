@@ -6,6 +6,7 @@
 mod entry;
 mod error;
 mod listed;
+mod marks;
 mod print;
 mod values;
 mod writing;
@@ -13,9 +14,14 @@ mod writing;
 use automerge::transaction::Transaction;
 use automerge::{Automerge, AutomergeError, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
 
-use crate::conflict::{Candidate, Conflict, ConflictId, ConflictKind, ConflictState, PathPart, Value, value_at};
+use crate::conflict::{
+    Candidate, Conflict, ConflictId, ConflictIndex, ConflictKind, ConflictState, PathPart, Value, value_at,
+};
 use crate::id::ChangeHash;
+use crate::op_index::OpIndex;
+use crate::table::ChangeTable;
 use entry::{Entry, name_of, read, write};
+use marks::Content;
 use writing::Effect;
 
 pub use crate::id::RESERVED_KEY as ROOT_KEY;
@@ -31,6 +37,19 @@ const HUMAN: &str = "human@1";
 const BOTH: &str = "both";
 /// What a counter can't be brought to.
 const TOO_FAR: AnswerError = AnswerError::Unfit("the sum is beyond what a counter holds");
+
+/// A document, and what is known of the changes that it has.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The document.
+    pub document: &'a Automerge,
+    /// Its conflicts.
+    pub index: &'a ConflictIndex,
+    /// Its changes.
+    pub table: &'a ChangeTable,
+    /// Their operations.
+    pub ops: &'a OpIndex,
+}
 
 /// An answer to a conflict.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +161,7 @@ pub fn disputes(conflicts: &[Conflict]) -> Vec<ConflictId> {
 
 /// Checks an answer to `conflict`, of which `seen` was looked at. `conflicts` are all of the document.
 pub fn plan(
-    document: &Automerge,
+    known: Known<'_>,
     conflict: &Conflict,
     seen: &Seen,
     answer: &Answer,
@@ -160,13 +179,12 @@ pub fn plan(
     if note.as_ref().is_some_and(|note| note.len() > NOTE_BYTES_MAX) {
         return Err(AnswerError::Unfit("the note is too long"));
     }
-    let effect = effect(document, conflict, answer)?;
+    let effect = effect(known, conflict, answer)?;
     if conflict.kind == ConflictKind::Rejected {
         return Err(AnswerError::Unfit("what the server refused is tried again or let go"));
     }
     let disputes = disputes(conflicts);
-    let is_here = |other: &&Conflict| other.path == conflict.path && other.spot == conflict.spot;
-    let also = conflicts.iter().filter(is_here).map(|other| other.id);
+    let also = conflicts.iter().filter(|other| other.is_where(conflict)).map(|other| other.id);
     let also = also.filter(|id| *id != conflict.id && disputes.contains(id)).collect();
     let answer = match answer {
         Answer::Pick(change) => change.to_string(),
@@ -183,23 +201,29 @@ pub fn plan(
 }
 
 /// What an answer comes to where the conflict is.
-fn effect(document: &Automerge, conflict: &Conflict, answer: &Answer) -> Result<Effect, AnswerError> {
-    let now = now(document, conflict, None);
+fn effect(known: Known<'_>, conflict: &Conflict, answer: &Answer) -> Result<Effect, AnswerError> {
+    let now = now(known.document, conflict, None);
     let change = match answer {
-        Answer::Value(value) => return held(conflict, now.as_ref(), value.clone()),
-        Answer::Both => return both(conflict, now.as_ref()),
+        Answer::Value(value) => return held(known, conflict, now.as_ref(), value.clone().map(Content::plain), 0),
+        Answer::Both => return both(conflict, now.as_ref(), Some(known)),
         Answer::Pick(change) => change,
     };
-    let picked = conflict.candidates.iter().find(|side| side.change == *change);
+    let picked = conflict.candidates.iter().position(|side| side.change == *change);
     let picked = picked.ok_or(AnswerError::Unfit("the conflict has no such side"))?;
-    let stays = match conflict.kind {
+    let side = &conflict.candidates[picked];
+    let stays = match (conflict.kind, &conflict.marking) {
         // An operation of its own, or somebody who picks another one at the same time would win unseen.
-        ConflictKind::Register => false,
-        ConflictKind::Mark => conflict.candidates.first().is_some_and(|shown| shown.change == *change),
+        (ConflictKind::Register, _) => false,
+        (_, Some(marking)) => picked == 0 && marking.over.iter().all(|(_, _, by)| by == change),
         // Of what is not in its list any more there may be copies.
-        _ => picked.value == now && !conflict.spot.is_gone,
+        _ => side.value == now && !conflict.spot.is_gone,
     };
-    if stays { Ok(Effect::Nothing) } else { held(conflict, now.as_ref(), picked.value.clone()) }
+    if stays {
+        return Ok(Effect::Nothing);
+    }
+    // What shows may be told as it was before an answer.
+    let content = if picked == 0 { side.value.clone().map(Content::plain) } else { known.content(side) };
+    held(known, conflict, now.as_ref(), content, picked)
 }
 
 /// What stands where a conflict is, now or at other heads.
@@ -207,22 +231,32 @@ fn now(document: &Automerge, conflict: &Conflict, heads: Option<&[ChangeHash]>) 
     value_at(document, &conflict.spot.object, conflict.prop(document, heads)?, heads)
 }
 
-/// What makes a value stand at the place.
-fn held(conflict: &Conflict, now: Option<&Value>, value: Option<Value>) -> Result<Effect, AnswerError> {
-    if conflict.kind == ConflictKind::Mark {
-        // Its place is a character, which is not to be replaced.
-        return Err(AnswerError::Unfit(
-            "a format is changed by formatting again; then the answer is the one that shows",
-        ));
+/// What makes a value stand at the place; a mark's as that of this side does.
+fn held(
+    known: Known<'_>,
+    conflict: &Conflict,
+    now: Option<&Value>,
+    content: Option<Content>,
+    side: usize,
+) -> Result<Effect, AnswerError> {
+    let value = content.as_ref().map(|content| &content.value);
+    if let Some(marking) = &conflict.marking {
+        let value = match value {
+            None => ScalarValue::Null,
+            Some(Value::Scalar(scalar)) => scalar.clone(),
+            Some(_) => return Err(AnswerError::Unfit("a mark has a plain value")),
+        };
+        let expand = marking.expand.get(side).copied().unwrap_or_default();
+        return Ok(Effect::Format { over: marks::in_dispute(known.document, conflict, marking), value, expand });
     }
     if conflict.spot.is_gone {
         // Where it stood, another one may stand now.
-        return Ok(Effect::Stand { after: 0, values: value.into_iter().collect() });
+        return Ok(Effect::Stand { after: 0, values: content.into_iter().collect() });
     }
-    if let (ConflictKind::CounterOverwrite, Some(wanted), Some(_)) = (conflict.kind, &value, now.and_then(counter)) {
+    if let (ConflictKind::CounterOverwrite, Some(wanted), Some(_)) = (conflict.kind, value, now.and_then(counter)) {
         return number(wanted).map(Effect::CountTo).ok_or(AnswerError::Unfit("a counter holds a whole number"));
     }
-    Ok(Effect::Put(value))
+    Ok(Effect::Put(content))
 }
 
 fn number(value: &Value) -> Option<i64> {
@@ -242,16 +276,21 @@ fn counter(value: &Value) -> Option<i64> {
 /// Whether all sides can be kept.
 fn keeps_both(document: &Automerge, conflict: &Conflict) -> bool {
     match conflict.kind {
-        ConflictKind::CounterOverwrite => both(conflict, now(document, conflict, None).as_ref()).is_ok(),
+        ConflictKind::CounterOverwrite => both(conflict, now(document, conflict, None).as_ref(), None).is_ok(),
         // Only of a counter it matters what shows.
-        ConflictKind::Register | ConflictKind::Container => both(conflict, None).is_ok(),
+        ConflictKind::Register | ConflictKind::Container => both(conflict, None, None).is_ok(),
         _ => false,
     }
 }
 
-fn both(conflict: &Conflict, now: Option<&Value>) -> Result<Effect, AnswerError> {
+/// What keeps all sides; with how their texts look, if that is to be written.
+fn both(conflict: &Conflict, now: Option<&Value>, known: Option<Known<'_>>) -> Result<Effect, AnswerError> {
     const ONE: AnswerError = AnswerError::Unfit("one place can't hold both");
-    let hidden = || conflict.candidates.iter().skip(1).filter_map(|side| side.value.clone());
+    let content = |side: &Candidate| match known {
+        Some(known) => known.content(side),
+        None => side.value.clone().map(Content::plain),
+    };
+    let hidden = || conflict.candidates.iter().skip(1).filter_map(content);
     match conflict.kind {
         ConflictKind::Container if !conflict.spot.is_gone => {
             let shown = conflict.candidates.first().and_then(|side| side.value.as_ref());
@@ -260,13 +299,12 @@ fn both(conflict: &Conflict, now: Option<&Value>) -> Result<Effect, AnswerError>
         ConflictKind::CounterOverwrite => {
             now.and_then(counter).ok_or(ONE)?;
             let before = conflict.base.as_ref().and_then(number).unwrap_or(0);
-            let mut steps = hidden().filter_map(|side| number(&side)).map(|side| side.checked_sub(before));
+            let mut steps = hidden().filter_map(|side| number(&side.value)).map(|side| side.checked_sub(before));
             let sum = steps.try_fold(0i64, |sum, step| sum.checked_add(step?));
             Ok(Effect::Count { steps: sum.ok_or(TOO_FAR)? })
         }
         ConflictKind::Register if conflict.spot.is_gone => {
-            let sides = conflict.candidates.iter().filter_map(|side| side.value.clone());
-            Ok(Effect::Stand { after: 0, values: sides.collect() })
+            Ok(Effect::Stand { after: 0, values: conflict.candidates.iter().filter_map(content).collect() })
         }
         ConflictKind::Register if conflict.spot.element.is_some() => {
             Ok(Effect::Stand { after: 1, values: hidden().collect() })

@@ -291,6 +291,7 @@ fn conflict(base: i64, sides: &[i64]) -> Conflict {
         agreeing: Default::default(),
         state: ConflictState::Open,
         spot: Default::default(),
+        marking: None,
         agrees: false,
     }
 }

@@ -39,7 +39,7 @@ fn body(name: &DocumentName, listed: &[Listed], bytes_max: usize, count_max: usi
 
 /// One conflict. What says that nothing should be there has no `value`.
 pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value {
-    let Conflict { id, version, path, kind, base, candidates, steps, spot, .. } = &listed.conflict;
+    let Conflict { id, version, path, kind, base, candidates, steps, spot, marking, .. } = &listed.conflict;
     let mut out = Map::new();
     let mut set = |key: &str, value: serde_json::Value| drop(out.insert(key.into(), value));
     set("id", id.to_string().into());
@@ -49,6 +49,9 @@ pub(crate) fn to_json(name: &DocumentName, listed: &Listed) -> serde_json::Value
     set("kind", kind.name().into());
     if spot.is_gone {
         set("gone", true.into());
+    }
+    if let Some(marking) = marking {
+        set("mark", json!({"name": marking.name, "words": marking.words}));
     }
     if listed.keeps_both {
         set("keepsBoth", true.into());
@@ -182,6 +185,7 @@ mod tests {
                 agreeing: BTreeMap::new(),
                 state: ConflictState::Open,
                 spot: Default::default(),
+                marking: None,
                 agrees: false,
             };
             Listed { conflict, settled: None, settled_by: None, answer: None, keeps_both: false }

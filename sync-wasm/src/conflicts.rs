@@ -49,6 +49,12 @@ fn conflict(name: &str, outbox: &[OutboxEntry], listed: Listed, is_whole: bool) 
     if conflict.spot.is_gone {
         set(&object, "gone", true);
     }
+    if let Some(marking) = &conflict.marking {
+        let mark = Object::new();
+        set(&mark, "name", marking.name.as_str());
+        set(&mark, "words", marking.words.as_str());
+        set(&object, "mark", mark);
+    }
     if keeps_both {
         set(&object, "keepsBoth", true);
     }

@@ -1,12 +1,13 @@
 //! Where a conflict may be: of each key and element what stands there and who deleted it, of each object who worked in it and what
 //! took it away. Kept up change by change, at a cost that goes with the change.
 //!
-//! Owns no values and judges nothing for good: the places that it names are looked at again when conflicts are listed.
+//! Owns no values but those of marks, and judges nothing for good: the places that it names are looked at again when conflicts are listed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use automerge::ObjId;
-use automerge::legacy::{self, ElementId, Key, ObjectId, Op, OpType};
+use automerge::legacy::{self, ElementId, Key, MarkData, ObjectId, Op, OpType};
+use automerge::marks::ExpandMark;
+use automerge::{ObjId, ScalarValue};
 
 use crate::change::{Change, Operations};
 use crate::op_index::{Kind, ObjectKind, OpId, OpIndex, ROOT};
@@ -57,6 +58,8 @@ pub(super) struct Object {
 pub(super) struct Mark {
     pub(super) begin: OpId,
     pub(super) end: OpId,
+    pub(super) value: ScalarValue,
+    pub(super) expand: ExpandMark,
 }
 
 /// The document's history that the index refers to: hashes and operations of the same changes.
@@ -125,7 +128,7 @@ pub struct ConflictIndex {
     pub(super) suspects: BTreeSet<u32>,
     pub(super) lost_steps: BTreeSet<OpId>,
     /// The mark whose end is to come next.
-    begun: Option<(u32, Box<str>, OpId)>,
+    begun: Option<(u32, OpId, MarkData)>,
     planted: Planting,
 }
 
@@ -179,10 +182,11 @@ impl ConflictIndex {
         }
         let overwritten: Vec<OpId> = op.pred.iter().filter_map(|pred| history.resolve(pred)).collect();
         match &op.action {
-            OpType::MarkBegin(data) => self.begun = Some((object, data.name.as_str().into(), id)),
-            OpType::MarkEnd(_) => {
-                let (text, name, begin) = self.begun.take()?;
-                self.marks.entry((text, name)).or_default().push(Mark { begin, end: id });
+            OpType::MarkBegin(data) => self.begun = Some((object, id, data.clone())),
+            OpType::MarkEnd(after) => {
+                let (text, begin, MarkData { name, value, expand }) = self.begun.take()?;
+                let mark = Mark { begin, end: id, value, expand: ExpandMark::from(expand, *after) };
+                self.marks.entry((text, name.as_str().into())).or_default().push(mark);
             }
             OpType::Increment(by) => {
                 overwritten.iter().for_each(|counter| self.step(history, *counter, id, *by));

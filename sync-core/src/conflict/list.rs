@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 
 use automerge::{Automerge, ChangeHash, ReadDoc as _, ScalarValue};
 
-use super::index::{At, ConflictIndex, History, Mark, Slot, SlotId};
-use super::marks::overlaps;
+use super::index::{At, ConflictIndex, History, Slot, SlotId};
 use super::read::{self, Reader};
-use super::{Candidate, Conflict, ConflictKind, ConflictState, Steps, Value};
+use super::{Candidate, Conflict, ConflictKind, ConflictState, Marking, Steps, Value};
 use crate::id::DocumentName;
 use crate::op_index::{Kind, OpId, OpIndex};
 use crate::table::{ChangeTable, Place};
@@ -60,6 +59,7 @@ pub(super) struct Draft {
     /// The same of objects that say what shows.
     pub(super) agreeing: BTreeMap<u32, u32>,
     pub(super) state: ConflictState,
+    pub(super) marking: Option<Box<Marking>>,
 }
 
 /// Operations that are hidden, with the work in the objects that they made.
@@ -89,14 +89,14 @@ impl Lister<'_> {
         }
         self.index.suspects.iter().for_each(|object| drafts.extend(self.lost_work(*object)));
         drafts.extend(self.index.lost_steps.iter().filter_map(|counter| self.lost_steps(*counter)));
-        self.index.marks.iter().for_each(|((text, _), marks)| drafts.extend(self.marks(*text, marks)));
+        self.index.marks.iter().for_each(|((text, name), marks)| drafts.extend(self.marks(*text, name, marks)));
         let mut conflicts: Vec<Conflict> = drafts.into_iter().filter_map(|draft| self.finish(draft)).collect();
         conflicts.sort_by_key(|conflict| conflict.id);
         conflicts
     }
 
     /// Whether a path leads from the root to an object.
-    fn is_shown(&self, object: u32) -> bool {
+    pub(super) fn is_shown(&self, object: u32) -> bool {
         let mut number = object;
         while !read::is_root(number) {
             let Some(object) = self.index.objects.get(&number) else { return false };
@@ -124,15 +124,16 @@ impl Lister<'_> {
     }
 
     /// Several values, or a value and deletions, at one place.
-    fn sides(&self, id: SlotId, shown: OpId, mut others: Vec<OpId>, state: ConflictState) -> Option<Draft> {
-        others.sort_by(|a, b| self.history.key(*b).cmp(&self.history.key(*a)));
+    fn sides(&self, id: SlotId, shown: OpId, unsorted: Vec<OpId>, state: ConflictState) -> Option<Draft> {
+        let mut others = Vec::new();
+        unsorted.into_iter().for_each(|op| self.history.place_in(&mut others, op));
         let (mut hidden, mut agreeing) = (Hidden::default(), Hidden::default());
         // A step that left nothing in sight says as much.
         let deletes = |op: &OpId| matches!(self.history.kind(*op), Some(Kind::Delete | Kind::Increment));
         let mut candidates: Vec<Candidate> = Vec::new();
         let mut makes = false;
         let (mut sides, mut twin): (Vec<OpId>, _) = (Vec::new(), None);
-        for op in std::iter::once(shown).chain(others) {
+        for op in std::iter::once(shown).chain(others.into_iter().rev()) {
             let value = if deletes(&op) { None } else { Some(self.value(id, op)?) };
             // What says the same as what shows is not hidden.
             match candidates.first().map(|first| first.value == value) {
@@ -182,6 +183,7 @@ impl Lister<'_> {
             hidden,
             agreeing,
             state,
+            marking: None,
         })
     }
 
@@ -193,7 +195,10 @@ impl Lister<'_> {
         let made = self.history.ops.object_number(op).filter(|_| state == ConflictState::Open);
         let Some(object) = made.and_then(|number| self.index.objects.get(&number)) else { return };
         let work = |runs: &Vec<(u32, u32)>| runs.last().map_or(0, |(_, last)| *last);
-        let last = object.work.iter().map(|(actor, runs)| (*actor, work(runs))).collect();
+        let mut last = BTreeMap::new();
+        for (actor, runs) in &object.work {
+            last.insert(*actor, work(runs));
+        }
         for place in self.places(&last) {
             hidden.told.push((place.seq, self.history.table.actor(place.actor).map_or(&[], |actor| actor.to_bytes())));
             hidden.reach(place);
@@ -242,7 +247,7 @@ impl Lister<'_> {
         Value::Scalar(ScalarValue::counter(self.reader.start(counter) + steps))
     }
 
-    fn candidate(&self, op: OpId, value: Option<Value>, shown: bool) -> Candidate {
+    pub(super) fn candidate(&self, op: OpId, value: Option<Value>, shown: bool) -> Candidate {
         let makes = self.history.kind(op) == Some(Kind::Make);
         let object = makes.then(|| self.reader.id(op));
         Candidate { object, ..self.reader.side(self.history.place(op), value, shown) }
@@ -321,7 +326,20 @@ impl Lister<'_> {
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
         let (hidden, agreeing, steps) = (actors.clone(), BTreeMap::new(), Steps::FromBase);
-        Some(Draft { kind, slot, lost: Some(maker), hiding, version, base, candidates, steps, hidden, agreeing, state })
+        Some(Draft {
+            kind,
+            slot,
+            lost: Some(maker),
+            hiding,
+            version,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+            marking: None,
+        })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -339,7 +357,10 @@ impl Lister<'_> {
         let seen: Vec<Place> = killers.iter().map(|op| self.history.place(*op)).collect();
         let lost = self.index.steps.get(&counter)?.iter().map(|(step, _)| *step);
         let lost: Vec<OpId> = lost.filter(|step| !seen.iter().any(|place| self.history.saw(*place, *step))).collect();
-        let last: BTreeMap<u32, u32> = lost.iter().map(|step| (step.actor, self.history.place(*step).seq)).collect();
+        let mut last = BTreeMap::new();
+        for step in &lost {
+            last.insert(step.actor, self.history.place(*step).seq);
+        }
         let places = self.places(&last);
         let latest = self.history.place(self.history.highest(&lost)?);
         let deleted = self.history.kind(hiding) == Some(Kind::Delete);
@@ -365,46 +386,18 @@ impl Lister<'_> {
             hidden,
             agreeing,
             state,
+            marking: None,
         })
-    }
-
-    /// Marks of one name in a text.
-    fn marks(&self, text: u32, marks: &[Mark]) -> Vec<Draft> {
-        let Some((id, _)) = self.reader.object(self.maker(text)).filter(|_| marks.len() > 1 && self.is_shown(text))
-        else {
-            return Vec::new();
-        };
-        // One mark may lie over many, and to find out what it says makes its change anew.
-        let mut known: BTreeMap<OpId, Option<Value>> = BTreeMap::new();
-        let mut said = |op: OpId| known.entry(op).or_insert_with(|| self.reader.said(op)).clone();
-        let told = overlaps(&self.reader, &id, marks).into_iter().filter_map(|overlap| {
-            let (shown, hidden) = (said(overlap.shown)?, said(overlap.hidden)?);
-            if shown == hidden {
-                return None;
-            }
-            // What takes a mark away says nothing.
-            let value = |value: Value| Some(value).filter(|value| *value != Value::Scalar(ScalarValue::Null));
-            let candidates = vec![
-                self.candidate(overlap.shown, value(shown), true),
-                self.candidate(overlap.hidden, value(hidden), false),
-            ];
-            let slot = (text, At::Element(overlap.hidden));
-            let (kind, hiding) = (ConflictKind::Mark, overlap.shown);
-            // Both are in the id.
-            let version = self.version(2, std::iter::empty());
-            let place = self.history.place(overlap.hidden);
-            let hidden = BTreeMap::from([(place.actor, place.seq)]);
-            let (base, agreeing, steps) = (None, BTreeMap::new(), Steps::FromBase);
-            let state = overlap.state;
-            Some(Draft { kind, slot, lost: None, hiding, version, base, candidates, steps, hidden, agreeing, state })
-        });
-        told.collect()
     }
 
     /// Changes of several actors, in an order that is the same everywhere.
     fn places(&self, last: &BTreeMap<u32, u32>) -> Vec<Place> {
-        let mut places: Vec<Place> = last.iter().map(|(actor, seq)| Place { actor: *actor, seq: *seq }).collect();
-        places.sort_by_key(|place| self.history.table.actor(place.actor));
+        let mut places: Vec<Place> = Vec::new();
+        for (actor, seq) in last {
+            let name = |actor: u32| self.history.table.actor(actor);
+            let at = places.partition_point(|place| name(place.actor) < name(*actor));
+            places.insert(at, Place { actor: *actor, seq: *seq });
+        }
         places
     }
 

@@ -1,93 +1,252 @@
 //! Marks of one name on the same characters, made by people who did not know of each other's: one of them shows, the other does not.
 //!
-//! Owns which of them show where, and which do not although nobody formatted there who knew of them. What they say and who made them is read as of
-//! all other operations.
+//! Owns which of them show where, which do not although nobody formatted there who knew of them, and on which characters. Where they lie is read as
+//! of all other operations.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
-use super::ConflictState;
-use super::index::{History, Mark};
+use automerge::marks::ExpandMark;
+use automerge::{Automerge, ObjId, ReadDoc as _, ScalarValue};
+
+use super::index::{At, ConflictIndex, History, Mark};
+use super::list::{Draft, Lister};
 use super::read::Reader;
-use crate::op_index::OpId;
+use super::{ConflictKind, ConflictState, Marking, Steps, Value};
+use crate::op_index::OpIndex;
+use crate::table::ChangeTable;
 
-/// A mark that lost on some characters to another.
-pub(super) struct Overlap {
-    pub(super) shown: OpId,
-    pub(super) hidden: OpId,
-    /// Open if it is so now; superseded if it was so for somebody who has formatted there since.
-    pub(super) state: ConflictState,
+/// A mark, by its number, that lost to another on some characters.
+#[derive(Default)]
+struct Dispute {
+    shown: usize,
+    hidden: usize,
+    /// It is so now, and not only for somebody who has formatted there since.
+    is_open: bool,
+    /// What both authors had found there.
+    base: Option<usize>,
+    /// From which character, until which, and the mark that shows there.
+    over: Vec<(usize, usize, usize)>,
 }
-
-/// What shows with what does not.
-type Lost = BTreeSet<(OpId, OpId)>;
 
 /// How often it is asked in one text, for marks of one name, whether the author of one knew of another; of a text with more, what is further behind is
 /// not told.
 const LOOKS_MAX: usize = 1_000_000;
+/// Most characters of those in dispute that are told.
+const WORDS_MAX: usize = 80;
+
+impl Mark {
+    /// What takes a mark away says nothing.
+    fn says(&self) -> Option<Value> {
+        Some(Value::Scalar(self.value.clone())).filter(|_| self.value != ScalarValue::Null)
+    }
+}
+
+impl ConflictIndex {
+    /// The marks of a text, with how each takes in what is written beside it.
+    pub(crate) fn marks_of(
+        &self,
+        document: &Automerge,
+        table: &ChangeTable,
+        ops: &OpIndex,
+        text: &ObjId,
+    ) -> Vec<(automerge::marks::Mark, ExpandMark)> {
+        let history = History { table, ops };
+        let reader = Reader { document, history };
+        let number = reader.history.op_of(text).and_then(|op| ops.object_number(op));
+        let (Some(number), Ok(marks)) = (number, document.marks(text)) else { return Vec::new() };
+        let mut placed = Vec::new();
+        for ((_, name), marks) in self.marks.iter().filter(|((of, _), _)| *of == number) {
+            for mark in marks {
+                if let (Some((from, _)), Some((until, _))) =
+                    (reader.index(text, mark.begin, None), reader.index(text, mark.end, None))
+                {
+                    placed.push((name, from, until, mark));
+                }
+            }
+        }
+        let expand = |mark: &automerge::marks::Mark, character: usize| {
+            let mut last: Option<&Mark> = None;
+            for (name, from, until, other) in &placed {
+                let is_here = ***name == *mark.name && (*from..*until).contains(&character);
+                if is_here && last.is_none_or(|last| history.key(last.begin) < history.key(other.begin)) {
+                    last = Some(other);
+                }
+            }
+            last.map(|mark| mark.expand).unwrap_or_default()
+        };
+        // Those that touch and say the same are told as one.
+        let told = marks.into_iter().map(|mark| {
+            let expand = ExpandMark::from(expand(&mark, mark.start).before(), expand(&mark, mark.end - 1).after());
+            (mark, expand)
+        });
+        told.collect()
+    }
+}
+
+impl Lister<'_> {
+    /// Marks of one name in a text.
+    pub(super) fn marks(&self, text: u32, name: &str, marks: &[Mark]) -> Vec<Draft> {
+        let Some((id, _)) = self.reader.object(self.maker(text)).filter(|_| marks.len() > 1 && self.is_shown(text))
+        else {
+            return Vec::new();
+        };
+        let mut disputes = disputes(&self.reader, &id, marks);
+        disputes.retain(|one| marks[one.shown].value != marks[one.hidden].value);
+        let words = if disputes.is_empty() { Ok(String::new()) } else { self.reader.document.text(&id) };
+        let words = words.unwrap_or_default();
+        let mut drafts = Vec::new();
+        for dispute in disputes {
+            let Some(marking) = self.marking(name, marks, &dispute, &words) else { continue };
+            let (shown, hidden) = (&marks[dispute.shown], &marks[dispute.hidden]);
+            let place = self.history.place(hidden.begin);
+            let mut lost = BTreeMap::new();
+            lost.insert(place.actor, place.seq);
+            drafts.push(Draft {
+                kind: ConflictKind::Mark,
+                slot: (text, At::Element(hidden.begin)),
+                lost: None,
+                hiding: shown.begin,
+                // Both are in the id.
+                version: self.version(2, std::iter::empty()),
+                base: dispute.base.and_then(|base| marks[base].says()),
+                candidates: vec![
+                    self.candidate(shown.begin, shown.says(), true),
+                    self.candidate(hidden.begin, hidden.says(), false),
+                ],
+                steps: Steps::FromBase,
+                hidden: lost,
+                agreeing: BTreeMap::new(),
+                state: if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded },
+                marking: Some(Box::new(marking)),
+            });
+        }
+        drafts
+    }
+
+    fn marking(&self, name: &str, marks: &[Mark], dispute: &Dispute, words: &str) -> Option<Marking> {
+        let mut over = Vec::new();
+        for (from, until, by) in &dispute.over {
+            over.push((*from, *until, self.history.table.hash_at(self.history.place(marks[*by].begin))?));
+        }
+        let place = dispute.over.iter().position(|(_, _, by)| *by == dispute.shown).unwrap_or(0);
+        let (from, until, by) = *dispute.over.get(place)?;
+        Some(Marking {
+            name: name.into(),
+            over,
+            place,
+            words: words.chars().skip(from).take((until - from).min(WORDS_MAX)).collect(),
+            shows: marks[by].says(),
+            expand: [marks[dispute.shown].expand, marks[dispute.hidden].expand],
+        })
+    }
+}
 
 /// Marks of one name in a text of which one hides another, whose author it did not know of.
-pub(super) fn overlaps(reader: &Reader<'_>, text: &automerge::ObjId, marks: &[Mark]) -> Vec<Overlap> {
+fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
     let history = reader.history;
-    let mut placed: Vec<(usize, usize, OpId)> = marks
-        .iter()
-        .filter_map(|mark| {
-            let (start, _) = reader.index(text, mark.begin, None)?;
-            let (end, _) = reader.index(text, mark.end, None)?;
-            (start < end).then_some((start, end, mark.begin))
-        })
-        .collect();
-    placed.sort_by_key(|mark| mark.0);
-    let (mut now, mut before) = (Lost::new(), Lost::new());
-    // Those that lie over a character, in automerge's order, with where they end.
-    let mut here: Vec<(usize, OpId)> = Vec::new();
-    let (mut next, mut looks) = (0, 0);
-    loop {
-        let mut at = placed.get(next).map_or(usize::MAX, |mark| mark.0);
-        for (end, _) in &here {
-            at = at.min(*end);
+    let saw = |by: usize, mark: usize| history.saw(history.place(marks[by].begin), marks[mark].begin);
+    let mut placed: Vec<(usize, usize, usize)> = Vec::new();
+    for (number, mark) in marks.iter().enumerate() {
+        if let (Some((start, _)), Some((end, _))) =
+            (reader.index(text, mark.begin, None), reader.index(text, mark.end, None))
+            && start < end
+        {
+            placed.push((start, end, number));
         }
+    }
+    placed.sort();
+    // Those that lie over a character, in automerge's order, with where they end.
+    let mut here: Vec<(usize, usize)> = Vec::new();
+    let (mut next, mut looks) = (0, 0);
+    // What shows with what does not, and over which characters; odd if it is so now.
+    let (mut lost, mut over) = (Vec::new(), Vec::new());
+    let turn = |here: &[(usize, usize)], next: usize| {
+        let start = placed.get(next).map_or(usize::MAX, |mark| mark.0);
+        here.iter().fold(start, |turn, (end, _)| turn.min(*end))
+    };
+    loop {
+        let at = turn(&here, next);
         if at == usize::MAX {
             break;
         }
         here.retain(|(end, _)| *end > at);
         while let Some((_, end, mark)) = placed.get(next).filter(|mark| mark.0 == at) {
-            let below = here.partition_point(|(_, other)| history.key(*other) < history.key(*mark));
+            let key = |mark: usize| history.key(marks[mark].begin);
+            let below = here.partition_point(|(_, other)| key(*other) < key(*mark));
             here.insert(below, (*end, *mark));
             next += 1;
         }
         looks += here.len();
-        if here.windows(2).all(|pair| saw(history, pair[1].1, pair[0].1)) {
+        if here.windows(2).all(|pair| saw(pair[1].1, pair[0].1)) {
             continue;
         }
         looks += here.len() * here.len();
         if looks > LOOKS_MAX {
             break;
         }
-        lose(history, &here, None, &mut now);
+        let number = 2 * over.len();
+        over.push((at, turn(&here, next), here[here.len() - 1].1));
         for (below, (_, by)) in here.iter().enumerate() {
-            lose(history, &here[..below], Some(*by), &mut before);
+            lose(&saw, &here[..below], Some(*by), number, &mut lost);
+        }
+        lose(&saw, &here, None, number + 1, &mut lost);
+    }
+    lost.sort();
+    let both = |shown: usize, hidden: usize, at: usize| {
+        let mut base: Option<usize> = None;
+        for (_, _, mark) in placed.iter().filter(|(start, end, _)| (*start..*end).contains(&at)) {
+            let is_last = base.is_none_or(|base| history.key(marks[base].begin) < history.key(marks[*mark].begin));
+            if is_last && saw(shown, *mark) && saw(hidden, *mark) {
+                base = Some(*mark);
+            }
+        }
+        base
+    };
+    told(lost, &over, &both)
+}
+
+/// Each pair once, with what `both` of them had found at the first character, and all characters over which it is so.
+fn told(
+    lost: Vec<(usize, usize, usize)>,
+    over: &[(usize, usize, usize)],
+    both: &dyn Fn(usize, usize, usize) -> Option<usize>,
+) -> Vec<Dispute> {
+    let mut out: Vec<Dispute> = Vec::new();
+    for (shown, hidden, number) in lost {
+        let (at, until, by) = over[number / 2];
+        if out.last().is_none_or(|last| (last.shown, last.hidden) != (shown, hidden)) {
+            out.push(Dispute { shown, hidden, base: both(shown, hidden, at), ..Dispute::default() });
+        }
+        let Some(dispute) = out.last_mut() else { break };
+        dispute.is_open |= number % 2 == 1;
+        match dispute.over.last_mut() {
+            Some(last) if last.1 == until => {}
+            Some(last) if last.1 == at && last.2 == by => last.1 = until,
+            _ => dispute.over.push((at, until, by)),
         }
     }
-    let told = |state| move |&(shown, hidden): &(OpId, OpId)| Overlap { shown, hidden, state };
-    let open = now.iter().map(told(ConflictState::Open));
-    open.chain(before.difference(&now).map(told(ConflictState::Superseded))).collect()
+    out
 }
 
 /// Of the marks on one character, in automerge's order, of which one author knew, or of all: the last shows, and of the others those are lost that
 /// no author of any other knew of.
-fn lose(history: History<'_>, here: &[(usize, OpId)], known: Option<OpId>, lost: &mut Lost) {
-    let mut last: Vec<OpId> = Vec::new();
+fn lose(
+    saw: &dyn Fn(usize, usize) -> bool,
+    here: &[(usize, usize)],
+    known: Option<usize>,
+    number: usize,
+    lost: &mut Vec<(usize, usize, usize)>,
+) {
+    let mut last: Vec<usize> = Vec::new();
     for (_, mark) in here.iter().rev() {
-        let is_known = known.is_none_or(|by| saw(history, by, *mark));
-        if is_known && !last.iter().any(|above| saw(history, *above, *mark)) {
+        let is_known = known.is_none_or(|by| saw(by, *mark));
+        if is_known && !last.iter().any(|above| saw(*above, *mark)) {
             last.push(*mark);
         }
     }
     if let Some((shown, hidden)) = last.split_first() {
-        lost.extend(hidden.iter().map(|hidden| (*shown, *hidden)));
+        for hidden in hidden {
+            lost.push((*shown, *hidden, number));
+        }
     }
-}
-
-fn saw(history: History<'_>, by: OpId, mark: OpId) -> bool {
-    history.saw(history.place(by), mark)
 }

@@ -2,6 +2,8 @@
 //!
 //! Owns ids, versions and paths: the same for the same changes everywhere. What meets there is found in `list`.
 
+use std::collections::BTreeMap;
+
 use automerge::ObjId;
 use sha2::{Digest as _, Sha256};
 
@@ -56,14 +58,44 @@ impl Lister<'_> {
     }
 
     pub(super) fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state } = draft;
+        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state, marking } =
+            draft;
         let id = self.id(kind, slot, lost, hiding);
-        let named = |(actor, seq)| Some((self.history.table.actor(actor)?.clone(), seq));
-        let [hidden, agreeing] = [hidden, agreeing].map(|last| last.into_iter().filter_map(named).collect());
-        let (path, spot) = (self.path(slot)?, self.spot(kind, slot)?);
+        let [hidden, agreeing] = [hidden, agreeing].map(|last| {
+            // One by one: to collect them would be one more kind of sort to load.
+            let mut named = BTreeMap::new();
+            for (actor, seq) in last {
+                named.extend(self.history.table.actor(actor).map(|actor| (actor.clone(), seq)));
+            }
+            named
+        });
+        let path = match marking.as_ref().and_then(|marking| marking.over.get(marking.place)) {
+            // Where the characters are, and not where a mark begins that has others over it.
+            Some((place, _, _)) => {
+                let mut path = self.path(self.index.objects.get(&slot.0)?.slot)?;
+                path.push(PathPart::Index(*place));
+                path
+            }
+            None => self.path(slot)?,
+        };
+        let spot = self.spot(kind, slot)?;
         let says = |side: usize| candidates.get(side).map(|side| &side.value);
         let agrees = kind == ConflictKind::Container && says(0) == says(1);
-        Some(Conflict { id, version, path, kind, base, candidates, steps, hidden, agreeing, state, spot, agrees })
+        Some(Conflict {
+            id,
+            version,
+            path,
+            kind,
+            base,
+            candidates,
+            steps,
+            hidden,
+            agreeing,
+            state,
+            spot,
+            marking,
+            agrees,
+        })
     }
 
     fn spot(&self, kind: ConflictKind, slot: SlotId) -> Option<Spot> {

@@ -76,6 +76,7 @@ impl Local {
             state: ConflictState::Open,
             // Nobody answers it at its place.
             spot: Spot::default(),
+            marking: None,
             agrees: false,
         }
     }

@@ -5,11 +5,12 @@
 use automerge::transaction::Transaction;
 
 use super::allowed::Writer;
+use super::local::Local;
 use super::{ChangeId, DocumentId, EditError, Replica};
 use crate::conflict::{Conflict, ConflictId};
 use crate::document::InitValue;
 use crate::planted::Planted;
-use crate::settlement::{self, Answer, AnswerError, Listed, Seen};
+use crate::settlement::{self, Answer, AnswerError, Known, Listed, Seen};
 use crate::time::{Instant, WallTime};
 
 /// Why a conflict was not answered.
@@ -23,6 +24,14 @@ pub enum ResolveError {
     Edit(#[from] EditError),
 }
 
+impl Local {
+    /// `None` until conflicts were asked for.
+    fn known(&self) -> Option<Known<'_>> {
+        let index = self.conflicts.as_deref()?;
+        Some(Known { document: self.document.automerge(), index, table: &self.all, ops: &self.index })
+    }
+}
+
 impl Replica {
     /// What [`Replica::conflicts`] gives, with the answers that stand.
     pub fn conflicts_and_answers(&mut self, id: DocumentId) -> Option<Vec<Listed>> {
@@ -34,9 +43,7 @@ impl Replica {
         if self.config.planted.has(Planted::DisputesUnseen) {
             conflicts.retain(|conflict| !settlement::is_of_answers(conflict));
         }
-        let local = self.local(id)?;
-        let index = local.conflicts.as_deref()?;
-        let mut listed = settlement::listed(conflicts, local.document.automerge(), index, &local.all, &local.index);
+        let mut listed = settlement::listed(conflicts, self.local(id)?.known()?);
         // A side may be told as it was before an answer.
         for side in listed.iter_mut().flat_map(|one| &mut one.conflict.candidates) {
             side.mine = side.mine || self.is_own(id, &side.actor);
@@ -61,8 +68,8 @@ impl Replica {
         // With the sides as they were before an answer that was taken back.
         let listed = self.answered(id, conflicts.clone()).ok_or(EditError::NotReady)?;
         let found = listed.iter().find(|known| known.conflict.id == seen.id).ok_or(AnswerError::Gone(seen.id))?;
-        let local = self.local(id).ok_or(EditError::NotReady)?;
-        let plan = settlement::plan(local.document.automerge(), &found.conflict, seen, answer, note, &conflicts)?;
+        let known = self.local(id).and_then(Local::known).ok_or(EditError::NotReady)?;
+        let plan = settlement::plan(known, &found.conflict, seen, answer, note, &conflicts)?;
         // The same change on every device, so that two who answer offline write into one map.
         self.create(now, id, settlement::ROOT_KEY, InitValue::Map)?;
         let mut plan = Some(plan);

@@ -89,7 +89,12 @@ fn word(parts: impl Iterator<Item = String>) -> String {
 }
 
 fn each<K: Ord, V>(word: &str, one: impl Fn(&str) -> Option<(K, V)>) -> Option<BTreeMap<K, V>> {
-    if word == NONE { Some(BTreeMap::new()) } else { word.split(',').map(one).collect() }
+    let mut all = BTreeMap::new();
+    for part in word.split(',').filter(|_| word != NONE) {
+        let (key, value) = one(part)?;
+        all.insert(key, value);
+    }
+    Some(all)
 }
 
 fn knowing(text: &str) -> Option<(ActorId, u32)> {

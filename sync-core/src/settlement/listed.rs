@@ -6,9 +6,9 @@ use automerge::{Automerge, ObjId, ReadDoc as _};
 
 use super::entry::{Entry, all_of, name_of, operation};
 use super::writing::index_of;
-use super::{Settled, Standing, disputes, is_of_answers, keeps_both, now, read, standing_of};
+use super::{Known, Settled, Standing, disputes, is_of_answers, keeps_both, marks, now, read, standing_of};
 use crate::conflict::{
-    Candidate, Conflict, ConflictIndex, ConflictKind, ConflictState, Steps, Value, object_at, said_by, value_at,
+    Candidate, Conflict, ConflictKind, ConflictState, Marking, Steps, Value, object_at, said_by, value_at,
 };
 use crate::id::ChangeHash;
 use crate::op_index::OpIndex;
@@ -92,7 +92,7 @@ impl Listed {
             object: side.object.clone(),
             ..*side
         };
-        let Conflict { id, version, path, kind, candidates, hidden, agreeing, state, spot, agrees, .. } =
+        let Conflict { id, version, path, kind, candidates, hidden, agreeing, state, spot, marking, agrees, .. } =
             &self.conflict;
         let conflict = Conflict {
             id: *id,
@@ -106,6 +106,7 @@ impl Listed {
             agreeing: agreeing.clone(),
             state: *state,
             spot: spot.clone(),
+            marking: marking.clone(),
             agrees: *agrees,
         };
         let (settled, settled_by, keeps_both) = (self.settled.clone(), self.settled_by.clone(), self.keeps_both);
@@ -149,24 +150,17 @@ pub fn telling(listed: &[Listed], bytes_max: usize, count_max: usize) -> Vec<Tel
     out
 }
 
-/// All conflicts of a document, found by `index`, with the answers that stand. Its changes are those of `table` and `ops`.
-pub fn listed(
-    conflicts: Vec<Conflict>,
-    document: &Automerge,
-    index: &ConflictIndex,
-    table: &ChangeTable,
-    ops: &OpIndex,
-) -> Vec<Listed> {
+/// All conflicts of a document, with the answers that stand.
+pub fn listed(conflicts: Vec<Conflict>, known: Known<'_>) -> Vec<Listed> {
     let disputes = disputes(&conflicts);
     let others = conflicts.into_iter().filter(|conflict| !is_of_answers(conflict));
-    let mut listed: Vec<_> = others.filter_map(|conflict| answered(conflict, document, index, table, ops)).collect();
+    let mut listed: Vec<_> = others.filter_map(|conflict| answered(conflict, known)).collect();
     for at in 0..listed.len() {
         if disputes.contains(&listed[at].conflict.id) {
             // What the two answers put there may be a conflict of its own, which says it already. What was refused is only this client's.
             let said = listed.iter().any(|other| {
                 other.conflict.kind != ConflictKind::Rejected
-                    && other.conflict.path == listed[at].conflict.path
-                    && other.conflict.spot == listed[at].conflict.spot
+                    && other.conflict.is_where(&listed[at].conflict)
                     && !disputes.contains(&other.conflict.id)
                     && other.is_open()
             });
@@ -177,13 +171,8 @@ pub fn listed(
 }
 
 /// With the answer that stands; nothing if there is neither an answer nor anything to be answered.
-fn answered(
-    mut conflict: Conflict,
-    document: &Automerge,
-    index: &ConflictIndex,
-    table: &ChangeTable,
-    ops: &OpIndex,
-) -> Option<Listed> {
+fn answered(mut conflict: Conflict, known: Known<'_>) -> Option<Listed> {
+    let Known { document, table, ops, .. } = known;
     let entry = read(document, &conflict.id);
     if entry.is_none() && conflict.agrees {
         return None;
@@ -193,16 +182,18 @@ fn answered(
         standing => standing,
     };
     if standing != Standing::Unanswered {
-        as_it_was(&mut conflict, document, index, table, ops);
+        as_it_was(&mut conflict, known);
     }
-    // Other than a value, no answer formats anything: who has is somebody else.
-    if standing == Standing::Reopened && conflict.kind != ConflictKind::Mark {
+    let reopens = |marking: &Marking| marks::is_answered(document, &conflict, marking);
+    if standing == Standing::Reopened && conflict.marking.as_deref().is_none_or(reopens) {
         conflict.state = ConflictState::Open;
     }
-    if entry.is_some() || conflict.state == ConflictState::Superseded {
-        let now = now(document, &conflict, None);
-        let stays = matches!(conflict.kind, ConflictKind::Mark | ConflictKind::Rejected);
-        conflict.candidates.iter_mut().filter(|_| !stays).for_each(|side| side.shown = side.value == now);
+    if (entry.is_some() || conflict.state == ConflictState::Superseded) && conflict.kind != ConflictKind::Rejected {
+        let now = match &conflict.marking {
+            Some(marking) => marking.shows.clone(),
+            None => now(document, &conflict, None),
+        };
+        conflict.candidates.iter_mut().for_each(|side| side.shown = side.value == now);
     }
     let keeps_both = keeps_both(document, &conflict);
     let Standing::Settled(settled) = standing else {
@@ -215,7 +206,10 @@ fn answered(
     });
     let heads: Vec<ChangeHash> = settled_by.iter().map(|by| by.change).collect();
     let beside = || put_beside(document, &conflict, &entry?.0, &heads);
-    let answer = now(document, &conflict, Some(&heads)).or_else(beside);
+    let answer = match &conflict.marking {
+        Some(marking) => marks::answer(document, &conflict, marking, heads.first()),
+        None => now(document, &conflict, Some(&heads)).or_else(beside),
+    };
     Some(Listed { conflict, settled: Some(settled), settled_by, answer, keeps_both })
 }
 
@@ -228,7 +222,7 @@ fn put_beside(document: &Automerge, conflict: &Conflict, entry: &Entry, heads: &
 
 /// An answer may have changed what it was an answer to: an object that shows was edited, or what was taken away was put back. The side that shows is told
 /// as it was before the first answer, unless somebody has written there after the last, or the last ones.
-fn as_it_was(conflict: &mut Conflict, document: &Automerge, index: &ConflictIndex, table: &ChangeTable, ops: &OpIndex) {
+fn as_it_was(conflict: &mut Conflict, Known { document, index, table, ops }: Known<'_>) {
     let answers = all_of(document, &conflict.id);
     let last = |(entry, written): &(Entry, ObjId)| entry.taken.clone().unwrap_or_else(|| name_of(written));
     let first = answers.last().map(|answer| answer.0.first.clone().unwrap_or_else(|| last(answer)));

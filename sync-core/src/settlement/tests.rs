@@ -2,9 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use automerge::marks::ExpandMark;
 use automerge::transaction::Transactable as _;
 
 use super::*;
+use crate::conflict::Marking;
+
+/// No changes, of which everything is known.
+#[derive(Default)]
+struct Nothing {
+    index: ConflictIndex,
+    table: ChangeTable,
+    ops: OpIndex,
+}
+
+impl Nothing {
+    fn known<'a>(&'a self, document: &'a Automerge) -> Known<'a> {
+        Known { document, index: &self.index, table: &self.table, ops: &self.ops }
+    }
+}
 
 /// A side by the author of this number.
 fn side(number: u8, value: impl Into<ScalarValue>, shown: bool) -> Candidate {
@@ -34,6 +50,7 @@ fn open(kind: ConflictKind, path: Vec<PathPart>, base: Option<Value>, candidates
         agreeing: Default::default(),
         state,
         spot: Default::default(),
+        marking: None,
         agrees: false,
     }
 }
@@ -47,17 +64,41 @@ fn an_answer_that_the_server_refused_disputes_none_that_stands() {
 }
 
 #[test]
-fn of_two_formats_only_the_one_that_shows_is_an_answer_and_no_character_is_replaced() {
+fn a_mark_is_given_any_plain_value_over_the_characters_in_dispute_that_nobody_has_formatted_since() {
     let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
-    let conflict = open(ConflictKind::Mark, path, None, vec![side(1, true, true), side(2, true, false)]);
-    let answered =
-        |answer: Answer| plan(&Automerge::new(), &conflict, &Seen::from(&conflict), &answer, None, &[]).is_ok();
-    assert!(answered(Answer::Pick(ChangeHash([1; 32]))));
-    assert!(!answered(Answer::Pick(ChangeHash([2; 32]))));
-    assert!(!answered(Answer::Value(None)));
-    assert!(!answered(Answer::Both));
+    let sides = vec![side(1, true, true), side(2, "x", false)];
+    let by = |number: u8| ChangeHash([number; 32]);
+    let (expand, words) = ([ExpandMark::None, ExpandMark::Both], "text".into());
+    let over = vec![(1, 3, by(9)), (3, 5, by(1)), (5, 7, by(1)), (8, 9, by(1))];
+    let marking = Marking { name: "link".into(), over, place: 1, words, shows: None, expand };
+    let mut conflict = open(ConflictKind::Mark, path, None, sides);
+    conflict.marking = Some(Box::new(marking));
+    let effect = |conflict: &Conflict, answer: Answer| {
+        let seen = Seen::from(conflict);
+        plan(Nothing::default().known(&Automerge::new()), conflict, &seen, &answer, None, &[]).map(|plan| plan.effect)
+    };
+    let formats = |conflict: &Conflict, answer: Answer| match effect(conflict, answer) {
+        Ok(Effect::Format { over, value, expand }) => (over, value, expand),
+        other => panic!("{other:?}"),
+    };
+    let (left, null) = (vec![(3, 7), (8, 9)], ScalarValue::Null);
+    let picked = formats(&conflict, Answer::Pick(by(2)));
+    assert_eq!(picked, (left.clone(), "x".into(), ExpandMark::Both), "it spreads as its side does");
+    assert_eq!(formats(&conflict, Answer::Value(None)), (left.clone(), null.clone(), ExpandMark::None));
+    assert_eq!(formats(&conflict, Answer::Value(Some(Value::Scalar(7.into())))).1, ScalarValue::Int(7));
+    assert!(effect(&conflict, Answer::Value(Some(Value::Text("x".into())))).is_err());
+    assert!(effect(&conflict, Answer::Both).is_err());
+    // What shows stays where nobody has formatted since.
+    assert_eq!(formats(&conflict, Answer::Pick(by(1))).0, left);
+    conflict.marking.as_mut().expect("it has one").over.remove(0);
+    assert!(matches!(effect(&conflict, Answer::Pick(by(1))), Ok(Effect::Nothing)));
+    // Where somebody has everywhere, an answer is over all of it.
+    conflict.marking.as_mut().expect("it has one").over = vec![(1, 3, by(9))];
+    assert_eq!(formats(&conflict, Answer::Pick(by(1))).0, [(1, 3)]);
     let before = Seen { version: 1, ..Seen::from(&conflict) };
-    assert!(plan(&Automerge::new(), &conflict, &before, &Answer::Pick(ChangeHash([1; 32])), None, &[]).is_err());
+    let nothing = Nothing::default();
+    let old = plan(nothing.known(&Automerge::new()), &conflict, &before, &Answer::Value(None), None, &[]);
+    assert!(matches!(old, Err(AnswerError::Changed(_))));
 }
 
 #[test]
@@ -66,7 +107,8 @@ fn a_refusal_says_which_sides_came_and_which_went() {
     let path = vec![PathPart::Key("a".into())];
     let was = Seen { version: 1, ..Seen::from(&open(ConflictKind::Register, path.clone(), None, sides([1, 2]))) };
     let now = open(ConflictKind::Register, path, None, sides([1, 3]));
-    let refused = plan(&Automerge::new(), &now, &was, &Answer::Both, None, &[]).expect_err("it has other sides");
+    let refused = plan(Nothing::default().known(&Automerge::new()), &now, &was, &Answer::Both, None, &[])
+        .expect_err("it has other sides");
     assert!(
         refused.to_string().contains("between 1 (01010101) and 2 (02020202), and it is between 1 (01010101) and 3"),
         "{refused}"
@@ -144,7 +186,7 @@ fn answers_that_say_different_things_are_not_written_alike() {
     let conflict = open(ConflictKind::Register, path, None, vec![side(1, 1, true), side(2, 2, false)]);
     let planned = |value: &Option<Value>| {
         let answer = Answer::Value(value.clone());
-        plan(&Automerge::new(), &conflict, &Seen::from(&conflict), &answer, None, &[])
+        plan(Nothing::default().known(&Automerge::new()), &conflict, &Seen::from(&conflict), &answer, None, &[])
             .expect("it can be answered so")
             .answer
     };
@@ -162,8 +204,9 @@ fn steps_beyond_what_a_counter_holds_are_refused() {
     };
     let mut document = Automerge::new();
     document.transact(|tx| tx.put(ROOT, "count", counter(0))).expect("an edit");
-    let both =
-        |conflict: &Conflict| plan(&document, conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ());
+    let both = |conflict: &Conflict| {
+        plan(Nothing::default().known(&document), conflict, &Seen::from(conflict), &Answer::Both, None, &[]).map(|_| ())
+    };
     assert_eq!(both(&of([5, -2])), Ok(()));
     assert_eq!(both(&of([i64::MAX, 1])), Err(TOO_FAR));
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjId, Prop, ReadDoc, ScalarValue};
 
 use super::entry::{Entry, claim, name_of, read, write};
+use super::marks::Content;
 use super::values::{insert, merge, put};
 use super::{BOTH, counter};
 use crate::conflict::{Conflict, ConflictId, PathPart, Value, ids_at, position};
@@ -33,11 +35,11 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub(super) enum Effect {
     Nothing,
-    Put(Option<Value>),
+    Put(Option<Content>),
     /// What is on other sides is to be added to what shows, or where answers have changed that, to what did.
     Merge {
         to: Option<Value>,
-        sides: Vec<Value>,
+        sides: Vec<Content>,
     },
     /// A counter is to have these steps on top of what it was put to.
     Count {
@@ -48,7 +50,13 @@ pub(super) enum Effect {
     /// Elements that are to stand `after` places behind the conflict's, and no others that an answer has put there.
     Stand {
         after: usize,
-        values: Vec<Value>,
+        values: Vec<Content>,
+    },
+    /// These characters are to have the mark that is in dispute with this value.
+    Format {
+        over: Vec<(usize, usize)>,
+        value: ScalarValue,
+        expand: ExpandMark,
     },
 }
 
@@ -106,7 +114,11 @@ impl Plan {
         // Copies that were taken away may have stood before it.
         let prop = self.conflict.prop(tx, None);
         match (&self.effect, prop) {
-            (Effect::Put(value), Some(prop)) => return Ok(put(tx, object, prop, value.as_ref())?.then_some(0)),
+            (Effect::Put(content), Some(prop)) => {
+                let adds = put(tx, object, prop.clone(), content.as_ref().map(|content| &content.value))?;
+                content.iter().try_for_each(|content| content.format(tx, object, prop.clone()))?;
+                return Ok(adds.then_some(0));
+            }
             // What is merged in a second time would stand there twice.
             (Effect::Merge { .. }, Some(_)) if again => {}
             (Effect::Merge { to, sides }, Some(prop)) => {
@@ -117,7 +129,8 @@ impl Plan {
                     _ => false,
                 };
                 for side in sides {
-                    adds |= merge(tx, object, prop.clone(), side, 0)?;
+                    adds |= merge(tx, object, prop.clone(), &side.value, 0)?;
+                    side.format(tx, object, prop.clone())?;
                 }
                 return Ok(adds.then_some(0));
             }
@@ -135,6 +148,12 @@ impl Plan {
                     return Ok(Some(more));
                 }
             }
+            (Effect::Format { over, value, expand }, _) => {
+                let name = self.conflict.marking.as_ref().map(|marking| marking.name.clone()).unwrap_or_default();
+                for (from, until) in over {
+                    tx.mark(object, Mark::new(name.clone(), value.clone(), *from, *until), *expand)?;
+                }
+            }
             (Effect::Nothing | Effect::Stand { .. }, _) => {}
             (_, None) => return Err(AutomergeError::InvalidIndex(0)),
         }
@@ -147,7 +166,7 @@ impl Plan {
         tx: &mut Transaction<'_>,
         done: &mut BTreeMap<String, i64>,
         after: usize,
-        values: &[Value],
+        values: &[Content],
     ) -> Result<(), AutomergeError> {
         let list = &self.conflict.spot.object;
         let there = |tx: &Transaction<'_>, name: &String| index_of(tx, list, name, None).map(|at| (at, name.clone()));
@@ -164,7 +183,8 @@ impl Plan {
             done.remove(&name);
         }
         let mut next = begin;
-        for (number, value) in values.iter().enumerate() {
+        for (number, content) in values.iter().enumerate() {
+            let value = &content.value;
             let at = copies.get(number).map_or(next.min(tx.length(list)), |(at, _)| *at);
             match copies.get(number) {
                 Some(_) if says(tx, list, at, value) => {}
@@ -174,6 +194,7 @@ impl Plan {
                 }
                 None => insert(tx, list, at, value)?,
             }
+            content.format(tx, list, at.into())?;
             done.insert(name_at(tx, list, at)?, 0);
             next = at + 1;
         }

@@ -253,7 +253,7 @@ fn two_links_on_the_same_words() {
     people.edit(1, |tx| tx.mark(&body, link("b.example", 10, 18), ExpandMark::None));
     let conflict = only(&mut people, ConflictKind::Mark);
     assert_eq!(values(&conflict), [Some(text("b.example")), Some(text("a.example"))]);
-    assert_eq!(conflict.path, [key("text"), PathPart::Index(5)]);
+    assert_eq!(conflict.path, [key("text"), PathPart::Index(10)], "where they meet");
     // Side by side they are none.
     people.edit(0, |tx| tx.mark(&body, link("c.example", 0, 2), ExpandMark::None));
     people.edit(1, |tx| tx.mark(&body, link("d.example", 2, 4), ExpandMark::None));

@@ -9,16 +9,16 @@ use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
 
 use crate::net::Net;
 
-type Edit<'a> = &'a dyn Fn(&mut Transaction<'_>) -> Result<(), AutomergeError>;
+pub(crate) type Edit<'a> = &'a dyn Fn(&mut Transaction<'_>) -> Result<(), AutomergeError>;
 
-struct Two {
-    net: Net,
-    ids: [DocumentId; 2],
+pub(crate) struct Two {
+    pub(crate) net: Net,
+    pub(crate) ids: [DocumentId; 2],
 }
 
 impl Two {
     /// Both have what `begin` made, and then each makes an edit without knowing of the other's.
-    fn apart(begin: Edit<'_>, first: Edit<'_>, second: Edit<'_>) -> Self {
+    pub(crate) fn apart(begin: Edit<'_>, first: Edit<'_>, second: Edit<'_>) -> Self {
         let mut net = Net::new(2);
         let ids = [net.open(0, "doc"), net.open(1, "doc")];
         net.change(0, ids[0], begin);
@@ -28,19 +28,19 @@ impl Two {
         two
     }
 
-    fn apart_again(&mut self, first: Edit<'_>, second: Edit<'_>) {
+    pub(crate) fn apart_again(&mut self, first: Edit<'_>, second: Edit<'_>) {
         self.online(false);
         self.net.change(0, self.ids[0], first);
         self.net.change(1, self.ids[1], second);
         self.online(true);
     }
 
-    fn online(&mut self, online: bool) {
+    pub(crate) fn online(&mut self, online: bool) {
         (0..2).for_each(|client| self.net.set_online(client, online));
         self.net.settle();
     }
 
-    fn edit(&mut self, client: usize, edit: Edit<'_>) {
+    pub(crate) fn edit(&mut self, client: usize, edit: Edit<'_>) {
         self.net.change(client, self.ids[client], edit);
         self.net.settle();
     }
@@ -60,27 +60,31 @@ impl Two {
         a
     }
 
-    fn only(&mut self, client: usize) -> Listed {
+    pub(crate) fn only(&mut self, client: usize) -> Listed {
         let mut listed = self.net.listed(client, self.ids[client]);
         assert_eq!(listed.len(), 1, "{listed:#?}");
         listed.remove(0)
     }
 
-    fn give(&mut self, client: usize, answer: &Answer) {
+    pub(crate) fn give(&mut self, client: usize, answer: &Answer) {
         let seen = Seen::from(&self.only(client));
         self.net.resolve(client, self.ids[client], &seen, answer).expect("answered");
     }
 
     /// The first gives an answer, which both see.
     fn answer(&mut self, answer: impl FnOnce(&Listed) -> Answer) -> String {
+        self.settle(answer);
+        self.value()
+    }
+
+    pub(crate) fn settle(&mut self, answer: impl FnOnce(&Listed) -> Answer) {
         let answer = answer(&self.only(0));
         self.give(0, &answer);
         self.net.settle();
         assert_eq!(self.only(1).state(), ListedState::Settled);
-        self.value()
     }
 
-    fn undo(&mut self) {
+    pub(crate) fn undo(&mut self) {
         let id = self.only(0).conflict.id;
         self.net.reopen(0, self.ids[0], id).expect("taken back");
         let again = self.net.reopen(0, self.ids[0], id);
@@ -91,14 +95,14 @@ impl Two {
 }
 
 /// Picks the side that says this; `None` for the one that wants nothing there.
-fn says(value: Option<Value>) -> impl FnOnce(&Listed) -> Answer {
+pub(crate) fn says(value: Option<Value>) -> impl FnOnce(&Listed) -> Answer {
     move |listed| {
         let side = listed.conflict.candidates.iter().find(|side| side.value == value);
         Answer::Pick(side.unwrap_or_else(|| panic!("{value:?}: {listed:#?}")).change)
     }
 }
 
-fn scalar(value: impl Into<ScalarValue>) -> Option<Value> {
+pub(crate) fn scalar(value: impl Into<ScalarValue>) -> Option<Value> {
     Some(Value::Scalar(value.into()))
 }
 
@@ -119,7 +123,7 @@ fn first(tx: &Transaction<'_>, list: &automerge::ObjId) -> Result<automerge::Obj
     Ok(tx.get(list, 0)?.expect("it is there").1)
 }
 
-fn nothing(_: &mut Transaction<'_>) -> Result<(), AutomergeError> {
+pub(crate) fn nothing(_: &mut Transaction<'_>) -> Result<(), AutomergeError> {
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod clocks;
 mod compaction;
 mod deletion;
 mod link;
+mod marking;
 mod net;
 mod newcomer;
 mod pace;

@@ -243,6 +243,9 @@ fn show(source: &mut Source, args: &Show) -> Result<(), Failure> {
     println!("version  {}", conflict["version"]);
     println!("where    {} in {}", path(&conflict), args.document);
     println!("kind     {}", word(&conflict["kind"]));
+    if let Some(mark) = conflict.get("mark") {
+        println!("mark     {} on {}", word(&mark["name"]), said(mark.get("words")));
+    }
     println!("state    {}", word(&conflict["state"]));
     println!("before   {}", said(conflict.get("base")));
     for (number, side) in sides(&conflict).enumerate() {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use automerge::{Automerge, ObjId, Prop, ROOT, ReadDoc, ScalarValue};
-use sync_core::conflict::{Conflict, ConflictKind, PathPart, Value, value_at};
+use sync_core::conflict::{Conflict, ConflictKind, Marking, PathPart, Value, value_at};
 use sync_core::id::{ChangeHash, DocumentName};
 use sync_core::replica::{DocumentId, EditError, ResolveError};
 use sync_core::rng::Rng;
@@ -38,6 +38,7 @@ impl Answers {
         }
         Some(match self.rng.below(10) {
             0 | 1 => Answer::Both,
+            2 if one.conflict.kind == ConflictKind::Mark && self.rng.chance(500) => Answer::Value(None),
             2 => Answer::Value(Some(Value::Scalar(format!("answer {}", self.rng.below(1_000)).into()))),
             _ => Answer::Pick(one.conflict.candidates[side].change),
         })
@@ -93,11 +94,11 @@ pub(crate) fn stands(
         Answer::Pick(change) => picked(change).and_then(|side| side.value.clone()),
         Answer::Both => return Ok(()),
     };
-    // A mark's place is a character, and where an element was another one may stand.
-    let tells = match (&said, conflict.path.last()) {
-        (Some(Value::Scalar(_)), _) | (None, Some(PathPart::Key(_))) => conflict.kind != ConflictKind::Mark,
-        _ => false,
-    };
+    if let Some(marking) = &conflict.marking {
+        return marked(document, conflict, marking, said.as_ref(), heads);
+    }
+    // Where an element was another one may stand.
+    let tells = matches!((&said, conflict.path.last()), (Some(Value::Scalar(_)), _) | (None, Some(PathPart::Key(_))));
     let shown = shown(document, &conflict.path, heads);
     // Where an element is gone, what an earlier answer has put back may stand elsewhere by now.
     let list = || value_of(document, &conflict.spot.object, heads);
@@ -110,6 +111,30 @@ pub(crate) fn stands(
         return Ok(());
     }
     Err(format!("{said:?} is the answer, and {shown:?} stands there, to {conflict:#?}"))
+}
+
+/// Holds an answer about marks against what the document shows over the characters in dispute: those over which the first side showed, and some of
+/// those that answers have changed since.
+fn marked(
+    document: &Automerge,
+    conflict: &Conflict,
+    marking: &Marking,
+    said: Option<&Value>,
+    heads: &[ChangeHash],
+) -> Result<(), String> {
+    let shows = |at: usize| {
+        let marks = document.get_marks(&conflict.spot.object, at, Some(heads)).ok()?;
+        let mark = marks.iter().find(|(name, _)| *name == marking.name);
+        mark.map(|(_, value)| Value::Scalar(value.clone()))
+    };
+    let is_said = |from: usize, until: usize| [from, until - 1].iter().all(|at| shows(*at).as_ref() == said);
+    let shown = conflict.candidates.first().map(|side| side.change);
+    let must =
+        marking.over.iter().filter(|(_, _, by)| Some(*by) == shown).all(|(from, until, _)| is_said(*from, *until));
+    if must && marking.over.iter().any(|(from, until, _)| is_said(*from, *until)) {
+        return Ok(());
+    }
+    Err(format!("{said:?} is the answer, and the document does not show it over the characters of {conflict:#?}"))
 }
 
 /// The elements of a list.

@@ -12,7 +12,7 @@ use sync_core::limits::ChangeLimits;
 use sync_core::op_index::OpIndex;
 use sync_core::planted::Planting;
 use sync_core::replica::{DocumentId, OutboxState, Replica};
-use sync_core::settlement::{self, Listed};
+use sync_core::settlement::{self, Known, Listed};
 use sync_core::table::ChangeTable;
 use sync_core::validator;
 
@@ -42,7 +42,8 @@ pub(crate) fn of_log(
     }
     let document = Document::from_changes(changes.to_vec()).map_err(|e| format!("P3: the log: {e}"))?;
     let mut conflicts = index.list_all(name, document.automerge(), &table, &ops);
-    let listed = settlement::listed(conflicts.clone(), document.automerge(), &index, &table, &ops);
+    let known = Known { document: document.automerge(), index: &index, table: &table, ops: &ops };
+    let listed = settlement::listed(conflicts.clone(), known);
     conflicts.retain(|conflict| !conflict.agrees);
     Ok((conflicts, listed))
 }
