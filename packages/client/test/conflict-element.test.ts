@@ -33,7 +33,7 @@ async function show(page: Page): Promise<void> {
       conflict("container", ["stock", "pears"], { kind: "container", keepsBoth: true, base: undefined, ...sides(ann({ quantity: 4, price: 2 }), bo({ quantity: 1, label: "Green pears" }, { shown: true })) }),
       conflict("counter", ["sold"], { kind: "counter-overwrite", keepsBoth: true, base: 5, ...sides(bo(0, { shown: true }), ann(8)) }),
       conflict("within", ["notes", "old"], { kind: "edit-in-deleted", base: "", ...sides(ann("still here")) }),
-      conflict("mark", ["notes", "link"], { kind: "mark", base: null, ...sides(ann("https://a.example", { shown: true }), bo("https://b.example")) }),
+      conflict("mark", ["notes", "door", 9], { kind: "mark", mark: { name: "link", words: "our prices" }, base: "https://old.example", ...sides(ann("https://a.example", { shown: true }), bo("https://b.example")) }),
       conflict("rejected", ["archive", "2023"], { kind: "rejected", reason: "archive/** is read-only", ...sides(ann("late entry")) }),
       conflict("projected", ["stock", "plums", "quantity"], { state: "projected", policy: "sumDeltas@1", answer: 9, ...sides(ann(7), bo(12, { shown: true })) }),
     ]);
@@ -131,6 +131,40 @@ test("keys pick, keep both, note and undo, and the focus goes on to the next", a
   await page.getByText("2 earlier").click();
   await page.getByText("b is not a key here, nor is 1").waitFor();
   await page.getByRole("status").filter({ hasText: "6 conflicts" }).waitFor({ state: "attached" });
+  await page.context().close();
+});
+
+test("either of two links is picked by its key, or none, or another one that is typed", async () => {
+  const page = await opened();
+  const card = page.getByRole("listitem", { name: "notes › door: Two links" });
+  for (const words of ["Ann and Bo linked “our prices” to different places.", "Beforehttps://old.example"]) {
+    assert.ok((await card.textContent())?.includes(words), `${words} in ${await card.textContent()}`);
+  }
+  const wanted: [string[], unknown][] = [
+    [["2"], { pick: "bb".repeat(32) }],
+    [["0"], { remove: true }],
+    [["e", "x", "Backspace", ..."https://2.example", "Enter"], { value: "https://2.example" }],
+  ];
+  for (const [index, [keys, answer]] of wanted.entries()) {
+    await card.focus();
+    for (const key of keys) await page.keyboard.press(key);
+    await page.getByRole("button", { name: "7 conflicts" }).waitFor();
+    assert.deepEqual((JSON.parse(await answers(page)) as unknown[])[index], ["mark", answer]);
+    await page.keyboard.press("u");
+    await page.getByRole("button", { name: "8 conflicts" }).waitFor();
+  }
+  // Nothing is no link: that has a key of its own.
+  await page.keyboard.press("Escape");
+  await card.getByRole("button", { name: "No link" }).waitFor();
+  // A word that is bold or is not takes no other value, and where one side took the mark away it is the side without.
+  await page.evaluate(() => {
+    const { ground } = globalThis;
+    ground.tell(ground.listed.filter(({ id }) => id === "mark").map((one) => ({ ...one, base: undefined, mark: { name: "bold", words: "now" }, candidates: one.candidates.map((side, index) => ({ ...side, value: index === 0 ? true : undefined })) })));
+  });
+  const bold = page.getByRole("listitem", { name: "notes › door: Two formats" });
+  await bold.waitFor();
+  for (const words of ["Bo took the bold away from “now” while Ann changed it.", "Beforeno bold", "No bold"]) assert.ok((await bold.textContent())?.includes(words), words);
+  assert.deepEqual(await bold.getByRole("button").allTextContents(), ["Keep this1", "Keep this2", "Add a noteN"]);
   await page.context().close();
 });
 

@@ -143,26 +143,44 @@ test("edit-in-deleted: an answer is taken back and another one given", async () 
   await end(pages);
 });
 
-test("mark: an answer is taken back, and formatting again is another one", async () => {
+test("mark: the hidden link, none or another one is had on the characters in dispute, and taken back", async () => {
   const pages = await pair(stage, "undo/mark");
-  const link = (to: string): Draft => new Function("draft", `draft.stock.apples.label.mark(0, 3, "link", ${JSON.stringify(to)})`) as Draft;
-  await disagree(pages, link("a.example"), link("b.example"));
-  const shown = (page: Page) => page.evaluate(() => globalThis.shop.marks(["stock", "apples", "label"]).map(({ value }) => value));
+  const path = ["stock", "apples", "label"];
+  const link = (from: number, to: string): Draft => new Function("draft", `draft.stock.apples.label.mark(${from}, ${from + 2}, "link", ${JSON.stringify(to)})`) as Draft;
+  await disagree(pages, link(0, "a.example"), link(1, "b.example"));
+  const marks = (page: Page) => page.evaluate((path) => JSON.stringify(globalThis.shop.marks(path).map(({ from, to, value }) => [from, to, value])), path);
+  const shown = async (wanted: unknown[][]) => {
+    for (const page of pages) await page.waitForFunction(([path, wanted]) => JSON.stringify(globalThis.shop.marks(path as string[]).map(({ from, to, value }) => [from, to, value])) === wanted, [path, JSON.stringify(wanted)] as const).catch(async () => assert.equal(await marks(page), JSON.stringify(wanted)));
+  };
   const conflict = await listed(pages[0]);
   const [first, hidden] = conflict.candidates.map((side) => side.value);
-  assert.deepEqual([conflict.kind, await shown(pages[0])], ["mark", [first]]);
-  await settle(pages[1], { pick: 0 });
-  for (const page of pages) assert.equal((await listed(page, "settled")).id, conflict.id);
-  await reload(stage, pages, conflict.document);
-  await listed(pages[1], "settled");
-  await pages[0].evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
-  for (const page of pages) assert.deepEqual(sides(await listed(page)), sides(conflict));
-  await reload(stage, pages, conflict.document);
-  for (const page of pages) assert.deepEqual(sides(await listed(page)), sides(conflict));
-  await change(pages[1], link(String(hidden)));
+  const on = (value: unknown) => {
+    const all = [[0, 1, "a.example"], [1, 2, value], [2, 3, "b.example"]].filter(([, , value]) => value !== undefined) as [number, number, unknown][];
+    return all.reduce<[number, number, unknown][]>((out, [from, to, value]) => {
+      const last = out.at(-1);
+      if (last?.[1] === from && last[2] === value) return [...out.slice(0, -1), [last[0], to, value]];
+      return [...out, [from, to, value]];
+    }, []);
+  };
+  assert.deepEqual([conflict.kind, conflict.mark?.name, conflict.path.at(-1), conflict.base], ["mark", "link", 1, undefined]);
+  await shown(on(first));
+  const rounds: [Answer, unknown][] = [[{ pick: 1 }, hidden], [{ value: undefined }, undefined], [{ value: "c.example" }, "c.example"], [{ pick: 0 }, first]];
+  for (const [answer, wanted] of rounds) {
+    await settle(pages[1], answer);
+    for (const page of pages) assert.deepEqual([(await listed(page, "settled")).id, (await listed(page, "settled")).answer], [conflict.id, wanted]);
+    await shown(on(wanted));
+    await reload(stage, pages, conflict.document);
+    for (const page of pages) assert.deepEqual([(await listed(page, "settled")).id, (await listed(page, "settled")).answer], [conflict.id, wanted]);
+    await shown(on(wanted));
+    await pages[0].evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
+    for (const page of pages) assert.deepEqual(sides(await listed(page)), sides(conflict));
+    await reload(stage, pages, conflict.document);
+    for (const page of pages) assert.deepEqual(sides(await listed(page)), sides(conflict));
+  }
+  await change(pages[1], link(1, String(hidden)));
   for (const page of pages) {
     assert.equal((await listed(page, "superseded")).id, conflict.id);
-    assert.deepEqual([await shown(page), await page.evaluate(() => globalThis.shop.conflicts.open)], [[hidden], 0]);
+    assert.equal(await page.evaluate(() => globalThis.shop.conflicts.open), 0);
   }
   await end(pages);
 });

@@ -100,6 +100,7 @@ test("each scene makes its conflict, and the page is for everybody, light and da
     ["Counted and overwritten", "Apples · sold: Counted and overwritten"],
     ["Made twice", "Plums: Made twice"],
     ["Paid or shipped", "Eli’s order · status: Two answers"],
+    ["Two links", "Notice at the door: Two links"],
     ["Refused by the server", "Last year’s note: Refused by the server", ["Ann"]],
   ];
   for (const [scene, card, names] of scenes) {
@@ -112,6 +113,37 @@ test("each scene makes its conflict, and the page is for everybody, light and da
   const refused = person(page, "Ann").getByRole("listitem", { name: "Last year’s note: Refused by the server" });
   await refused.getByRole("button", { name: "Discard" }).click();
   await refused.waitFor({ state: "detached" });
+  await page.context().close();
+});
+
+test("two links: the hidden one is picked by its key on every side, taken back, and still so when the page is loaded again", async () => {
+  const page = await visit();
+  await play(page, "Two links");
+  let card = await seen(page, "Notice at the door: Two links");
+  assert.match((await card.textContent()) ?? "", /(Ann and Bo|Bo and Ann) linked “our prices” to different places\./);
+  await demo.pictures(page, "lab-links");
+  await card.screenshot({ path: `${demo.folder}/lab-links-card.png` });
+  await page.setViewportSize({ width: 1360, height: 900 });
+  const links = page.locator(".door a");
+  const leads = async (to: string | null) => {
+    await page.waitForFunction((to) => [...document.querySelectorAll(".door")].every((notice) => (notice.querySelector("a")?.getAttribute("href") ?? null) === to), to);
+  };
+  const first = await links.first().getAttribute("href");
+  await leads(first);
+  const hidden = `https://shop.example/${first?.endsWith("spring") ? "summer" : "spring"}`;
+  await card.focus();
+  await page.keyboard.press("2");
+  await leads(hidden);
+  await page.keyboard.press("u");
+  card = await seen(page, "Notice at the door: Two links");
+  await page.reload();
+  card = await seen(page, "Notice at the door: Two links");
+  await leads(hidden);
+  await card.getByRole("button", { name: "No link" }).click();
+  await leads(null);
+  for (const name of ["Ann", "Bo", "Cleo"]) await person(page, name).getByText("1 earlier").waitFor();
+  await person(page, "Cleo").getByText("1 earlier").click();
+  await person(page, "Cleo").getByText(/^Ann decided: no link · just now$/).waitFor();
   await page.context().close();
 });
 

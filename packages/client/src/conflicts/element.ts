@@ -201,8 +201,8 @@ export class RejoinConflicts extends Base {
     this.#more.textContent = more > 0 ? moreWords(more) : "";
     this.#more.hidden = more === 0;
     this.#empty.hidden = this.#open.childElementCount > 0;
-    // An answer takes its card away from under the fingers: they go on with the next.
-    if (held && !this.#open.contains(held)) this.#open.querySelector<HTMLElement>(".card")?.focus();
+    // An answer takes its card away from under the fingers: they go on with the next, or where it went, so that keys are still heard.
+    if (held && !this.#open.contains(held)) (this.#open.querySelector<HTMLElement>(".card") ?? this.#doneWords).focus();
     const open = this.#count();
     if (open !== before) {
       this.#said.textContent = countWords(open);

@@ -50,6 +50,8 @@ export type Conflict = {
   /** It is about an element that is not in its list any more: `path` says where it stood, which may be another one's place by now. */
   readonly gone?: true;
   readonly kind: ConflictKind;
+  /** Of marks their name and the characters in dispute, or the first of many; `path` ends with where those begin, in code points. */
+  readonly mark?: { readonly name: string; readonly words: string };
   /** What stood there before the sides parted; `undefined` if nothing did. */
   readonly base?: unknown;
   /** The sides, first the one that hides the others. */

@@ -69,6 +69,6 @@ export class Ground implements ConflictGround {
   }
 
   async reopen(id: string): Promise<void> {
-    this.tell(this.listed.map((each) => (each.id === id ? conflict(id, each.path, { kind: each.kind, candidates: each.candidates }) : each)));
+    this.tell(this.listed.map((each) => (each.id === id ? conflict(id, each.path, { kind: each.kind, candidates: each.candidates, ...(each.mark && { mark: each.mark }) }) : each)));
   }
 }

@@ -6,7 +6,7 @@
 
 import type { Answer, Conflict } from "../types.js";
 import { type Fields, make, short, show } from "./show.js";
-import { bothWords, CUT_WORDS, isRemoval, kindWords, nameOf, type People, type Places, placeWords, storyWords, timeWords } from "./words.js";
+import { bothWords, CUT_WORDS, isRemoval, kindWords, nameOf, noneWords, type People, type Places, placeWords, storyWords, timeWords } from "./words.js";
 
 /** What somebody wants done with a conflict. */
 export type Wish =
@@ -36,6 +36,8 @@ export class Card {
   #conflict: Conflict;
   #note = "";
   #isNoting = false;
+  /** What somebody types in place of all sides; `undefined` while they don't. */
+  #given: string | undefined;
   #trouble = "";
 
   constructor(conflict: Conflict, options: CardOptions, wish: (wish: Wish) => void) {
@@ -57,6 +59,7 @@ export class Card {
     element.dataset.kind = conflict.kind;
     element.setAttribute("aria-label", `${placeWords(conflict, options.places)}: ${kindWords(conflict)}`);
     const isDone = conflict.state === "settled" || conflict.state === "superseded";
+    if (isDone) this.#given = undefined;
     element.replaceChildren(...this.#head(options), ...(conflict.cut ? this.#cut() : isDone ? this.#done(options) : this.#choice(options)));
     if (this.#trouble) element.append(make("p", { class: "trouble", role: "alert" }, this.#trouble));
     if (focused) element.querySelector<HTMLElement>(`[data-focus="${focused}"]`)?.focus();
@@ -91,7 +94,8 @@ export class Card {
   #choice(options: CardOptions): Node[] {
     const conflict = this.#conflict;
     const parts: (Node | undefined)[] = [this.#rule(), this.#base(options), this.#sides(options)];
-    parts.push(conflict.kind === "rejected" ? this.#refused(options) : this.#answers());
+    parts.push(conflict.kind === "rejected" ? this.#refused(options) : this.#answers(options));
+    if (this.#given !== undefined && this.#takesWords()) parts.push(this.#givenField(this.#given));
     if (this.#isNoting) parts.push(this.#noteField());
     return parts.filter((part) => part !== undefined);
   }
@@ -107,7 +111,7 @@ export class Card {
   #base({ fields }: CardOptions): Node | undefined {
     const { base, kind } = this.#conflict;
     if (kind === "container" && base === undefined) return undefined;
-    return make("div", { class: "base" }, make("span", { class: "quiet" }, "Before"), show(base, undefined, fields));
+    return make("div", { class: "base" }, make("span", { class: "quiet" }, "Before"), show(base, undefined, fields, this.#none?.toLowerCase()));
   }
 
   #sides({ people, fields, now }: CardOptions): Node {
@@ -119,12 +123,11 @@ export class Card {
       const name = nameOf(side, people);
       const who = make("div", { class: "who" }, make("b", {}, name), side.mine && name !== "This device" ? make("span", { class: "tag" }, "you") : undefined);
       if (side.at !== undefined) who.append(time(side.at, now));
-      const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, "Removed it") : show(side.value, base, fields)));
+      const item = make("li", { class: "side" }, who, make("div", { class: "value" }, isRemoval(side) ? make("span", { class: "gone" }, this.#none ?? "Removed it") : show(side.value, base, fields)));
       if (side.shown) item.append(make("span", { class: "shown" }, "shows now"));
-      // A format is changed by formatting again.
-      if (kind !== "rejected" && state !== "superseded" && (kind !== "mark" || side.shown)) {
+      if (kind !== "rejected" && state !== "superseded") {
         const key = index < KEYS_MAX ? String(index + 1) : undefined;
-        const words = isRemoval(side) ? "Let it go" : "Keep this";
+        const words = isRemoval(side) && !this.#none ? "Let it go" : "Keep this";
         item.append(this.#button(words, key, `${words}: ${name}`, () => this.#answer({ pick: index }), "pick"));
       }
       sides.append(item);
@@ -132,13 +135,45 @@ export class Card {
     return sides;
   }
 
-  #answers(): Node {
+  #answers(options: CardOptions): Node {
     const both = bothWords(this.#conflict);
+    const none = this.#conflict.candidates.some(isRemoval) ? undefined : this.#none;
     return make(
       "div", { class: "answers" },
       both === undefined ? undefined : this.#button(both, "b", both, () => this.#answer({ keep: "both" })),
+      none === undefined ? undefined : this.#button(none, "0", none, () => this.#answer({ value: undefined })),
+      this.#takesWords() ? this.#button("Something else", "e", "Something else", () => this.#toggleGiven(options), "plain") : undefined,
       this.#button(this.#isNoting ? "Hide note" : "Add a note", "n", "Add a note", () => this.#toggleNote(), "plain"),
     );
+  }
+
+  /** What a mark is called where there is none. */
+  get #none(): string | undefined {
+    return noneWords(this.#conflict);
+  }
+
+  /** Whether a text typed here can be the answer: what a link leads to, a comment, a colour. */
+  #takesWords(): boolean {
+    const values = this.#conflict.candidates.filter((side) => !isRemoval(side)).map(({ value }) => value);
+    return this.#none !== undefined && values.every((value) => typeof value === "string");
+  }
+
+  #toggleGiven(options: CardOptions): void {
+    this.#given = this.#given === undefined ? "" : undefined;
+    this.update(this.#conflict, options);
+    this.element.querySelector<HTMLElement>('[data-focus="given"]')?.focus();
+  }
+
+  #givenField(given: string): Node {
+    const field = make("input", { required: "", maxlength: "2000", "data-focus": "given", "aria-label": `Another ${this.#conflict.mark?.name ?? "format"}` });
+    field.value = given;
+    field.addEventListener("input", () => void (this.#given = field.value));
+    const form = make("form", { class: "given" }, field, make("button", { class: "pick" }, "Use this"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#answer({ value: field.value });
+    });
+    return form;
   }
 
   #refused({ edits }: CardOptions): Node {
@@ -157,7 +192,7 @@ export class Card {
     const { state, settledBy, answer } = this.#conflict;
     if (state === "superseded") return [make("p", { class: "quiet" }, "Somebody has written here since. Nothing is to be done."), this.#sides(options)];
     const who = settledBy && (people?.(settledBy) ?? settledBy.author);
-    const parts: Node[] = [make("p", { class: "settled" }, who ? `${who} decided: ` : "Decided: ", make("b", {}, short(answer)))];
+    const parts: Node[] = [make("p", { class: "settled" }, who ? `${who} decided: ` : "Decided: ", make("b", {}, answer === undefined && this.#none ? this.#none.toLowerCase() : short(answer)))];
     if (settledBy?.at !== undefined) parts[0]?.appendChild(make("span", { class: "quiet" }, " · ", time(settledBy.at, now)));
     if (settledBy?.note) parts.push(make("blockquote", {}, settledBy.note));
     parts.push(make("div", { class: "answers" }, this.#button("Undo", "u", "Undo this decision", () => this.#wish({ kind: "undo" }), "plain")));

@@ -22,8 +22,8 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 export type Fields = (key: string) => string | undefined;
 
 /** A value, beside what was there before. */
-export function show(value: unknown, base: unknown, fields: Fields = (key) => key): HTMLElement {
-  if (value === undefined) return make("span", { class: "gone" }, "nothing there");
+export function show(value: unknown, base: unknown, fields: Fields = (key) => key, none = "nothing there"): HTMLElement {
+  if (value === undefined) return make("span", { class: "gone" }, none);
   if (typeof value === "string") return text(value, base);
   if (Array.isArray(value)) return lines(value.map((item, index) => [String(index + 1), item, Array.isArray(base) ? base[index] : undefined]), base);
   if (isMap(value)) {

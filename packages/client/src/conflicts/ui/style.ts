@@ -55,6 +55,8 @@ h3 { font-size: 1rem; font-weight: 650; overflow-wrap: anywhere; }
 .quiet, .base .quiet { color: var(--quiet); }
 .sides { display: grid; gap: 0.5rem; margin-top: 0.5rem; grid-template-columns: 1fr; }
 @container (min-width: 17rem) { .sides { grid-template-columns: repeat(auto-fit, minmax(7.75rem, 1fr)); } }
+[data-kind="mark"] .sides { grid-template-columns: repeat(auto-fit, minmax(min(100%, 12.5rem), 1fr)); }
+[data-kind="mark"] .value > .text { font-size: 0.95rem; }
 .side { display: flex; flex-direction: column; gap: 0.4rem; padding: 0.6rem; border-radius: 0.55rem; background: var(--field); min-width: 0; }
 .who { display: flex; flex-wrap: wrap; gap: 0.15rem 0.45rem; align-items: baseline; font-size: 0.9rem; }
 .who time { color: var(--quiet); font-size: 0.8rem; }
@@ -85,7 +87,9 @@ del { color: var(--danger); background: var(--danger-soft); border-radius: 0.2re
 .card button.danger { background: transparent; color: var(--danger); }
 kbd { padding: 0 0.35rem; border: 1px solid currentcolor; border-radius: 0.25rem; font: 600 0.7rem/1.3 ui-monospace, monospace; }
 @media (pointer: coarse) { kbd { display: none; } }
-.card textarea, .edit {
+.given { display: flex; gap: 0.5rem; align-items: end; }
+.given input { flex: 1; min-width: 0; }
+.card textarea, .card input, .edit {
   display: block; width: 100%; margin-top: 0.6rem; padding: 0.5rem 0.7rem; border: 1px solid var(--line); border-radius: 0.55rem;
   background: var(--field); color: inherit; font: inherit; resize: vertical;
 }

@@ -8,6 +8,9 @@ export type People = (who: { actor?: string; author?: string; change: string; mi
 /** What a place is called, if the page has a better name than its path. */
 export type Places = (conflict: Conflict) => string | undefined;
 
+/** Most characters of a text that are told in a sentence. */
+const WORDS_MAX = 40;
+
 const KINDS: Record<ConflictKind, string> = {
   register: "Two answers",
   "delete-update": "Removed and changed",
@@ -20,13 +23,15 @@ const KINDS: Record<ConflictKind, string> = {
 
 /** The kind in a few words. */
 export function kindWords(conflict: Conflict): string {
+  if (conflict.mark?.name === "link") return "Two links";
   return conflict.kind === "register" && conflict.candidates.length > 2 ? `${conflict.candidates.length} answers` : KINDS[conflict.kind];
 }
 
 export function placeWords(conflict: Conflict, places: Places | undefined): string {
   const named = places?.(conflict);
   if (named !== undefined) return named;
-  const steps = conflict.path.map((step) => (typeof step === "number" ? `no. ${step + 1}` : step));
+  // Of what is marked the words are told.
+  const steps = (conflict.mark ? conflict.path.slice(0, -1) : conflict.path).map((step) => (typeof step === "number" ? `no. ${step + 1}` : step));
   return steps.join(" › ") || conflict.document;
 }
 
@@ -49,12 +54,23 @@ export function storyWords(conflict: Conflict, people: People | undefined): stri
     case "counter-overwrite":
       return `${names(candidates.slice(1))} counted while ${names(candidates.slice(0, 1))} set a new number.`;
     case "mark":
-      return `${names(candidates)} formatted the same words differently.`;
+      return markWords(conflict, names(removed), names(kept));
     case "rejected":
       return `The server did not take this${conflict.reason ? `: ${conflict.reason}` : ""}. It is kept on this device.`;
     default:
       return `${names(candidates)} changed this without seeing each other.`;
   }
+}
+
+function markWords({ mark, candidates }: Conflict, removed: string, kept: string): string {
+  const words = mark ? `“${mark.words.length > WORDS_MAX ? `${mark.words.slice(0, WORDS_MAX)}…` : mark.words}”` : "the same words";
+  if (candidates.some(isRemoval)) return `${removed} took the ${mark?.name ?? "format"} away from ${words} while ${kept} changed it.`;
+  return mark?.name === "link" ? `${kept} linked ${words} to different places.` : `${kept} formatted ${words} differently${mark ? `: ${mark.name}` : ""}.`;
+}
+
+/** What a mark is called where there is none; `undefined` of anything else. */
+export function noneWords({ kind, mark }: Conflict): string | undefined {
+  return kind === "mark" ? `No ${mark?.name ?? "format"}` : undefined;
 }
 
 /** Whether a side wanted nothing to be there. */
