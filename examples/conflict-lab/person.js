@@ -1,9 +1,13 @@
 /** One person on the page: a device of their own, its network, the shop as it shows there, and their inbox. */
 
-import { connect, Counter } from "@rejoin/client";
+import { connect, Counter, Text } from "@rejoin/client";
 import "@rejoin/client/conflicts";
 
 import { Table } from "./table.js";
+
+/** What hangs at the door, and the words of it that lead somewhere. */
+const NOTICE = "Open daily from 9. See our prices before you come.";
+const PRICES = "our prices";
 
 /** How long the server may take before the page says that it can't be reached. */
 const TOGETHER_MS_MAX = 10_000;
@@ -110,6 +114,16 @@ export class Person {
     this.#edit(({ orders }) => delete orders[key]);
   }
 
+  /** Where the words on the notice lead; nowhere without an address. */
+  linkPrices(to) {
+    this.#edit(({ notice }) => {
+      const from = String(notice).indexOf(PRICES);
+      if (from < 0) return;
+      if (to) notice.mark(from, from + PRICES.length, "link", to);
+      else notice.unmark(from, from + PRICES.length, "link");
+    });
+  }
+
   writeArchive(note) {
     this.#archive.change((draft) => void (draft.note = note));
   }
@@ -137,6 +151,7 @@ export class Person {
       if (field.value.trim()) this.addItem(field.value.trim());
       field.value = "";
     });
+    this.#find(".leads input").addEventListener("change", ({ target }) => this.linkPrices(target.value.trim()));
     this.#find(".archive").addEventListener("change", ({ target }) => this.writeArchive(target.value));
     this.#shop.subscribe(() => this.#showShop());
     this.#shop.conflicts.subscribe(() => this.#showShop());
@@ -159,6 +174,23 @@ export class Person {
       row.field(".number", order.pieces, "pieces");
       row.field("select", order.status, "status");
     });
+    this.#showNotice(listed);
+  }
+
+  #showNotice(listed) {
+    const text = String(this.#shop.value.notice ?? "");
+    const links = this.#shop.value.notice === undefined ? [] : this.#shop.marks(["notice"]).filter(({ name }) => name === "link");
+    const place = this.#find(".door");
+    place.replaceChildren();
+    let at = 0;
+    for (const { from, to, value } of links) {
+      place.append(text.slice(at, from), Object.assign(document.createElement("a"), { href: value, title: value, target: "_blank", rel: "noreferrer", textContent: text.slice(from, to) }));
+      at = to;
+    }
+    place.append(text.slice(at));
+    place.classList.toggle("disputed", listed.some(({ path, state }) => path[0] === "notice" && state === "open"));
+    const field = this.#find(".leads input");
+    if (field !== document.activeElement) field.value = links[0]?.value ?? "";
   }
 
   #showInbox() {
@@ -184,7 +216,9 @@ export class Person {
 }
 
 /** What a shop begins with, where it is not there. */
-function fill({ stock, orders }) {
+function fill(shop) {
+  const { stock, orders } = shop;
+  shop.notice ??= new Text(NOTICE);
   stock.apples ??= { name: "Apples", quantity: 10, sold: new Counter(5) };
   stock.pears ??= { name: "Pears", quantity: 6, sold: new Counter(2) };
   orders.dee ??= { who: "Dee", pieces: 2, status: "draft" };
@@ -194,6 +228,7 @@ function fill({ stock, orders }) {
 const FIELDS = { quantity: "on shelf", sold: "sold", pieces: "pieces", status: "status" };
 
 function placeWords([table, key, field], { stock, orders }) {
+  if (table === "notice") return "Notice at the door";
   const name = table === "stock" ? (stock[key]?.name ?? key) : `${orders[key]?.who ?? key}’s order`;
   return [name, FIELDS[field]].filter(Boolean).join(" · ");
 }

@@ -59,6 +59,15 @@ export const SCENES = [
     end: "Under “Who decides” a rule can answer this for everybody: whichever is further on.",
   },
   {
+    name: "Two links",
+    async play({ ann, bo, apart, tell }) {
+      await apart(ann, bo);
+      await tell(`${ann.name} links “our prices” on the notice to the spring list.`, () => ann.linkPrices("https://shop.example/spring"));
+      await tell(`${bo.name} links it to the summer list.`, () => bo.linkPrices("https://shop.example/summer"));
+    },
+    end: "Words lead to one place only. The other link waits below: pick it, none, or write another.",
+  },
+  {
     name: "Refused by the server",
     async play({ ann, apart, tell }) {
       await apart(ann);
