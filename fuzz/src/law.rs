@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use automerge::transaction::Transactable;
-use automerge::{AutoCommit, AutoSerde, Automerge, Bundle, Change, ChangeHash, ROOT, ReadDoc as _};
+use automerge::{
+    AutoCommit, AutoSerde, Automerge, Bundle, Change, ChangeHash, ObjId, ObjType, Prop, ROOT, ReadDoc as _,
+};
 use sync_core::rng::Rng;
 
 use crate::choices::Choices as _;
@@ -16,6 +18,23 @@ pub fn apply(changes: &[&Change]) -> Result<AutoCommit, String> {
     let mut doc = AutoCommit::new().with_actor(actor(u64::MAX));
     doc.apply_changes(changes.iter().map(|c| (*c).clone()).collect::<Vec<_>>()).map_err(|e| e.to_string())?;
     Ok(doc)
+}
+
+/// Reads what is at each place of an object and of those in it, as whoever looks at one place does.
+fn look(doc: &AutoCommit, object: &ObjId) -> Result<(), String> {
+    let kind = doc.object_type(object).map_err(|e| format!("look: {e}"))?;
+    let props: Vec<Prop> = match kind {
+        ObjType::Map | ObjType::Table => doc.keys(object).map(Prop::from).collect(),
+        ObjType::List | ObjType::Text => (0..doc.length(object)).map(Prop::from).collect(),
+    };
+    for prop in props {
+        for (value, inner) in doc.get_all(object, prop).map_err(|e| format!("look: {e}"))? {
+            if value.is_object() {
+                look(doc, &inner)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One replica's life. Gives what it reads after a load.
@@ -40,6 +59,7 @@ fn live(mut doc: AutoCommit, expected: &BTreeSet<Vec<u8>>) -> Result<serde_json:
         return Err("bundles other changes".into());
     }
     loaded.hydrate(ROOT, None).map_err(|e| format!("hydrate: {e}"))?;
+    look(&loaded, &ROOT)?;
     let value = serde_json::to_value(AutoSerde::from(&loaded)).map_err(|e| format!("read: {e}"))?;
     for mut doc in [doc, loaded] {
         doc.put(ROOT, "edited", 1).map_err(|e| format!("edit: {e}"))?;

@@ -41,6 +41,9 @@ fn check(op: &Op, context: &mut Context<'_>) -> Result<(Operation, Option<Object
     if op.insert && matches!(kind, Kind::Delete | Kind::Increment) {
         return Err(Wrong::InsertsNothing);
     }
+    if kind == Kind::Increment && object.kind == ObjectKind::Text {
+        return Err(Wrong::IncrementInText);
+    }
     if kind == Kind::Mark {
         if object.kind != ObjectKind::Text {
             return Err(Wrong::MarkOutsideText);

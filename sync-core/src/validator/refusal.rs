@@ -177,6 +177,9 @@ pub enum Wrong {
     /// It increments where there is no counter.
     #[error("increments no counter")]
     NoCounter,
+    /// It increments within a text, where automerge 0.12 can't read a counter that was incremented.
+    #[error("increments in a text")]
+    IncrementInText,
     /// It inserts a delete or an increment.
     #[error("a delete or increment can't be inserted")]
     InsertsNothing,

@@ -235,6 +235,16 @@ fn every_poison_is_refused_for_its_reason_and_changes_nothing() {
     assert!(cases.len() > 150, "{} kinds of poison", cases.len());
 }
 
+/// Found by a test of conflicts: automerge gives up when somebody reads the place.
+#[test]
+fn a_counter_that_was_incremented_in_a_text_breaks_the_law() {
+    let first = document().1;
+    let counter = json!({"action": "set", "obj": "1@aa", "elemId": "5@aa", "insert": true, "value": 1, "datatype": "counter", "pred": []});
+    let poison = change("bb", 1, 14, &[&first], json!([counter, element("inc", "1@aa", "14@bb", false, &["14@bb"])]));
+    let broken = rejoin_fuzz::law::check(&[first.clone(), poison.clone()], &poison, 1).expect_err("it can't be read");
+    assert!(broken.contains("panics"), "{broken}");
+}
+
 #[test]
 fn no_poison_is_in_the_table_twice() {
     let cases = cases();

@@ -113,6 +113,8 @@ pub(super) fn deletes_and_increments(t: &mut Table) {
     t.operations(json!([element("inc", "3@aa", "8@aa", false, &["8@aa"])]), 0, Wrong::NoCounter);
     t.operations(json!([on_key("inc", "_root", "n", &["11@aa"])]), 0, Wrong::PredecessorNoValue(name("11@aa")));
     t.operations(json!([on_key("inc", "_root", "k", &["4@aa"])]), 0, Wrong::PredecessorElsewhere(name("4@aa")));
+    let counter = json!({"action": "set", "obj": "1@aa", "elemId": "5@aa", "insert": true, "value": 1, "datatype": "counter", "pred": []});
+    t.operations(json!([counter, element("inc", "1@aa", "14@bb", false, &["14@bb"])]), 1, Wrong::IncrementInText);
     for by in [i64::MAX, i64::MIN, (1 << 53) + 1, -(1 << 53) - 1] {
         let increment = json!({"action": "inc", "obj": "_root", "key": "n", "value": by, "pred": ["4@aa"]});
         t.operations(json!([increment]), 0, Wrong::CounterRange(by));
