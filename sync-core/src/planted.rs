@@ -158,6 +158,8 @@ pub enum Planted {
     HoldsOverHoles,
     /// All tabs on a store write under the actor of the first one.
     TabsShareActor,
+    /// The tab that leads takes no notice of the end of another one.
+    TabsEndUnheard,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
     /// The server settles by its rule what people have reopened.
@@ -182,7 +184,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 73] = [
+    pub const ALL: [(Planted, &'static str); 74] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -246,6 +248,7 @@ impl Planted {
         (Planted::HoldsWithoutOutbox, "holds-without-outbox"),
         (Planted::HoldsOverHoles, "holds-over-holes"),
         (Planted::TabsShareActor, "tabs-share-actor"),
+        (Planted::TabsEndUnheard, "tabs-end-unheard"),
         (Planted::WaitingLost, "waiting-lost"),
         (Planted::SettlesReopened, "settles-reopened"),
         (Planted::SettlesAnswered, "settles-answered"),

@@ -27,7 +27,8 @@ impl ConflictIndex {
         let prop = conflict.prop(document, Some(heads));
         let stood = prop.and_then(|prop| document.get_at(&conflict.spot.object, prop, heads).ok()?);
         let Some((value, id)) = stood else {
-            let lost = conflict.candidates.iter().skip(1).find_map(|side| history.op_of(side.object.as_ref()?));
+            let hidden = conflict.candidates.get(1..).unwrap_or_default();
+            let lost = hidden.iter().find_map(|side| history.op_of(side.object.as_ref()?));
             let by = self.deleted(history, lost).or_else(|| self.last_deleted(history, conflict, place))?;
             return Some(reader.side(history.place(by), None, true));
         };

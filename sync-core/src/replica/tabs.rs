@@ -14,6 +14,7 @@ use crate::clock::VectorClock;
 use crate::few::{FewMap, FewSet};
 use crate::id::{ActorId, ChangeHash, DocumentName};
 use crate::link::Link;
+use crate::planted::Planted;
 use crate::protocol::Hash;
 use crate::replica::local::Local;
 use crate::replica::rows::{self, ActorBytes};
@@ -166,7 +167,7 @@ impl Replica {
 
     /// A tab has ended: what it has written to the store last it may have told nobody.
     pub(super) fn gone(&mut self, tab: TabId) {
-        if !self.tabs.leads() {
+        if !self.tabs.leads() || self.config.planted.has(Planted::TabsEndUnheard) {
             return;
         }
         self.drop_tab(tab);

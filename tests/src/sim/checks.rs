@@ -47,7 +47,7 @@ impl World {
         if self.connections.values().any(|c| !c.broken && travel(c)) {
             return ON_THEIR_WAY.into();
         }
-        for (index, client) in self.clients.iter().enumerate() {
+        for (index, client) in self.clients.iter().enumerate().filter(|(_, client)| !client.stays_closed) {
             let Some(replica) = client.replica.as_ref().filter(|_| client.is_idle() && !self.is_frozen(index)) else {
                 return format!("client {index} is busy");
             };

@@ -62,6 +62,8 @@ pub(crate) struct Client {
     /// Where it is one of several tabs.
     pub(crate) seat: Option<Seat>,
     pub(crate) frozen_until: Instant,
+    /// Its user does not open it again.
+    pub(crate) stays_closed: bool,
     /// Older images, each with the tokens that were saved when it was taken.
     pub(crate) images: Vec<(ClientDisk, BTreeSet<Token>)>,
     pub(crate) names: Vec<DocumentName>,
@@ -91,6 +93,7 @@ impl Client {
             host: None,
             seat: None,
             frozen_until: Instant(0),
+            stays_closed: false,
             images: Vec::new(),
             names,
             documents: BTreeMap::new(),
@@ -115,7 +118,7 @@ impl Client {
 
 impl World {
     pub(crate) fn start_client(&mut self, index: usize) {
-        if self.clients[index].replica.is_some() {
+        if self.clients[index].replica.is_some() || self.clients[index].stays_closed {
             return;
         }
         let mut config = replica::Config { backoff_max: Duration::from_secs(5), ..replica::Config::default() };

@@ -24,6 +24,9 @@ use crate::sim::world::{Event, World};
 const TABS_SALT: u64 = 0x7461_6273_0000_0001;
 /// Most time that a tab stands still.
 const FROZEN_MS_MAX: u64 = 60_000;
+/// A tab that is closed for good ends before so many more outputs, and within this time.
+const ENDS_AFTER_MAX: u64 = 8;
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// The tabs of one browser.
 #[derive(Debug, Default)]
@@ -308,6 +311,7 @@ impl World {
     pub(crate) fn tab_ended(&mut self, index: usize, process: u64) {
         let Some(seat) = &mut self.clients[index].seat else { return };
         seat.leads = None;
+        let tab = seat.number;
         self.clients[index].frozen_until = Instant(0);
         if self.rng.chance(500) {
             self.browser.muted.insert((index, process));
@@ -315,6 +319,34 @@ impl World {
         if self.browser.holder == Some((index, process)) {
             self.browser.holder = None;
             self.grant();
+        }
+        // It waits for the lock of each that it has heard of.
+        if let Some(to) = self.browser.holder.filter(|(leader, _)| self.leads(*leader).is_some()) {
+            self.at(self.now, Event::TabGone { tab, to });
+        }
+    }
+
+    /// The tab that leads learns that another one is over.
+    pub(crate) fn hear_gone(&mut self, tab: TabId, (index, process): (usize, u64)) {
+        if self.is_tab(index, process) {
+            self.client_input(index, replica::Input::Gone(tab));
+        }
+    }
+
+    /// Some users edit in a tab once more and it ends, to be opened never again: what is in the store by then is for the other tabs to send, which
+    /// it may have told nothing of that.
+    pub(crate) fn close_tabs(&mut self) {
+        let more = self.browser.tabs.get(1..).unwrap_or_default().to_vec();
+        for tab in more {
+            if self.is_frozen(tab) || !self.rng.chance(500) {
+                continue;
+            }
+            self.edit(tab);
+            self.clients[tab].stays_closed = true;
+            self.clients[tab].crash_after = Some(self.rng.below(ENDS_AFTER_MAX));
+            self.run_until(self.now + ENDS_WITHIN);
+            self.crash_client(tab);
+            self.count("tab closed for good");
         }
     }
 
@@ -331,7 +363,8 @@ impl World {
             | Event::Online(index)
             | Event::LockHeld(index, _)
             | Event::LockLost(index, ..)
-            | Event::TabSays { to: (index, _), .. } => Some(*index),
+            | Event::TabSays { to: (index, _), .. }
+            | Event::TabGone { to: (index, _), .. } => Some(*index),
             Event::Dialled(id) | Event::Deliver(id, false) | Event::Notice(id, true) => {
                 self.connections.get(id).map(|connection| connection.client)
             }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sync_core::id::{DocumentName, SessionId};
 use sync_core::planted::{Planted, Planting};
+use sync_core::replica::TabId;
 use sync_core::rng::Rng;
 use sync_core::storage::StoreError;
 use sync_core::time::Instant;
@@ -65,6 +66,11 @@ pub(crate) enum Event {
         from: (usize, u64),
         to: (usize, u64),
         bytes: bytes::Bytes,
+    },
+    /// A tab's process is over, and the one that led then learns it by its lock.
+    TabGone {
+        tab: TabId,
+        to: (usize, u64),
     },
 }
 
@@ -182,6 +188,7 @@ impl World {
         self.live_through_chaos();
         if self.failure.is_none() {
             self.heal();
+            self.close_tabs();
             self.settle();
         }
         if self.failure.is_none() {
@@ -280,6 +287,7 @@ impl World {
             Event::LockHeld(client, process) => self.lock_held(client, process),
             Event::LockLost(client, process, given) => self.lock_lost(client, process, given),
             Event::TabSays { from, to, bytes } => self.hear(from, to, bytes),
+            Event::TabGone { tab, to } => self.hear_gone(tab, to),
             Event::Dialled(id) => self.dialled(id),
             Event::Deliver(id, up) => self.deliver(id, up),
             Event::Notice(id, client_side) => self.notice(id, client_side),
