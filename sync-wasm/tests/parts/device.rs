@@ -153,7 +153,7 @@ impl Device {
 
     /// Does edits, written as JavaScript, as one change.
     pub(crate) fn change(&mut self, document: u32, edits: &str) -> Result<f64, EngineError> {
-        self.replica.change(0.0, 0.0, document, &array(edits))
+        self.replica.change(0.0, 0.0, document, &array(edits), None, None)
     }
 
     /// Does edits that can be done, and saves them.

@@ -68,6 +68,23 @@ fn an_edit_is_told_as_changed_and_then_as_saved() {
 }
 
 #[wasm_bindgen_test]
+fn a_row_of_the_drivers_own_is_in_the_transaction_of_its_change() {
+    let mut device = Device::new();
+    let document = device.open("beside");
+    let (key, value) = (b"own".to_vec(), b"done".to_vec());
+    let edits = array("[['put', [], 'n', 1]]");
+    device.replica.change(0.0, 0.0, document, &edits, Some(key.clone()), Some(value.clone())).expect("it is done");
+    let mut outputs = std::iter::repeat_with(|| device.replica.poll_output());
+    let commit = outputs.find(|output| output.is_undefined() || word(output, "kind") == "commit").expect("an output");
+    let writes = Array::from(&get(&commit, "writes"));
+    assert!(writes.length() > 1, "the change is there, too");
+    let beside = |write: JsValue| {
+        word(&write, "table") == "outbox" && bytes(&write, "key") == key && bytes(&write, "value") == value
+    };
+    assert!(writes.iter().any(beside));
+}
+
+#[wasm_bindgen_test]
 fn a_store_that_fails_is_told_how_and_gets_it_again() {
     for (failure, want, state) in
         [("full", "full", "storage-full"), ("io", "io", "storage-full"), ("what", "io", "storage-full")]

@@ -5,7 +5,7 @@ use sync_wasm::{Replica, version};
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::wasm_bindgen_test;
 
-use crate::device::{Device, array, code, get, same, show, word};
+use crate::device::{Device, code, get, same, show, word};
 
 /// What the device's wall clock says where the tests begin, in milliseconds since 1970.
 const WALL_MS: f64 = 1_790_000_000_000.0;
@@ -143,5 +143,5 @@ fn rules_are_declared_in_the_document_once() {
     same(code(device.replica.declare(0.0, 0.0, document + 1, rules)), "not-ready");
     device.drain();
     same(device.shown(document), "{}");
-    same(code(device.replica.change(0.0, 0.0, document, &array("[['put', [], '$settled', 1]]"))), "reserved-key");
+    same(code(device.change(document, "[['put', [], '$settled', 1]]")), "reserved-key");
 }
