@@ -164,6 +164,8 @@ export class Shelf {
 
   /** `name` is that of the store. */
   constructor(store: Promise<LocalStore>, views: { clear(): Promise<void> } | undefined, name: string) {
+    // That there is none is told elsewhere.
+    store.catch(() => undefined);
     this.#store = store;
     this.#views = views;
     this.#name = name;
