@@ -244,6 +244,11 @@ pub struct Conflict {
 }
 
 impl Conflict {
+    /// The sides beside the one that shows.
+    pub(crate) fn hidden_sides(&self) -> &[Candidate] {
+        self.candidates.get(1..).unwrap_or_default()
+    }
+
     /// Whether another conflict is about the same place.
     pub(crate) fn is_where(&self, other: &Self) -> bool {
         let name = |one: &Self| one.marking.as_ref().map(|marking| marking.name.clone());

@@ -290,7 +290,7 @@ fn both(conflict: &Conflict, now: Option<&Value>, known: Option<Known<'_>>) -> R
         Some(known) => known.content(side),
         None => side.value.clone().map(Content::plain),
     };
-    let hidden = || conflict.candidates.iter().skip(1).filter_map(content);
+    let hidden = || conflict.hidden_sides().iter().filter_map(content);
     match conflict.kind {
         ConflictKind::Container if !conflict.spot.is_gone => {
             let shown = conflict.candidates.first().and_then(|side| side.value.as_ref());

@@ -20,6 +20,7 @@ import type { Edit, NewValue, Path, Special } from "#modules/wasm/rejoin.js";
 import type { Kept } from "#modules/wire.js";
 
 import { type Random, random } from "./support/random.js";
+import { toldBeside } from "./support/special.js";
 import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -162,7 +163,7 @@ class Model {
     holds: () => ({ cursor: this.cursor, clock: [] }),
     cursor: () => "cursor",
     cursors: () => [],
-    value: (_: number, special: Special) => this.#copy(special),
+    value: (_: number, special: Special) => toldBeside(this.shown, special),
     marks: (_: number, path: Path) => marksOf(kindAt(this.shown, path)),
     change: (_: number, __: number, ___: number, edits: Edit[]) => {
       if (this.refuse) throw new Error("refused");
@@ -178,17 +179,6 @@ class Model {
   #otherwise(path: Path): void {
     const at = marksOf(kindAt(this.shown, path)).find(({ name }) => name === "odd")?.from;
     if (at !== undefined) this.shown = edited(this.shown, [["mark", path, at, at + 1, "odd", "otherwise"]]);
-  }
-
-  #copy(special: Special): object {
-    const copy = shownOf(plain(this.shown));
-    const visit = (value: unknown): void => {
-      if (typeof value !== "object" || value === null) return;
-      for (const [key, kind] of copy.kinds.get(value) ?? []) special(value, key, kind);
-      Object.values(value).forEach(visit);
-    };
-    visit(copy.value);
-    return copy.value;
   }
 }
 

@@ -10,7 +10,7 @@ import assert from "node:assert/strict";
 
 import { SyncDocument } from "#modules/document.js";
 import { Hosted } from "#modules/hosted.js";
-import { crossing, edited, nothing, shownOf, Writer } from "#modules/mirror.js";
+import { edited, nothing, shownOf, Writer } from "#modules/mirror.js";
 import { Shelf } from "#modules/shelf.js";
 import { MemoryStore } from "#modules/store/memory.js";
 import type { Row, Write } from "#modules/store/store.js";
@@ -18,6 +18,7 @@ import type { Edit, Special } from "#modules/wasm/rejoin.js";
 import type { Kept } from "#modules/wire.js";
 
 import { type Random, random } from "./support/random.js";
+import { toldBeside } from "./support/special.js";
 import { test } from "./timed.js";
 
 type Any = any; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -118,7 +119,7 @@ class Client {
     cursor: () => "cursor",
     cursors: () => [],
     holds: () => ({ cursor: this.#device.isThere ? AT : undefined, clock: [] }),
-    value: (_: number, special: Special) => copyOf(this.#device.isThere ? this.#shown : nothing(), special),
+    value: (_: number, special: Special) => toldBeside(this.#device.isThere ? this.#shown : nothing(), special),
     change: (_: number, __: number, ___: number, edits: Edit[], key?: Uint8Array, value?: Uint8Array) => {
       const writer = new Writer(this.#shown);
       for (const edit of edits) assert.ok(writer.fromEngine(edit), "an edit that the engine has no place for");
@@ -145,18 +146,6 @@ class Client {
       else if (message.kind === "seen") this.hosted.seen(message.base);
     }
   }
-}
-
-/** As the engine gives a value: with what is special told beside it. */
-function copyOf(shown: Shown, special: Special): object {
-  const copy = shownOf(crossing(shown.value, undefined, shown.kinds));
-  const visit = (value: unknown): void => {
-    if (typeof value !== "object" || value === null) return;
-    for (const [key, kind] of copy.kinds.get(value) ?? []) special(value, key, kind);
-    Object.values(value).forEach(visit);
-  };
-  visit(copy.value);
-  return copy.value;
 }
 
 /** Writes a word that nobody else writes, in one of three places. */

@@ -27,8 +27,7 @@ impl ConflictIndex {
         let prop = conflict.prop(document, Some(heads));
         let stood = prop.and_then(|prop| document.get_at(&conflict.spot.object, prop, heads).ok()?);
         let Some((value, id)) = stood else {
-            let hidden = conflict.candidates.get(1..).unwrap_or_default();
-            let lost = hidden.iter().find_map(|side| history.op_of(side.object.as_ref()?));
+            let lost = conflict.hidden_sides().iter().find_map(|side| history.op_of(side.object.as_ref()?));
             let by = self.deleted(history, lost).or_else(|| self.last_deleted(history, conflict, place))?;
             return Some(reader.side(history.place(by), None, true));
         };
@@ -45,9 +44,11 @@ impl ConflictIndex {
     /// The last deletion at the place that a change had seen.
     fn last_deleted(&self, history: History<'_>, conflict: &Conflict, by: Place) -> Option<OpId> {
         let past = history.ops.past();
-        let seen = |actor: u32| if actor == by.actor { by.seq - 1 } else { past.seen(by, actor) };
         let slot = self.slots.get(&slot(history, conflict)?)?;
-        let last = slot.deletes.iter().filter_map(|(actor, deletes)| last_until(history, deletes, seen(*actor)));
+        let last = slot
+            .deletes
+            .iter()
+            .filter_map(|(actor, deletes)| last_until(history, deletes, past.seen_before(by, *actor)));
         history.highest(&last.collect::<Vec<_>>())
     }
 }

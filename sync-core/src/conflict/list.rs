@@ -62,6 +62,26 @@ pub(super) struct Draft {
     pub(super) marking: Option<Box<Marking>>,
 }
 
+impl Draft {
+    /// A conflict at a place, of which nothing else is known.
+    pub(super) fn of(kind: ConflictKind, slot: SlotId, hiding: OpId, state: ConflictState) -> Self {
+        Self {
+            kind,
+            slot,
+            lost: None,
+            hiding,
+            version: 0,
+            base: None,
+            candidates: Vec::new(),
+            steps: Steps::FromBase,
+            hidden: BTreeMap::new(),
+            agreeing: BTreeMap::new(),
+            state,
+            marking: None,
+        }
+    }
+}
+
 /// Operations that are hidden, with the work in the objects that they made.
 #[derive(Default)]
 struct Hidden<'a> {
@@ -171,20 +191,8 @@ impl Lister<'_> {
             (ConflictKind::Register, ConflictState::Open) => self.steps(id, &candidates),
             _ => Steps::FromBase,
         };
-        Some(Draft {
-            kind,
-            slot: id,
-            lost: None,
-            hiding: shown,
-            version,
-            base,
-            candidates,
-            steps,
-            hidden,
-            agreeing,
-            state,
-            marking: None,
-        })
+        let draft = Draft::of(kind, id, shown, state);
+        Some(Draft { version, base, candidates, steps, hidden, agreeing, ..draft })
     }
 
     /// Counts what an operation said that does not show. Work in what was overwritten later is a conflict of its own.
@@ -325,21 +333,8 @@ impl Lister<'_> {
         let all: Vec<Place> = places.iter().copied().chain([self.history.place(hiding)]).collect();
         let base = Some(read::object(self.reader.document, &id, made, Some(&self.meet(&all))));
         let state = self.state(slot, hiding, &places);
-        let (hidden, agreeing, steps) = (actors.clone(), BTreeMap::new(), Steps::FromBase);
-        Some(Draft {
-            kind,
-            slot,
-            lost: Some(maker),
-            hiding,
-            version,
-            base,
-            candidates,
-            steps,
-            hidden,
-            agreeing,
-            state,
-            marking: None,
-        })
+        let draft = Draft::of(kind, slot, hiding, state);
+        Some(Draft { lost: Some(maker), version, base, candidates, hidden: actors.clone(), ..draft })
     }
 
     /// Steps of a counter that was deleted or overwritten by somebody who did not know them.
@@ -373,21 +368,8 @@ impl Lister<'_> {
         let mut steps: Vec<_> = lost.iter().map(|step| self.history.key(*step)).collect();
         steps.sort_unstable();
         let version = self.version(lost.len() as u64, steps.into_iter());
-        let (hidden, agreeing, steps) = (last, BTreeMap::new(), Steps::FromBase);
-        Some(Draft {
-            kind,
-            slot,
-            lost: Some(counter),
-            hiding,
-            version,
-            base,
-            candidates,
-            steps,
-            hidden,
-            agreeing,
-            state,
-            marking: None,
-        })
+        let draft = Draft::of(kind, slot, hiding, state);
+        Some(Draft { lost: Some(counter), version, base, candidates, hidden: last, ..draft })
     }
 
     /// Changes of several actors, in an order that is the same everywhere.

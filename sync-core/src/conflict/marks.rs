@@ -11,7 +11,7 @@ use automerge::{Automerge, ObjId, ReadDoc as _, ScalarValue};
 use super::index::{At, ConflictIndex, History, Mark};
 use super::list::{Draft, Lister};
 use super::read::Reader;
-use super::{ConflictKind, ConflictState, Marking, Steps, Value};
+use super::{ConflictKind, ConflictState, Marking, Value};
 use crate::op_index::OpIndex;
 use crate::table::ChangeTable;
 
@@ -101,11 +101,8 @@ impl Lister<'_> {
             let place = self.history.place(hidden.begin);
             let mut lost = BTreeMap::new();
             lost.insert(place.actor, place.seq);
+            let state = if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded };
             drafts.push(Draft {
-                kind: ConflictKind::Mark,
-                slot: (text, At::Element(hidden.begin)),
-                lost: None,
-                hiding: shown.begin,
                 // Both are in the id.
                 version: self.version(2, std::iter::empty()),
                 base: dispute.base.and_then(|base| marks[base].says()),
@@ -113,11 +110,9 @@ impl Lister<'_> {
                     self.candidate(shown.begin, shown.says(), true),
                     self.candidate(hidden.begin, hidden.says(), false),
                 ],
-                steps: Steps::FromBase,
                 hidden: lost,
-                agreeing: BTreeMap::new(),
-                state: if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded },
                 marking: Some(Box::new(marking)),
+                ..Draft::of(ConflictKind::Mark, (text, At::Element(hidden.begin)), shown.begin, state)
             });
         }
         drafts

@@ -128,6 +128,11 @@ impl Past {
         }
     }
 
+    /// Highest change of `other` among the ancestors of the change at `place`; 0 if none.
+    pub(crate) fn seen_before(&self, place: Place, other: u32) -> u32 {
+        if place.actor == other { place.seq - 1 } else { self.seen(place, other) }
+    }
+
     /// Highest change of `other` among the ancestors of a change with these deps.
     pub(crate) fn seen_by(&self, deps: &[Place], other: u32) -> u32 {
         deps.iter().map(|dep| self.seen(*dep, other)).max().unwrap_or(0)

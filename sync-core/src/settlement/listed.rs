@@ -232,7 +232,7 @@ fn as_it_was(conflict: &mut Conflict, Known { document, index, table, ops }: Kno
     let Some(shown) = conflict.candidates.first() else { return };
     // A deletion that hides what somebody put elsewhere says so itself.
     let is_lost = conflict.kind == ConflictKind::CounterOverwrite
-        || conflict.candidates.get(1).is_some_and(|hidden| hidden.value.is_some());
+        || conflict.hidden_sides().first().is_some_and(|hidden| hidden.value.is_some());
     // What was taken away may have been put back as another object.
     let shown = Some(shown).filter(|_| conflict.kind == ConflictKind::Container);
     let of_object = shown
@@ -261,8 +261,7 @@ fn as_it_was(conflict: &mut Conflict, Known { document, index, table, ops }: Kno
 /// The heads of what a change stands on.
 fn before(place: Place, table: &ChangeTable, ops: &OpIndex) -> Vec<ChangeHash> {
     let past = ops.past();
-    let seen = |actor: u32| if actor == place.actor { place.seq - 1 } else { past.seen(place, actor) };
-    let known = (0..past.actor_count()).map(|actor| Place { actor, seq: seen(actor) });
+    let known = (0..past.actor_count()).map(|actor| Place { actor, seq: past.seen_before(place, actor) });
     known.filter(|place| place.seq > 0).filter_map(|place| table.hash_at(place)).collect()
 }
 
