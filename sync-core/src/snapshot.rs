@@ -11,12 +11,10 @@ use sha2::{Digest as _, Sha256};
 use crate::id::{ActorId, ChangeHash, Digest, Incarnation, LogSeq};
 use crate::limits::{ACTOR_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 use crate::log::{Base, Segment};
-use crate::op_index::OpIndex;
+use crate::op_index::{OpIndex, VERSION};
 use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
 use crate::pack::{PackError, deflate, inflate};
 use crate::table::BaseActor;
-
-const VERSION: u8 = 1;
 
 /// A log's base and the op index there.
 #[derive(Clone, Debug)]
@@ -38,7 +36,8 @@ impl Snapshot {
     /// Reads what [`encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
         let mut r = Reader::new(bytes);
-        if r.byte()? != VERSION {
+        let version = r.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(PackError::Malformed("a snapshot of an unknown version"));
         }
         let expected = r.take(8)?;
@@ -49,7 +48,7 @@ impl Snapshot {
         let mut r = Reader::new(&body);
         let incarnation = Incarnation(array(&mut r)?);
         let base = read_base(&mut r)?;
-        let index = OpIndex::restore(&mut r, base.actors.len() as u32)?;
+        let index = OpIndex::restore(&mut r, version, base.actors.len() as u32)?;
         let same = |(number, (actor, _)): (u32, &(BaseActor, LogSeq))| index.past().seq(number) == actor.seq;
         if !r.is_empty() || !(0..).zip(&base.actors).all(same) {
             return Err(PackError::Malformed("the op index is of another log"));

@@ -120,6 +120,11 @@ impl Run {
         self.start + self.len
     }
 
+    /// Whether it refers to an element, or to the place before the first.
+    fn at_element(&self) -> bool {
+        matches!(self.form, Form::At | Form::After)
+    }
+
     /// Whether `next` continues this run of `actor`.
     fn continues(&self, next: &Run, actor: u32) -> bool {
         let alike =
@@ -183,13 +188,24 @@ impl Runs {
         self.0.iter().for_each(|run| out.push((run.form as u8) << 4 | run.kind as u8));
         self.0.iter().for_each(|run| put_unsigned(out, u64::from(run.object)));
         for run in &self.0 {
-            put_signed(out, i64::from(run.reference.counter) - i64::from(run.start));
+            match run.form {
+                Form::Key => put_unsigned(out, u64::from(run.reference.counter)),
+                Form::At | Form::After => put_signed(out, i64::from(run.reference.counter) - i64::from(run.start)),
+                Form::Nowhere => {}
+            }
         }
-        self.0.iter().for_each(|run| put_unsigned(out, u64::from(run.reference.actor)));
+        let elements = self.0.iter().filter(|run| run.at_element());
+        elements.for_each(|run| put_unsigned(out, u64::from(run.reference.actor)));
     }
 
-    /// Reads what [`Runs::save`] wrote.
-    pub(super) fn restore(r: &mut Reader<'_>, actors: u32, objects: u32, keys: u32) -> Result<Self, PackError> {
+    /// Reads what [`Runs::save`] of this version wrote.
+    pub(super) fn restore(
+        r: &mut Reader<'_>,
+        version: u8,
+        actors: u32,
+        objects: u32,
+        keys: u32,
+    ) -> Result<Self, PackError> {
         let count = r.length()?;
         if count > r.remaining() {
             return Err(PackError::Malformed("it ends early"));
@@ -207,12 +223,22 @@ impl Runs {
         for run in &mut runs {
             run.object = r.small().ok().filter(|object| *object < objects).ok_or(OUT_OF_RANGE)?;
         }
+        // The first version says of every run how far its reference lies behind, whatever it is, and an actor.
+        let says = |run: &Run| version == 1 || run.at_element();
         for run in &mut runs {
-            let counter = r.signed()?.checked_add(i64::from(run.start)).and_then(|c| u32::try_from(c).ok());
-            run.reference.counter = counter.ok_or(OUT_OF_RANGE)?;
+            run.reference.counter = match run.form {
+                _ if says(run) => {
+                    let counter = r.signed()?.checked_add(i64::from(run.start)).and_then(|c| u32::try_from(c).ok());
+                    counter.ok_or(OUT_OF_RANGE)?
+                }
+                Form::Key => r.small()?,
+                _ => 0,
+            };
         }
         for run in &mut runs {
-            run.reference.actor = r.small()?;
+            if says(run) {
+                run.reference.actor = r.small()?;
+            }
             let known = match run.form {
                 Form::Key => run.reference.counter < keys && run.reference.actor == 0,
                 // What an operation refers to came before it: so every way from one to the next has an end.
@@ -250,6 +276,7 @@ fn read_kind(byte: u8) -> Result<(Kind, Form), PackError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::saved::VERSION;
     use super::*;
 
     fn typed(counter: u32, after: u32) -> (OpId, Operation) {
@@ -286,7 +313,7 @@ mod tests {
             runs.push(id, op);
             let mut saved = Vec::new();
             runs.save(&mut saved);
-            assert_eq!(Runs::restore(&mut Reader::new(&saved), 4, 2, 0).is_ok(), whole, "after {after}");
+            assert_eq!(Runs::restore(&mut Reader::new(&saved), VERSION, 4, 2, 0).is_ok(), whole, "after {after}");
         }
     }
 }

@@ -14,7 +14,8 @@ use crate::pack::{PackError, deflate, inflate};
 
 pub(super) const OUT_OF_RANGE: PackError = PackError::Malformed("a number is out of range");
 
-const VERSION: u8 = 1;
+/// Of the index, and of snapshots that hold one. Version 1 is read too.
+pub(crate) const VERSION: u8 = 2;
 
 impl OpIndex {
     /// The index by itself, as bytes to keep.
@@ -30,7 +31,8 @@ impl OpIndex {
     /// Reads what [`OpIndex::to_bytes`] wrote, of a document with so many actors.
     pub fn from_bytes(bytes: &[u8], actors: u32) -> Result<Self, PackError> {
         let mut r = Reader::new(bytes);
-        if r.byte()? != VERSION {
+        let version = r.byte()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(PackError::Malformed("an op index of an unknown version"));
         }
         let expected = r.take(8)?;
@@ -39,7 +41,7 @@ impl OpIndex {
             return Err(PackError::DigestMismatch);
         }
         let mut r = Reader::new(&body);
-        let index = Self::restore(&mut r, actors)?;
+        let index = Self::restore(&mut r, version, actors)?;
         if r.is_empty() { Ok(index) } else { Err(PackError::Malformed("something stands behind the op index")) }
     }
 
@@ -73,8 +75,8 @@ impl OpIndex {
         self.past.save(out);
     }
 
-    /// Reads what [`OpIndex::save`] wrote, of a document with so many actors.
-    pub(crate) fn restore(r: &mut Reader<'_>, actors: u32) -> Result<Self, PackError> {
+    /// Reads what [`OpIndex::save`] of this version wrote, of a document with so many actors.
+    pub(crate) fn restore(r: &mut Reader<'_>, version: u8, actors: u32) -> Result<Self, PackError> {
         if r.small()? != actors {
             return Err(PackError::Malformed("the op index has other actors"));
         }
@@ -105,7 +107,7 @@ impl OpIndex {
         }
         let (objects, keys) = (index.object_count(), index.key_count());
         for _ in 0..actors {
-            index.runs.push(Runs::restore(r, actors, objects, keys)?);
+            index.runs.push(Runs::restore(r, version, actors, objects, keys)?);
         }
         index.past = Past::restore(r, actors)?;
         index.entries = index.run_count() + count as usize + keys as usize;
