@@ -208,7 +208,7 @@ pub struct Marking {
     /// What shows there.
     pub shows: Option<Value>,
     /// How each side's mark takes in what is written beside it.
-    pub expand: [ExpandMark; 2],
+    pub expand: Vec<ExpandMark>,
 }
 
 /// Somebody's work that a merge hid, with what hid it.

@@ -50,6 +50,8 @@ pub(super) struct Draft {
     /// The object or counter that was taken away.
     pub(super) lost: Option<OpId>,
     pub(super) hiding: OpId,
+    /// What else is hidden that the name is to tell.
+    pub(super) others: Vec<OpId>,
     pub(super) version: u64,
     pub(super) base: Option<Value>,
     pub(super) candidates: Vec<Candidate>,
@@ -70,6 +72,7 @@ impl Draft {
             slot,
             lost: None,
             hiding,
+            others: Vec::new(),
             version: 0,
             base: None,
             candidates: Vec::new(),

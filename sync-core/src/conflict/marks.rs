@@ -15,14 +15,15 @@ use super::{ConflictKind, ConflictState, Marking, Value};
 use crate::op_index::OpIndex;
 use crate::table::ChangeTable;
 
-/// A mark, by its number, that lost to another on some characters.
+/// Marks, by their numbers, that lost to another on the same characters.
 #[derive(Default)]
 struct Dispute {
     shown: usize,
-    hidden: usize,
+    /// The last first.
+    hidden: Vec<usize>,
     /// It is so now, and not only for somebody who has formatted there since.
     is_open: bool,
-    /// What both authors had found there.
+    /// What all authors had found there.
     base: Option<usize>,
     /// From which character, until which, and the mark that shows there.
     over: Vec<(usize, usize, usize)>,
@@ -90,29 +91,32 @@ impl Lister<'_> {
         else {
             return Vec::new();
         };
-        let mut disputes = disputes(&self.reader, &id, marks);
-        disputes.retain(|one| marks[one.shown].value != marks[one.hidden].value);
+        let disputes = disputes(&self.reader, &id, marks);
         let words = if disputes.is_empty() { Ok(String::new()) } else { self.reader.document.text(&id) };
         let words = words.unwrap_or_default();
         let mut drafts = Vec::new();
         for dispute in disputes {
             let Some(marking) = self.marking(name, marks, &dispute, &words) else { continue };
-            let (shown, hidden) = (&marks[dispute.shown], &marks[dispute.hidden]);
-            let place = self.history.place(hidden.begin);
-            let mut lost = BTreeMap::new();
-            lost.insert(place.actor, place.seq);
+            let shown = &marks[dispute.shown];
+            let mut candidates = vec![self.candidate(shown.begin, shown.says(), true)];
+            let (mut lost, mut others) = (BTreeMap::new(), Vec::new());
+            for hidden in dispute.hidden.iter().map(|hidden| &marks[*hidden]) {
+                let place = self.history.place(hidden.begin);
+                lost.insert(place.actor, place.seq);
+                others.push(hidden.begin);
+                candidates.push(self.candidate(hidden.begin, hidden.says(), false));
+            }
             let state = if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded };
+            let first = others.remove(0);
             drafts.push(Draft {
-                // Both are in the id.
-                version: self.version(2, std::iter::empty()),
+                // All are in the id.
+                version: self.version(candidates.len() as u64, std::iter::empty()),
                 base: dispute.base.and_then(|base| marks[base].says()),
-                candidates: vec![
-                    self.candidate(shown.begin, shown.says(), true),
-                    self.candidate(hidden.begin, hidden.says(), false),
-                ],
+                candidates,
+                others,
                 hidden: lost,
                 marking: Some(Box::new(marking)),
-                ..Draft::of(ConflictKind::Mark, (text, At::Element(hidden.begin)), shown.begin, state)
+                ..Draft::of(ConflictKind::Mark, (text, At::Element(first)), shown.begin, state)
             });
         }
         drafts
@@ -131,12 +135,12 @@ impl Lister<'_> {
             place,
             words: words.chars().skip(from).take((until - from).min(WORDS_MAX)).collect(),
             shows: marks[by].says(),
-            expand: [marks[dispute.shown].expand, marks[dispute.hidden].expand],
+            expand: [dispute.shown].iter().chain(&dispute.hidden).map(|mark| marks[*mark].expand).collect(),
         })
     }
 }
 
-/// Marks of one name in a text of which one hides another, whose author it did not know of.
+/// Marks of one name in a text of which one hides others, whose authors it did not know of: those that meet on the same characters together.
 fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
     let history = reader.history;
     let saw = |by: usize, mark: usize| history.saw(history.place(marks[by].begin), marks[mark].begin);
@@ -182,35 +186,36 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
         let number = 2 * over.len();
         over.push((at, turn(&here, next), here[here.len() - 1].1));
         for (below, (_, by)) in here.iter().enumerate() {
-            lose(&saw, &here[..below], Some(*by), number, &mut lost);
+            lose(marks, &saw, &here[..below], (Some(*by), number), &mut lost);
         }
-        lose(&saw, &here, None, number + 1, &mut lost);
+        lose(marks, &saw, &here, (None, number + 1), &mut lost);
     }
     lost.sort();
-    let both = |shown: usize, hidden: usize, at: usize| {
+    let found = |shown: usize, hidden: &[usize], at: usize| {
         let mut base: Option<usize> = None;
         for (_, _, mark) in placed.iter().filter(|(start, end, _)| (*start..*end).contains(&at)) {
             let is_last = base.is_none_or(|base| history.key(marks[base].begin) < history.key(marks[*mark].begin));
-            if is_last && saw(shown, *mark) && saw(hidden, *mark) {
+            if is_last && saw(shown, *mark) && hidden.iter().all(|hidden| saw(*hidden, *mark)) {
                 base = Some(*mark);
             }
         }
         base
     };
-    told(lost, &over, &both)
+    told(lost, &over, &found)
 }
 
-/// Each pair once, with what `both` of them had found at the first character, and all characters over which it is so.
+/// Each set of marks once, with what all of them had `found` at the first character, and all characters over which it is so.
 fn told(
-    lost: Vec<(usize, usize, usize)>,
+    lost: Vec<(usize, Vec<usize>, usize)>,
     over: &[(usize, usize, usize)],
-    both: &dyn Fn(usize, usize, usize) -> Option<usize>,
+    found: &dyn Fn(usize, &[usize], usize) -> Option<usize>,
 ) -> Vec<Dispute> {
     let mut out: Vec<Dispute> = Vec::new();
     for (shown, hidden, number) in lost {
         let (at, until, by) = over[number / 2];
-        if out.last().is_none_or(|last| (last.shown, last.hidden) != (shown, hidden)) {
-            out.push(Dispute { shown, hidden, base: both(shown, hidden, at), ..Dispute::default() });
+        if out.last().is_none_or(|last| last.shown != shown || last.hidden != hidden) {
+            let base = found(shown, &hidden, at);
+            out.push(Dispute { shown, hidden, base, ..Dispute::default() });
         }
         let Some(dispute) = out.last_mut() else { break };
         dispute.is_open |= number % 2 == 1;
@@ -223,25 +228,29 @@ fn told(
     out
 }
 
-/// Of the marks on one character, in automerge's order, of which one author knew, or of all: the last shows, and of the others those are lost that
-/// no author of any other knew of.
+/// Of the marks on one character, in automerge's order, of which one author `knew`, or of all: the last shows, and of the others those are lost that
+/// no author of any other knew of, and that say something else than the last and than each other.
 fn lose(
+    marks: &[Mark],
     saw: &dyn Fn(usize, usize) -> bool,
     here: &[(usize, usize)],
-    known: Option<usize>,
-    number: usize,
-    lost: &mut Vec<(usize, usize, usize)>,
+    (knew, number): (Option<usize>, usize),
+    lost: &mut Vec<(usize, Vec<usize>, usize)>,
 ) {
     let mut last: Vec<usize> = Vec::new();
     for (_, mark) in here.iter().rev() {
-        let is_known = known.is_none_or(|by| saw(by, *mark));
+        let is_known = knew.is_none_or(|by| saw(by, *mark));
         if is_known && !last.iter().any(|above| saw(*above, *mark)) {
             last.push(*mark);
         }
     }
-    if let Some((shown, hidden)) = last.split_first() {
-        for hidden in hidden {
-            lost.push((*shown, *hidden, number));
+    let mut hidden: Vec<usize> = Vec::new();
+    for mark in last.iter().skip(1) {
+        if last[..1].iter().chain(&hidden).all(|other| marks[*other].value != marks[*mark].value) {
+            hidden.push(*mark);
         }
+    }
+    if !hidden.is_empty() {
+        lost.push((last[0], hidden, number));
     }
 }

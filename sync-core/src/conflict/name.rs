@@ -58,9 +58,8 @@ impl Lister<'_> {
     }
 
     pub(super) fn finish(&self, draft: Draft) -> Option<Conflict> {
-        let Draft { kind, slot, lost, hiding, version, base, candidates, steps, hidden, agreeing, state, marking } =
-            draft;
-        let id = self.id(kind, slot, lost, hiding);
+        let id = self.id(&draft);
+        let Draft { kind, slot, version, base, candidates, steps, hidden, agreeing, state, marking, .. } = draft;
         let [hidden, agreeing] = [hidden, agreeing].map(|last| {
             // One by one: to collect them would be one more kind of sort to load.
             let mut named = BTreeMap::new();
@@ -109,7 +108,7 @@ impl Lister<'_> {
         })
     }
 
-    fn id(&self, kind: ConflictKind, slot: SlotId, lost: Option<OpId>, hiding: OpId) -> ConflictId {
+    fn id(&self, Draft { kind, slot, lost, hiding, others, .. }: &Draft) -> ConflictId {
         let mut hasher = Sha256::new();
         let mut part = |bytes: &[u8]| {
             hasher.update((bytes.len() as u64).to_be_bytes());
@@ -127,7 +126,8 @@ impl Lister<'_> {
             }
         }
         part(&lost.map(op).unwrap_or_default());
-        part(&op(hiding));
+        part(&op(*hiding));
+        others.iter().for_each(|other| part(&op(*other)));
         let digest = hasher.finalize();
         ConflictId(digest[..16].try_into().expect("a digest has more than 16 bytes"))
     }

@@ -68,7 +68,7 @@ fn a_mark_is_given_any_plain_value_over_the_characters_in_dispute_that_nobody_ha
     let path = vec![PathPart::Key("text".into()), PathPart::Index(3)];
     let sides = vec![side(1, true, true), side(2, "x", false)];
     let by = |number: u8| ChangeHash([number; 32]);
-    let (expand, words) = ([ExpandMark::None, ExpandMark::Both], "text".into());
+    let (expand, words) = (vec![ExpandMark::None, ExpandMark::Both], "text".into());
     let over = vec![(1, 3, by(9)), (3, 5, by(1)), (5, 7, by(1)), (8, 9, by(1))];
     let marking = Marking { name: "link".into(), over, place: 1, words, shows: None, expand };
     let mut conflict = open(ConflictKind::Mark, path, None, sides);

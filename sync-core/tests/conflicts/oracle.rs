@@ -412,8 +412,8 @@ impl Oracle<'_> {
         begun.collect()
     }
 
-    /// What shows over each character, which is asked of the document, against all that lie over it: of one that says something else, and of which no
-    /// author of any other knew, a conflict must tell, and an open one must tell of such a one.
+    /// What shows over each character, which is asked of the document, against all that lie over it: of those that say something else, and of which no
+    /// author of any other knew, one open conflict must tell, of all of them, and an open one must tell of such ones only.
     fn check_marks(&self, text: &Known) -> Result<(), String> {
         let id = object(&text.id);
         let all = self.marks(&text.id);
@@ -441,7 +441,8 @@ impl Oracle<'_> {
                     mark.says != says
                         && !here().any(|by| by.known.id != mark.known.id && self.saw(by.known, mark.known))
                 };
-                due.extend(here().filter(is_lost).map(|mark| (first.side(self), mark.side(self))));
+                let lost: Vec<_> = here().filter(is_lost).map(|mark| mark.side(self)).collect();
+                due.extend(Some((first.side(self), lost)).filter(|(_, lost)| !lost.is_empty()));
             }
         }
         let open: Vec<_> = self
@@ -451,24 +452,29 @@ impl Oracle<'_> {
             .filter(|(conflict, place)| conflict.kind == ConflictKind::Mark && place.0 == id)
             .filter(|(conflict, _)| conflict.state == ConflictState::Open)
             .collect();
-        let told = |(conflict, _): &(&Conflict, _)| {
-            let side = |at: usize| conflict.candidates.get(at).map(|side| (side.change, side.value.clone()));
-            Some((side(0)?, side(1)?)).filter(|_| conflict.candidates[0].shown && !conflict.candidates[1].shown)
+        let tells = |(conflict, _): &&(&Conflict, _), (first, lost): &(Side, Vec<Side>)| {
+            let [shown, hidden @ ..] = &conflict.candidates[..] else { return false };
+            let side = |side: &Candidate| (side.change, side.value.clone());
+            let is_told = |says: &Option<Value>| hidden.iter().filter(|side| side.value == *says).count() == 1;
+            (side(shown) == *first && shown.shown && hidden.iter().all(|side| !side.shown))
+                && hidden.iter().all(|hidden| lost.contains(&side(hidden)))
+                && lost.iter().all(|(_, says)| is_told(says))
         };
-        let told: Vec<_> = open.iter().map(told).collect();
-        if let Some(missing) = due.iter().find(|due| !told.contains(&Some((*due).clone()))) {
+        if let Some(missing) = due.iter().find(|due| open.iter().all(|one| !tells(&one, due))) {
             return Err(format!("{missing:?} are in no conflict of {open:#?}"));
         }
-        match open.iter().zip(&told).find(|(_, told)| told.as_ref().is_none_or(|told| !due.contains(told))) {
+        match open.iter().find(|one| !due.iter().any(|due| tells(one, due))) {
             Some((conflict, _)) => Err(format!("what shows hides nothing: {conflict:#?}")),
             None => Ok(()),
         }
     }
 }
 
+/// A side of a conflict about marks: its change, and what it says.
+type Side = (ChangeHash, Option<Value>);
+
 impl Marked<'_> {
-    /// As the side of a conflict: its change, and what it says.
-    fn side(&self, oracle: &Oracle<'_>) -> (ChangeHash, Option<Value>) {
+    fn side(&self, oracle: &Oracle<'_>) -> Side {
         (oracle.changes[self.known.change].hash(), self.says.clone())
     }
 }

@@ -325,6 +325,51 @@ fn a_link_over_a_part_of_two_leaves_them_open_where_they_are() {
     assert_eq!(links(&mut people), passed.map(|(values, _)| (values, ConflictState::Superseded)));
 }
 
+#[test]
+fn three_who_link_the_same_words_are_sides_of_one_conflict_and_where_two_meet_they_are_of_another() {
+    let (mut people, body) = read_this();
+    people.edit(0, link(&body, Some("a"), 5, 13));
+    people.edit(1, link(&body, Some("b"), 5, 13));
+    people.edit(2, link(&body, Some("c"), 5, 13));
+    let [a, b, c, d] = ["a", "b", "c", "d"].map(|to| Some(text(to)));
+    assert_eq!(links(&mut people.clone()), [(vec![c.clone(), b.clone(), a.clone()], ConflictState::Open)]);
+    // Whoever knows two of them answers for these.
+    let mut later = people.clone();
+    later.merge(0, 1);
+    later.edit(0, link(&body, Some("d"), 0, 18));
+    let both = [(vec![b.clone(), a.clone()], ConflictState::Superseded), (vec![d, c.clone()], ConflictState::Open)];
+    assert_eq!(links(&mut later), both);
+    people.meet();
+    people.edit(2, link(&body, None, 0, 18));
+    assert_eq!(links(&mut people), [(vec![c.clone(), b.clone(), a.clone()], ConflictState::Superseded)]);
+
+    let (mut people, body) = read_this();
+    people.edit(0, link(&body, Some("a"), 0, 10));
+    people.edit(1, link(&body, Some("b"), 5, 15));
+    people.edit(2, link(&body, Some("c"), 0, 18));
+    let apart = [vec![c.clone(), a.clone()], vec![c.clone(), b.clone()], vec![c.clone(), b.clone(), a.clone()]];
+    let mut told = links(&mut people);
+    told.sort_by_key(|(sides, _)| (sides.len(), sides[1] != a));
+    assert_eq!(told, apart.map(|sides| (sides, ConflictState::Open)));
+    let over = |conflict: &sync_core::conflict::Conflict| {
+        let over = &conflict.marking.as_ref().expect("it is of marks").over;
+        over.iter().map(|(from, until, _)| (*from, *until)).collect::<Vec<_>>()
+    };
+    let mut places: Vec<_> = people.conflicts().iter().map(over).collect();
+    places.sort();
+    assert_eq!(places, [[(0, 5)], [(5, 10)], [(10, 15)]], "each where its sides meet, and nowhere else");
+}
+
+#[test]
+fn of_three_links_two_that_say_the_same_are_one_side() {
+    let (mut people, body) = read_this();
+    people.edit(0, link(&body, Some("a"), 5, 13));
+    people.edit(1, link(&body, Some("a"), 5, 13));
+    people.edit(2, link(&body, Some("c"), 5, 13));
+    let [a, c] = ["a", "c"].map(|to| Some(text(to)));
+    assert_eq!(links(&mut people), [(vec![c, a], ConflictState::Open)]);
+}
+
 /// Where the document is kept that tests in browsers open: no page lets anybody do that.
 const LATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packages/client/test/support/edit-in-deleted.hex");
 
