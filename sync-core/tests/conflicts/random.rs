@@ -7,7 +7,7 @@ use sync_core::rng::Rng;
 
 use super::history::{People, list, shuffled};
 use super::oracle;
-use super::scribble::scribble;
+use super::scribble::{mark, scribble};
 
 /// What somebody writes into their document, with a number that is nobody else's.
 type Edit = fn(&mut Transaction<'_>, &mut Rng, u64) -> Result<(), AutomergeError>;
@@ -36,6 +36,16 @@ fn crowd(tx: &mut Transaction<'_>, rng: &mut Rng, token: u64) -> Result<(), Auto
         }
         6 | 7 => tx.put(&object, prop, ScalarValue::counter(1_000 * token as i64)),
         _ => tx.put(&object, prop, format!("token {token};")),
+    }
+}
+
+/// Links over a few words, so that three and more lie over the same ones.
+fn link(tx: &mut Transaction<'_>, rng: &mut Rng, token: u64) -> Result<(), AutomergeError> {
+    let Some((_, text)) = tx.get(ROOT, "text")? else { return Ok(()) };
+    match tx.length(&text) as u64 {
+        length @ 0..4 => tx.splice_text(&text, rng.below(length + 1) as usize, 0, "words"),
+        length if rng.chance(100) => tx.splice_text(&text, rng.below(length) as usize, 1, ""),
+        _ => mark(tx, rng, &text, token),
     }
 }
 
@@ -87,4 +97,9 @@ fn what_does_not_show_and_was_not_overwritten_is_listed_everywhere_alike() {
 #[test]
 fn what_shows_at_a_place_where_many_write_at_once_is_what_the_document_shows() {
     seeds(1_000).for_each(|seed| check(seed, crowd, 400));
+}
+
+#[test]
+fn of_links_over_each_other_all_that_are_lost_on_the_same_characters_are_sides_of_one_conflict() {
+    seeds(400).for_each(|seed| check(seed, link, 300));
 }

@@ -4,10 +4,11 @@ use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::{Transactable, Transaction};
 use automerge::{AutomergeError, ObjId, ObjType, Prop, ROOT, ReadDoc, ScalarValue};
 use sync_core::conflict::{ConflictKind, PathPart, Value};
-use sync_core::replica::Listed;
-use sync_core::settlement::{Answer, ListedState};
+use sync_core::replica::{DocumentId, Listed};
+use sync_core::settlement::{Answer, AnswerError, ListedState, Seen};
 
 use crate::answering::{Edit, Two, nothing, says, scalar};
+use crate::net::Net;
 
 /// What is at a way from the root, of which all steps are there.
 fn at(tx: &Transaction<'_>, way: &[Prop]) -> ObjId {
@@ -184,7 +185,7 @@ fn two_opposite_answers_about_a_link_are_open_again_and_the_next_one_settles_all
     assert_eq!(at_once(&mut two, &shown, &hidden), 1);
     let listed = two.net.listed(0, two.ids[0]);
     let one = listed.iter().find(|one| one.is_open()).expect("it is open");
-    let seen = sync_core::settlement::Seen::from(one);
+    let seen = Seen::from(one);
     two.net.resolve(0, two.ids[0], &seen, &Answer::Value(scalar("both"))).expect("answered");
     two.net.settle();
     assert_eq!(links(&mut two), ["link both 5-13"]);
@@ -202,6 +203,96 @@ fn two_who_give_the_same_answer_about_a_link_agree_and_it_is_taken_back_once() {
     two.undo();
     two.settle(|_| Answer::Value(None));
     assert_eq!(links(&mut two), Vec::<String>::new());
+}
+
+/// Three have linked words of one text without knowing of each other.
+fn three(links: [(&'static str, usize, usize); 3]) -> (Net, [DocumentId; 3]) {
+    let mut net = Net::new(3);
+    let ids = [0, 1, 2].map(|client| net.open(client, "doc"));
+    net.change(0, ids[0], read_this);
+    net.settle();
+    (0..3).for_each(|client| net.set_online(client, false));
+    for (client, (to, from, until)) in links.into_iter().enumerate() {
+        net.change(client, ids[client], link(to, from, until));
+    }
+    (0..3).for_each(|client| net.set_online(client, true));
+    net.settle();
+    (net, ids)
+}
+
+/// What all of them list.
+fn all(net: &mut Net, ids: [DocumentId; 3]) -> Vec<Listed> {
+    let [first, others @ ..] = [0, 1, 2].map(|client| net.listed(client, ids[client]));
+    let told = |listed: &[Listed]| -> Vec<_> {
+        listed.iter().map(|one| (one.conflict.id, one.conflict.version, one.state(), sides(one))).collect()
+    };
+    others.iter().for_each(|other| assert_eq!(told(other), told(&first)));
+    first
+}
+
+#[test]
+fn of_three_links_on_the_same_words_any_is_picked_once_and_for_all() {
+    let (mut net, ids) = three([("a", 5, 13), ("b", 5, 13), ("c", 5, 13)]);
+    let said = |net: &mut Net| {
+        let shown = |tx: &mut Transaction<'_>| Ok(tx.marks(at(tx, &text()))?);
+        let marks = net.change(2, ids[2], shown);
+        marks.iter().map(|mark| (mark.value.to_string(), mark.start, mark.end)).collect::<Vec<_>>()
+    };
+    let [listed] = all(&mut net, ids).try_into().expect("one conflict");
+    assert_eq!((listed.state(), listed.conflict.candidates.len()), (ListedState::Open, 3));
+    for (number, side) in listed.conflict.candidates.iter().enumerate().rev() {
+        let [now] = all(&mut net, ids).try_into().expect("one conflict");
+        net.resolve(number, ids[number], &Seen::from(&now), &Answer::Pick(side.change)).expect("answered");
+        net.settle();
+        let [settled] = all(&mut net, ids).try_into().expect("one conflict");
+        assert_eq!((settled.state(), &settled.answer), (ListedState::Settled, &side.value));
+        let Some(Value::Scalar(value)) = &side.value else { panic!("{side:?}") };
+        assert_eq!(said(&mut net), [(value.to_string(), 5, 13)]);
+        net.reopen(number, ids[number], listed.conflict.id).expect("taken back");
+        net.settle();
+        let [open] = all(&mut net, ids).try_into().expect("one conflict");
+        assert_eq!((open.state(), open.conflict.candidates.len()), (ListedState::Open, 3));
+    }
+}
+
+#[test]
+fn of_three_links_an_answer_where_all_meet_leaves_open_where_two_do() {
+    let (mut net, ids) = three([("a", 0, 10), ("b", 5, 15), ("c", 5, 18)]);
+    let listed = all(&mut net, ids);
+    let open = |listed: &[Listed]| listed.iter().filter(|one| one.is_open()).count();
+    assert_eq!((listed.len(), open(&listed)), (2, 2));
+    let one = listed.iter().find(|one| one.conflict.candidates.len() == 3).expect("all three");
+    let last = one.conflict.candidates[2].change;
+    net.resolve(0, ids[0], &Seen::from(one), &Answer::Pick(last)).expect("answered");
+    net.settle();
+    let then = all(&mut net, ids);
+    assert_eq!((then.len(), open(&then)), (2, 1));
+    let left = then.iter().find(|one| one.is_open()).expect("one");
+    let over = &left.conflict.marking.as_ref().expect("it is of marks").over;
+    assert_eq!((left.conflict.candidates.len(), over.len(), over[0].0, over[0].1), (2, 1, 10, 15));
+}
+
+#[test]
+fn a_third_link_that_comes_after_an_answer_about_two_opens_one_with_three_sides() {
+    let mut net = Net::new(3);
+    let ids = [0, 1, 2].map(|client| net.open(client, "doc"));
+    net.change(0, ids[0], read_this);
+    net.settle();
+    (0..3).for_each(|client| net.set_online(client, false));
+    for (client, to) in ["a", "b", "c"].into_iter().enumerate() {
+        net.change(client, ids[client], link(to, 5, 13));
+    }
+    (0..2).for_each(|client| net.set_online(client, true));
+    net.settle();
+    let [two] = net.listed(0, ids[0]).try_into().expect("one conflict");
+    let shown = Answer::Pick(two.conflict.candidates[0].change);
+    net.resolve(0, ids[0], &Seen::from(&two), &shown).expect("answered");
+    net.set_online(2, true);
+    net.settle();
+    let [three] = all(&mut net, ids).try_into().expect("one conflict");
+    assert_eq!((three.state(), three.conflict.candidates.len()), (ListedState::Open, 3));
+    let gone = net.resolve(0, ids[0], &Seen::from(&two), &shown);
+    assert_eq!(gone, Err(AnswerError::Gone(two.conflict.id).into()), "it was another one");
 }
 
 /// A text in which a word is bold, which spreads, and another a link, which does not; and the way to it.
