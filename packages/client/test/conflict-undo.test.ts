@@ -42,9 +42,9 @@ async function settled(pages: [Page, Page], id: string, path: Conflict["path"], 
   }
 }
 
-/** What the sides say, which is what they said before anybody answered, whichever shows by now. */
+/** What the sides say and which changes say so, as it was before anybody answered, whichever shows by now. */
 function sides({ candidates, base }: Conflict): unknown {
-  return [base, candidates.map(({ value }) => value)];
+  return [base, candidates.map(({ value, change }) => [value, change])];
 }
 
 /** Gives one answer after the other, each by the other device than the one before, takes each back but the last, and loads the pages again after each step. */

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use automerge::legacy::OpType;
 use automerge::transaction::{Transactable, Transaction};
-use automerge::{AutomergeError, ObjId, ObjType, ReadDoc as _};
+use automerge::{AutomergeError, ObjId, ObjType, ROOT, ReadDoc as _};
 use sync_core::change::Change;
 use sync_core::conflict::{Conflict, ConflictKind, PathPart};
 use sync_core::id::DocumentName;
@@ -25,6 +25,8 @@ use crate::sim::world::World;
 const ASIDE: u64 = 0x6469_7361_6772_6565;
 /// More edits than one transaction has.
 const EDITS_MAX: u64 = 8;
+/// How many of a thousand edits link words that others link too.
+const LINKS: u64 = 150;
 
 /// How the people of one run disagree.
 #[derive(Debug)]
@@ -46,11 +48,18 @@ impl Disagree {
 
 /// Writes somewhere, a few times.
 pub(crate) fn edit(tx: &mut Transaction<'_>, rng: &mut Rng, token: Token) -> Result<(), AutomergeError> {
-    (0..rng.below(3)).try_for_each(|number| scribble::scribble(tx, rng, token * EDITS_MAX + number))
+    (0..rng.below(3)).try_for_each(|number| scribble::scribble(tx, rng, token * EDITS_MAX + number))?;
+    // The text that all write in, so that three and more lie over the same characters.
+    match tx.get(ROOT, "text")? {
+        Some((automerge::Value::Object(ObjType::Text), text)) if tx.length(&text) > 1 && rng.chance(LINKS) => {
+            scribble::mark(tx, rng, &text, token * EDITS_MAX + EDITS_MAX - 1)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a gate's seeds must show of conflicts, by the names under which it is counted.
-pub const COUNTED: [&str; 9] = [
+pub const COUNTED: [&str; 10] = [
     "conflict: register",
     "conflict: delete-update",
     "conflict: edit-in-deleted",
@@ -60,13 +69,19 @@ pub const COUNTED: [&str; 9] = [
     "conflict: rejected",
     "conflict in a list",
     "conflict deep down",
+    THREE_MARKS,
 ];
+
+/// Three and more on the same characters.
+const THREE_MARKS: &str = "conflict of three marks";
 
 /// What is counted of a listed conflict: its kind, and where it is.
 pub(crate) fn counted(conflict: &Conflict) -> Vec<&'static str> {
     let is_kind = |name: &&str| name.strip_prefix("conflict: ") == Some(conflict.kind.name());
     let in_list = conflict.kind != ConflictKind::Mark && matches!(conflict.path.last(), Some(PathPart::Index(_)));
-    let place = [("conflict in a list", in_list), ("conflict deep down", conflict.path.len() > 2)];
+    let is_of_three = conflict.kind == ConflictKind::Mark && conflict.candidates.len() > 2;
+    let place =
+        [("conflict in a list", in_list), ("conflict deep down", conflict.path.len() > 2), (THREE_MARKS, is_of_three)];
     let places = place.into_iter().filter_map(|(name, is)| is.then_some(name));
     COUNTED.into_iter().filter(is_kind).chain(places).collect()
 }
