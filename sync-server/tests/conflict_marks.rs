@@ -123,7 +123,11 @@ async fn of_two_links_the_command_line_has_either_none_or_another_over_the_words
     refused(&["--pick", "0", "--version", "1"], 1, "changed");
     assert!(says(data, &["ls", "--state", "open"]).contains(&id), "nothing of that was written");
     let verified = run(&["verify", "--data", plain(data)]);
-    assert_eq!(text(&verified.stdout), "all well: 1 documents, 12 changes\n", "three, the map, four answers taken back");
+    assert_eq!(
+        text(&verified.stdout),
+        "all well: 1 documents, 12 changes\n",
+        "three, the map, four answers taken back"
+    );
 }
 
 #[tokio::test]

@@ -29,6 +29,9 @@ struct Dispute {
     over: Vec<(usize, usize, usize)>,
 }
 
+/// Marks that are lost on some characters, and which those are: twice their number, and one more if it is so now.
+type Lost = Vec<(Vec<usize>, usize)>;
+
 /// How often it is asked in one text, for marks of one name, whether the author of one knew of another; of a text with more, what is further behind is
 /// not told.
 const LOOKS_MAX: usize = 1_000_000;
@@ -158,7 +161,7 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
     let mut here: Vec<(usize, usize)> = Vec::new();
     let (mut next, mut looks) = (0, 0);
     // What shows with what does not, and over which characters; odd if it is so now.
-    let (mut lost, mut over) = (Vec::new(), Vec::new());
+    let (mut lost, mut over): (Lost, Vec<_>) = (Vec::new(), Vec::new());
     let turn = |here: &[(usize, usize)], next: usize| {
         let start = placed.get(next).map_or(usize::MAX, |mark| mark.0);
         here.iter().fold(start, |turn, (end, _)| turn.min(*end))
@@ -190,7 +193,6 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
         }
         lose(marks, &saw, &here, (None, number + 1), &mut lost);
     }
-    lost.sort();
     let found = |shown: usize, hidden: &[usize], at: usize| {
         let mut base: Option<usize> = None;
         for (_, _, mark) in placed.iter().filter(|(start, end, _)| (*start..*end).contains(&at)) {
@@ -206,18 +208,29 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
 
 /// Each set of marks once, with what all of them had `found` at the first character, and all characters over which it is so.
 fn told(
-    lost: Vec<(usize, Vec<usize>, usize)>,
+    mut lost: Lost,
     over: &[(usize, usize, usize)],
     found: &dyn Fn(usize, &[usize], usize) -> Option<usize>,
 ) -> Vec<Dispute> {
     let mut out: Vec<Dispute> = Vec::new();
-    for (shown, hidden, number) in lost {
+    // By the first two, as a kind of sort that is there already.
+    let mut order: Vec<(usize, usize, usize)> = (0..lost.len()).map(|at| (lost[at].0[0], lost[at].0[1], at)).collect();
+    order.sort();
+    let (mut begin, mut two) = (0, (usize::MAX, 0));
+    for (shown, first, at) in order {
+        if two != (shown, first) {
+            (begin, two) = (out.len(), (shown, first));
+        }
+        let (mut hidden, number) = std::mem::take(&mut lost[at]);
+        hidden.remove(0);
         let (at, until, by) = over[number / 2];
-        if out.last().is_none_or(|last| last.shown != shown || last.hidden != hidden) {
+        let held = out[begin..].iter().position(|held| held.hidden == hidden).map(|held| begin + held);
+        let held = held.unwrap_or_else(|| {
             let base = found(shown, &hidden, at);
             out.push(Dispute { shown, hidden, base, ..Dispute::default() });
-        }
-        let Some(dispute) = out.last_mut() else { break };
+            out.len() - 1
+        });
+        let dispute = &mut out[held];
         dispute.is_open |= number % 2 == 1;
         match dispute.over.last_mut() {
             Some(last) if last.1 == until => {}
@@ -235,7 +248,7 @@ fn lose(
     saw: &dyn Fn(usize, usize) -> bool,
     here: &[(usize, usize)],
     (knew, number): (Option<usize>, usize),
-    lost: &mut Vec<(usize, Vec<usize>, usize)>,
+    lost: &mut Lost,
 ) {
     let mut last: Vec<usize> = Vec::new();
     for (_, mark) in here.iter().rev() {
@@ -244,13 +257,13 @@ fn lose(
             last.push(*mark);
         }
     }
-    let mut hidden: Vec<usize> = Vec::new();
-    for mark in last.iter().skip(1) {
-        if last[..1].iter().chain(&hidden).all(|other| marks[*other].value != marks[*mark].value) {
-            hidden.push(*mark);
+    let mut sides: Vec<usize> = Vec::new();
+    for mark in last {
+        if sides.iter().all(|other| marks[*other].value != marks[mark].value) {
+            sides.push(mark);
         }
     }
-    if !hidden.is_empty() {
-        lost.push((last[0], hidden, number));
+    if sides.len() > 1 {
+        lost.push((sides, number));
     }
 }

@@ -62,12 +62,7 @@ fn below(tx: &Transaction<'_>, object: &ObjId, prop: Prop) -> Option<(ObjId, Obj
 }
 
 /// A link, another one than everybody's, over some of a text.
-pub(crate) fn mark(
-    tx: &mut Transaction<'_>,
-    rng: &mut Rng,
-    text: &ObjId,
-    token: u64,
-) -> Result<(), AutomergeError> {
+pub(crate) fn mark(tx: &mut Transaction<'_>, rng: &mut Rng, text: &ObjId, token: u64) -> Result<(), AutomergeError> {
     let length = tx.length(text) as u64;
     let from = rng.below(length - 1);
     let until = from + 1 + rng.below(length - from);
