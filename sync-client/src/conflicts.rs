@@ -3,7 +3,7 @@
 //! Owns filters and what a place is inspected for. What is a conflict, and what an answer writes, is decided in `sync_core`.
 
 use automerge::{Automerge, Prop, ROOT, ReadDoc as _};
-use sync_core::conflict::{ConflictId, ConflictKind, PathPart, Value, value_at};
+use sync_core::conflict::{Conflict, ConflictId, ConflictKind, PathPart, Value, value_at};
 use sync_core::id::RESERVED_KEY;
 use sync_core::replica::{ChangeId, Listed};
 use sync_core::settlement::{self, Answer, ListedState, Seen};
@@ -110,12 +110,24 @@ impl Document {
                 let changes = core.replica.pending(self.id()).map(sync_core::change::Change::automerge);
                 (stands(automerge, path), touched::paths(automerge, changes))
             })?;
-            let is_here = |one: &Listed| path.starts_with(&one.conflict.path) && !one.conflict.spot.is_gone;
+            let is_here = |one: &Listed| is_within(path, &one.conflict) && !one.conflict.spot.is_gone;
             let conflict = listed.into_iter().find(|one| one.is_open() && is_here(one));
             let pending = written.into_iter().map(steps).any(|at| at.starts_with(path) || path.starts_with(&at));
             Some(Inspected { value, conflict, pending })
         });
         found.ok().flatten().ok_or(NotReady)
+    }
+}
+
+/// Whether a place is a conflict's, or in it. Marks are the text's, and those of the characters that they lie over.
+fn is_within(path: &[PathPart], conflict: &Conflict) -> bool {
+    let Some((marking, (_, text))) = conflict.marking.as_ref().zip(conflict.path.split_last()) else {
+        return path.starts_with(&conflict.path);
+    };
+    let is_over = |at: usize| marking.over.iter().any(|(from, until, _)| (*from..*until).contains(&at));
+    match path.strip_prefix(text) {
+        Some([PathPart::Index(at), ..]) => is_over(*at),
+        within => within.is_some(),
     }
 }
 

@@ -209,7 +209,7 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   async inspect(path: Path): Promise<Inspection> {
     const paths = await this.#ask<Path[]>({ do: "pending", document: this.#id });
     const listed = await this.conflicts.listed;
-    const conflict = listed.find(({ path: place, state, gone }) => !gone && isWithin(path, place) && (state === "open" || state === "projected"));
+    const conflict = listed.find(({ path: place, state, gone, mark }) => !gone && isWithin(path, mark ? place.slice(0, -1) : place) && (state === "open" || state === "projected"));
     const pending = paths.some((place) => isWithin(place, path) || isWithin(path, place));
     return { value: lookUp(this.conflicts.project(this.value), path), conflict, pending };
   }

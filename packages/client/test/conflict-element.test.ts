@@ -156,6 +156,18 @@ test("either of two links is picked by its key, or none, or another one that is 
   // Nothing is no link: that has a key of its own.
   await page.keyboard.press("Escape");
   await card.getByRole("button", { name: "No link" }).waitFor();
+  // Of three the third has its key as well.
+  await page.evaluate(() => {
+    const { ground } = globalThis;
+    ground.tell(ground.listed.map((one) => (one.id === "mark" ? { ...one, candidates: [...one.candidates, { ...one.candidates[1]!, value: "https://c.example", actor: "cc", change: "cc".repeat(32) }] } : one)));
+  });
+  const three = page.getByRole("listitem", { name: "notes › door: 3 links" });
+  await three.focus();
+  await page.keyboard.press("3");
+  await page.getByRole("button", { name: "7 conflicts" }).waitFor();
+  assert.deepEqual((JSON.parse(await answers(page)) as unknown[]).at(-1), ["mark", { pick: "cc".repeat(32) }]);
+  await page.keyboard.press("u");
+  await page.getByRole("button", { name: "8 conflicts" }).waitFor();
   // A word that is bold or is not takes no other value, and where one side took the mark away it is the side without.
   await page.evaluate(() => {
     const { ground } = globalThis;

@@ -164,6 +164,11 @@ test("mark: the hidden link, none or another one is had on the characters in dis
   };
   assert.deepEqual([conflict.kind, conflict.mark?.name, conflict.path.at(-1), conflict.base], ["mark", "link", 1, undefined]);
   await shown(on(first));
+  const inspected = (page: Page) => page.evaluate(async (path) => {
+    const { conflict, pending } = await globalThis.shop.inspect(path);
+    return [conflict?.id, pending];
+  }, path);
+  for (const page of pages) assert.deepEqual(await inspected(page), [conflict.id, false], "the text's");
   const rounds: [Answer, unknown][] = [[{ pick: 1 }, hidden], [{ value: undefined }, undefined], [{ value: "c.example" }, "c.example"], [{ pick: 0 }, first]];
   for (const [answer, wanted] of rounds) {
     await settle(pages[1], answer);
@@ -172,6 +177,7 @@ test("mark: the hidden link, none or another one is had on the characters in dis
     await reload(stage, pages, conflict.document);
     for (const page of pages) assert.deepEqual([(await listed(page, "settled")).id, (await listed(page, "settled")).answer], [conflict.id, wanted]);
     await shown(on(wanted));
+    assert.equal((await inspected(pages[0]))[0], undefined, "it is settled");
     await pages[0].evaluate((id) => globalThis.shop.conflicts.reopen(id), conflict.id);
     for (const page of pages) assert.deepEqual(sides(await listed(page)), sides(conflict));
     await reload(stage, pages, conflict.document);

@@ -1,5 +1,6 @@
 //! Conflicts settled by a program: on one device for all, taken back, and disputed.
 
+use automerge::marks::{ExpandMark, Mark};
 use automerge::transaction::Transactable as _;
 use automerge::{ObjType, ROOT};
 use sync_client::conflict::{ConflictId, ConflictKind, PathPart, Value};
@@ -149,6 +150,38 @@ async fn an_answer_to_what_has_changed_is_refused_and_filters_and_places_tell_wh
         assert!(!ann.inspect(&[key("status")]).expect("loaded").pending);
         ann.resolve(&seen, &Answer::Value(None), None).expect("answered");
         assert_eq!(ann.conflicts_where(&ConflictFilter::open()).expect("loaded"), []);
+        pair.close().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_in_which_two_have_linked_the_same_words_tells_their_conflict_as_do_these_words() {
+    crate::in_time(async {
+        let pair = orders().await;
+        let [ann, bob] = &pair.documents;
+        let text = ann.change(|tx| {
+            let text = tx.put_object(ROOT, "note", ObjType::Text)?;
+            tx.splice_text(&text, 0, 0, "read this and that").map(|()| text)
+        });
+        let (text, _) = text.expect("edited");
+        let mut events = bob.subscribe();
+        while bob.value().expect("loaded") != ann.value().expect("loaded") {
+            events.next().await.expect("it is open");
+        }
+        let link = |document: &Document, to: &str, from: usize, until: usize| {
+            let mark = Mark::new("link".into(), to, from, until);
+            document.change(|tx| tx.mark(&text, mark.clone(), ExpandMark::None)).expect("edited");
+        };
+        pair.apart(|ann| link(ann, "a", 5, 13), |bob| link(bob, "b", 10, 18));
+        let listed = until(ann, &ConflictFilter::open(), 1).await.remove(0);
+        let at = |path: &[PathPart]| ann.inspect(path).expect("loaded").conflict.map(|found| found.conflict.id);
+        let here = Some(listed.conflict.id);
+        assert_eq!((at(&[key("note")]), at(&[]), at(&[key("status")])), (here, None, None));
+        let characters = [9, 10, 12, 13].map(|index| at(&[key("note"), PathPart::Index(index)]));
+        assert_eq!(characters, [None, here, here, None]);
+        ann.resolve(&listed, &Answer::Value(None), None).expect("answered");
+        assert_eq!(ann.inspect(&[key("note")]).expect("loaded").conflict, None);
         pair.close().await;
     })
     .await;

@@ -22,9 +22,9 @@ const KINDS: Record<ConflictKind, string> = {
 };
 
 /** The kind in a few words. */
-export function kindWords(conflict: Conflict): string {
-  if (conflict.mark?.name === "link") return "Two links";
-  return conflict.kind === "register" && conflict.candidates.length > 2 ? `${conflict.candidates.length} answers` : KINDS[conflict.kind];
+export function kindWords({ kind, mark, candidates }: Conflict): string {
+  const words = mark?.name === "link" ? "Two links" : KINDS[kind];
+  return candidates.length > 2 && (kind === "register" || kind === "mark") ? words.replace("Two", String(candidates.length)) : words;
 }
 
 export function placeWords(conflict: Conflict, places: Places | undefined): string {
