@@ -327,6 +327,15 @@ fn the_first_policy_that_holds_answers_and_where_none_does_or_one_fails_people_d
     assert_eq!(deep.fault, Some(("bad@1".into(), Fault::TooDeep)));
 }
 
+#[test]
+fn no_rule_answers_marks_since_a_value_shows_no_format() {
+    let policies = || Policies::new([Policy::new("**", BuiltIn::Max).expect("it can match")]);
+    let two = conflict(10, &[12, 7]);
+    assert_eq!(policies().rule(&two).answer, stands(12));
+    let marks = policies().rule(&Conflict { kind: ConflictKind::Mark, ..two });
+    assert_eq!((marks.policy.as_str(), marks.is_projected, marks.answer, marks.fault), ("human@1", false, None, None));
+}
+
 /// A rule with a name of its own that remembers.
 struct Named(&'static str, u32, AtomicU32);
 
