@@ -32,6 +32,9 @@ struct Dispute {
 /// Marks that are lost on some characters, and which those are: twice their number, and one more if it is so now.
 type Lost = Vec<(Vec<usize>, usize)>;
 
+/// Of one mark that shows, those that it hides and a character: what all of them had found there.
+type Found<'a> = dyn Fn(usize, &[usize], usize) -> Option<usize> + 'a;
+
 /// How often it is asked in one text, for marks of one name, whether the author of one knew of another; of a text with more, what is further behind is
 /// not told.
 const LOOKS_MAX: usize = 1_000_000;
@@ -207,11 +210,7 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
 }
 
 /// Each set of marks once, with what all of them had `found` at the first character, and all characters over which it is so.
-fn told(
-    mut lost: Lost,
-    over: &[(usize, usize, usize)],
-    found: &dyn Fn(usize, &[usize], usize) -> Option<usize>,
-) -> Vec<Dispute> {
+fn told(mut lost: Lost, over: &[(usize, usize, usize)], found: &Found<'_>) -> Vec<Dispute> {
     let mut out: Vec<Dispute> = Vec::new();
     // By the first two, as a kind of sort that is there already.
     let mut order: Vec<(usize, usize, usize)> = (0..lost.len()).map(|at| (lost[at].0[0], lost[at].0[1], at)).collect();
