@@ -56,6 +56,35 @@ export async function toNewerRows(name: string, table: string, prefix: string): 
   return rows.map(([key, value]) => `${new Uint8Array(key as ArrayBuffer)} ${value}`);
 }
 
+/** Of edits that wait for a document's history: what of the key follows the document's name, and the format. */
+const WAITING = { mark: new Uint8Array(9).fill(255, 1), id: new Uint8Array(8).fill(7), format: 4 };
+
+/** Puts rows of edits that wait where a page load would have left them: the value that they were made on, and then the edits, as kept in JSON. */
+export async function putWaiting(name: string, document: string, rows: readonly string[]): Promise<void> {
+  const database = await opened(indexedDB.open(name));
+  const transaction = database.transaction(["outbox"], "readwrite");
+  const text = new TextEncoder();
+  for (const [n, json] of rows.entries()) {
+    const key = Uint8Array.of(...text.encode(document), ...WAITING.mark, ...WAITING.id, 0, 0, 0, n);
+    transaction.objectStore("outbox").put(Uint8Array.of(WAITING.format, ...text.encode(json)), key);
+  }
+  await new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = () => reject(transaction.error);
+  });
+  database.close();
+}
+
+/** What waits of a document, as it is kept. */
+export async function waitingRows(name: string, document: string): Promise<string[]> {
+  const database = await opened(indexedDB.open(name));
+  const start = Uint8Array.of(...new TextEncoder().encode(document), ...WAITING.mark);
+  const range = IDBKeyRange.bound(start, Uint8Array.of(...start, 255));
+  const values = (await done(database.transaction(["outbox"]).objectStore("outbox").getAll(range))) as Uint8Array[];
+  database.close();
+  return values.map((value) => new TextDecoder().decode(value.subarray(1)));
+}
+
 /** A document's name and a zero byte, and then the number in eight. */
 function numbered(key: Uint8Array<ArrayBuffer>, number: number): Uint8Array<ArrayBuffer> {
   const name = key.slice(0, key.indexOf(0) + 1);

@@ -6,6 +6,7 @@ import type { BrowserContext, Page } from "playwright-core";
 
 import { crash, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
 import type { Line } from "./support/line.js";
+import { tightStorage } from "./support/full.js";
 import { onSlowLine } from "./support/newcomer.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -192,6 +193,106 @@ test("another tab that takes the lead goes on with what the first one could not 
     await ann.evaluate(() => globalThis.client.goOnline());
     for (const page of [other, ann]) {
       await titles(page, "by the newcomer", "by the other tab", "written before");
+      await synced(page);
+    }
+  }));
+
+/** As the first version kept them: the value that they were made on, and the edits of three changes. */
+const KEPT = [
+  '{"at":1206,"value":{"map":[["body",{"text":"body","marks":[{"from":0,"to":4,"name":"bold","value":true}]}],["left",{"counter":3}],["notes",{"list":[{"map":[["done",false],["title","written before"]]}]}]]}}',
+  '{"edits":[["splice",["notes"],1,0,[{"map":[["title","by the newcomer"],["done",false]]}]]],"time":1795915355994}',
+  '{"edits":[["increment",[],"left",2]],"time":1795915356011}',
+  '{"edits":[["text",["body"],4,0,"!"],["mark",["body"],0,4,"seen",{"date":1750000000000},null],["put",["notes",0],"raw",{"bytes":[1,2]}],["put",["notes",0],"zero",{"number":"-0"}],["put",["notes",0],"big",{"bigint":"1152921504606846976"}],["put",["notes",0],"none",null]],"time":1795915356012}',
+] as const;
+
+test("what waits is kept as it always was, and what was kept so is read and comes to the server", () =>
+  onSlowLine(stage, "notes/waits-kept", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const bob = await newcomer(context, line, name);
+    const written = await bob.evaluate(async (name) => {
+      const { doc } = globalThis;
+      const edits = [
+        () => doc.change((draft) => draft.notes.push({ title: "by the newcomer", done: false })),
+        () => doc.change((draft) => draft.left.increment(2)),
+        () =>
+          doc.change((draft) => {
+            draft.body.insert(4, "!");
+            draft.body.mark(0, 4, "seen", new Date(1_750_000_000_000));
+            Object.assign(draft.notes[0] as object, { raw: Uint8Array.of(1, 2), zero: -0, big: 2n ** 60n, none: null });
+          }),
+      ];
+      for (const edit of edits) await doc.saved(edit());
+      const { waitingRows } = (await import("/test/versions.js" as string)) as typeof import("./versions.js");
+      return waitingRows("rejoin:test", name);
+    }, name);
+    const timeless = (rows: readonly string[]) => rows.map((row) => row.replace(/"(at|time)":\d+/, '"$1":0'));
+    assert.deepEqual(timeless(written), timeless(KEPT));
+    await bob.evaluate(() => globalThis.client.close());
+
+    line.up();
+    const other = await newcomer(await stage.chromium.context(), line, name);
+    await other.evaluate(() => globalThis.client.close());
+    await other.evaluate(
+      async ([name, rows]) => {
+        const { putWaiting } = (await import("/test/versions.js" as string)) as typeof import("./versions.js");
+        await putWaiting("rejoin:test", name, rows);
+      },
+      [name, KEPT] as const,
+    );
+    await joinDocument(other, line.url, { name });
+    const titled = ["by the newcomer", "written before"];
+    assert.deepEqual(await standing(other), { ...WAITS, states: ["waits", "waits", "waits"], titles: titled.toReversed(), body: "body!" });
+    line.heal();
+    line.up();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [other, ann]) {
+      await titles(page, ...titled);
+      await synced(page);
+      const seen = await page.evaluate(() => {
+        const { body, left, notes } = globalThis.doc.value;
+        const { raw, zero, big, none } = notes[0] as unknown as { raw: Uint8Array; zero: number; big: bigint; none: null };
+        const mark = globalThis.doc.marks(["body"]).find(({ name }) => name === "seen");
+        return [String(body), left, [...raw], zero === 0, big === 2n ** 60n, none, (mark?.value as Date).getTime()];
+      });
+      assert.deepEqual(seen, ["body!", 5, [1, 2], true, true, null, 1_750_000_000_000]);
+    }
+  }));
+
+test("a device that is full keeps what waited before, says so of what comes then, and saves that once there is room", () =>
+  onSlowLine(stage, "notes/waits-full", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const bob = await open(context, stage.site.origin);
+    const full = await tightStorage(bob, stage.site.origin);
+    await joinDocument(bob, line.url, { name });
+    await titles(bob, "written before");
+    line.down();
+    await bob.waitForFunction(() => !globalThis.client.status.connected);
+    await bob.evaluate(async () => {
+      const { doc } = globalThis;
+      await doc.saved(doc.change((draft) => draft.notes.push({ title: "with room", done: false })));
+    });
+    await full(true);
+    const large = "x".repeat(200_000);
+    await bob.evaluate((title) => void globalThis.doc.change((draft) => draft.notes.push({ title, done: false })), large);
+    await bob.waitForFunction(() => globalThis.doc.status.state === "storage-full");
+    const told = () => bob.evaluate(() => [globalThis.doc.status.unsaved, globalThis.doc.outbox.filter(({ state }) => state === "waits").length]);
+    assert.deepEqual(await told(), [1, 1]);
+
+    // What was not saved is lost with the page, and nothing else.
+    await crash(bob);
+    const again = await open(context, stage.site.origin);
+    await joinDocument(again, line.url, { name });
+    await titles(again, "with room", "written before");
+    await again.evaluate((title) => void globalThis.doc.change((draft) => draft.notes.push({ title, done: false })), large);
+    await again.waitForFunction(() => globalThis.doc.status.state === "storage-full");
+    const roomy = await tightStorage(again, stage.site.origin);
+    await roomy(false);
+    await again.waitForFunction(() => globalThis.doc.status.unsaved === 0 && globalThis.doc.status.state !== "storage-full");
+    line.heal();
+    line.up();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [again, ann]) {
+      await titles(page, "with room", large, "written before");
       await synced(page);
     }
   }));
