@@ -21,8 +21,6 @@ const GZIPPED_KB_MAX: usize = 660;
 /// With fewer functions that only panic, the compiler calls them something else.
 const TRAPS_MIN: usize = 20;
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
-/// Files of tests, each with a browser and servers of its own, that mostly wait for each other; left alone, node takes one of two cores.
-const AT_ONCE: &str = "--test-concurrency=2";
 
 /// The package's folder, from the root.
 pub(crate) const FOLDER: &str = "packages/client";
@@ -154,7 +152,7 @@ pub(crate) fn tests(server: &Path) -> Result<Command, Failure> {
     let mut files: Vec<PathBuf> = files(&tests)?.into_iter().filter(|file| is_test(file)).collect();
     files.sort();
     let mut command = Command::new("node");
-    command.current_dir(folder()).args(["--test", "--test-reporter=tap", AT_ONCE]).args(files);
+    command.current_dir(folder()).args(["--test", "--test-reporter=tap"]).args(files);
     command.env(server::VARIABLE, server).env(setup::chromium::VARIABLE, setup::chromium::path());
     Ok(command)
 }
