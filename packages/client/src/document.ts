@@ -289,7 +289,10 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
     return this.#ask({ do: "discard", document: this.#id, change });
   }
 
-  /** The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere; what waits for the history is none yet. */
+  /**
+   * The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere. Behind them what waits for the history, or found
+   * no place in it, as lines of JSON: the value that it was made on (`base`), and the edits of each change in order (`entries`).
+   */
   export(): Promise<Uint8Array> {
     return this.#ask({ do: "export", document: this.#id });
   }

@@ -160,7 +160,7 @@ class Host {
       case "discard":
         return document.settle(ask.change, ask.do === "retry");
       case "export":
-        return document.ask((engine, id) => engine.export(id));
+        return joined(document.ask((engine, id) => engine.export(id)) as Uint8Array<ArrayBuffer>, document.waiting.text);
       case "resolve":
         return document.conflicts.resolve(ask.conflict, ask.version, ask.answer, ask.note);
       case "conflict":
@@ -363,6 +363,10 @@ class Host {
       if (!this.#running?.ended) throw error;
     }
   }
+}
+
+async function joined(...parts: BlobPart[]): Promise<Uint8Array> {
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {

@@ -70,6 +70,12 @@ export class Series {
     return this.#tail;
   }
 
+  /** All of it as a line of JSON, if any of it is in no change. */
+  get text(): string {
+    const { base, entries } = this;
+    return entries.every(({ done }) => done) ? "" : `\n${json({ base, entries })}`;
+  }
+
   add(edits: Edit[], time: number): Entry {
     this.#count += 1;
     const entry: Entry = { n: this.#count, edits, time, dirty: true };
@@ -273,8 +279,8 @@ function hex(bytes: Uint8Array): string {
 }
 
 /** JSON, with what it has no word for named by its kind. Values name theirs as well, so that nothing else looks so. */
-function encode(value: unknown): Uint8Array {
-  const json = JSON.stringify(value, function (this: Record<string, unknown>, key, plain: unknown) {
+function json(value: unknown): string {
+  return JSON.stringify(value, function (this: Record<string, unknown>, key, plain: unknown) {
     const raw = this[key];
     if (raw instanceof Date) return { date: raw.getTime() };
     if (raw instanceof Uint8Array) return { bytes: [...raw] };
@@ -282,7 +288,10 @@ function encode(value: unknown): Uint8Array {
     if (typeof raw === "number" && (!Number.isFinite(raw) || Object.is(raw, -0))) return { number: Object.is(raw, -0) ? "-0" : String(raw) };
     return plain;
   });
-  const body = new TextEncoder().encode(json);
+}
+
+function encode(value: unknown): Uint8Array {
+  const body = new TextEncoder().encode(json(value));
   const row = new Uint8Array(body.length + 1);
   row[0] = FORMAT;
   row.set(body, 1);

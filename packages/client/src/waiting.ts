@@ -134,6 +134,11 @@ export class Waiting {
     });
   }
 
+  /** What of it is in no change, as an export has it. */
+  get text(): string {
+    return this.#series().map(({ text }) => text).join("");
+  }
+
   /** Where it writes. */
   get paths(): Path[] {
     const edits = this.#entries().flatMap(({ entry }) => (entry.done ? [] : entry.edits));

@@ -66,6 +66,21 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
     await joinDocument(again, line.url, { name });
     assert.deepEqual(await standing(again), first);
     assert.deepEqual(await pending(again), [3, 3, 0]);
+    const exported = await again.evaluate(async () => {
+      const bytes = await globalThis.doc.export();
+      const [, ...lines] = new TextDecoder().decode(bytes).split("\n{");
+      return { chunk: [...bytes.slice(0, 4)], waits: lines.map((line) => JSON.parse(`{${line}`) as { base: unknown; entries: { edits: unknown[] }[] }) };
+    });
+    // Automerge's mark: root keys that the server may not have.
+    assert.deepEqual(exported.chunk, [0x85, 0x6f, 0x4a, 0x83]);
+    assert.equal(exported.waits.length, 1);
+    const [{ base, entries }] = exported.waits as [(typeof exported.waits)[0]];
+    assert.ok(JSON.stringify(base).includes("written before"));
+    assert.deepEqual(entries.map(({ edits }) => edits), [
+      [["splice", ["notes"], 1, 0, [{ map: [["title", "by the newcomer"], ["done", false]] }]]],
+      [["text", ["body"], 4, 0, "!"]],
+      [["increment", [], "left", 2]],
+    ]);
     // On top of that.
     await again.evaluate(async () => {
       const { doc } = globalThis;
@@ -92,6 +107,7 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
       await synced(page);
       assert.deepEqual(await page.evaluate(() => [String(globalThis.doc.value.body), globalThis.doc.value.left, globalThis.doc.outbox]), ["body!", 5, []]);
     }
+    assert.equal(await again.evaluate(async () => (await globalThis.doc.export()).length), 0);
     // Nothing is left that would be done again.
     await load(again, stage.site.origin);
     await joinDocument(again, line.url, { name });
@@ -166,6 +182,7 @@ test("an edit whose place is gone by the time the history comes stays in the out
     await joinDocument(again, line.url, { name });
     await again.evaluate(() => globalThis.doc.history);
     assert.deepEqual(await entry(), [["rejected", "place-gone", 1]]);
+    assert.match(await again.evaluate(async () => new TextDecoder().decode(await globalThis.doc.export())), /by the newcomer/);
     const settled = await again.evaluate(async () => {
       const { doc } = globalThis;
       const { change } = doc.outbox[0] as { change: string };
