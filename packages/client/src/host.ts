@@ -14,7 +14,6 @@ import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
 import { type LocalStore, StoreError } from "./store/store.js";
 import { hasLocks, Tabs } from "./tabs.js";
-import { Sights } from "./sight.js";
 import { storeName, Views } from "./views.js";
 import { type Answer, type Ask, failureOf, type Inspected, type Request, type Settings } from "./wire.js";
 import load, { type Held } from "./wasm/rejoin.js";
@@ -56,7 +55,6 @@ class Host {
   #driver: Promise<Driver> | undefined;
   #running: Driver | undefined;
   #hub: PresenceHub | undefined;
-  #sights: Sights | undefined;
   #views: Views | undefined;
   #tabs: Tabs | undefined;
   #shelf: Shelf | undefined;
@@ -121,7 +119,6 @@ class Host {
         return;
       case "crash":
         this.#running?.crash();
-        this.#sights?.close();
         this.#shelf?.leave();
         this.#tabs?.leave();
     }
@@ -208,14 +205,6 @@ class Host {
       if (this.#storeFailure) throw this.#storeFailure;
       return driver.peek((replica) => replica.isIdentified()) || undefined;
     });
-    if (tabs) {
-      const named = (name: string) => [...this.#documents.values()].filter((document) => document.name === name);
-      this.#sights = new Sights(
-        tabs.name,
-        (name, seq) => named(name).some((document) => !document.has(seq)),
-        (name, sight) => named(name).forEach((document) => document.handle({ kind: "view", document: document.id, ...sight })),
-      );
-    }
     this.#hub = new PresenceHub(driver, tabs?.name, (name, peers) => {
       for (const document of this.#documents.values()) {
         if (document.name === name) this.#post({ kind: "peers", document: document.id, peers });
@@ -249,8 +238,6 @@ class Host {
       if (!view) this.#documents.delete(id);
       throw error;
     }
-    // Another tab may be ahead of its history already.
-    this.#sights?.ask(name);
     const peers = this.#hub?.peers(name) ?? [];
     if (view) this.#post({ kind: "peers", document: id, peers });
     else this.#post({ kind: "opened", name, ...document.opening(peers) });
@@ -294,7 +281,6 @@ class Host {
     await driver.close();
     this.#shelf?.leave();
     this.#hub?.close();
-    this.#sights?.close();
     this.#tabs?.leave();
     await this.#views?.close();
     this.#documents.clear();
@@ -337,11 +323,8 @@ class Host {
     if (event.kind === "saved" && this.#storage === "device") this.#persist = true;
     if (event.kind === "emitted") return this.#hub?.heard(event.document, event.from, event.payload);
     if (event.kind === "connection" || event.kind === "ready") this.#hub?.turned();
-    if ("document" in event) {
-      const document = this.#byEngine.get(event.document);
-      document?.handle(event);
-      if (document && event.kind === "view") this.#sights?.tell(document.name, { view: event.view, seq: event.seq });
-    } else for (const document of this.#documents.values()) document.announce();
+    if ("document" in event) this.#byEngine.get(event.document)?.handle(event);
+    else for (const document of this.#documents.values()) document.announce();
     this.#announce();
   }
 

@@ -331,8 +331,8 @@ export class Hosted {
   #catchUp(): void {
     const engine = this.#engine;
     if (!engine || engine.driver.ended || !(this.#ahead || this.waiting.adopted.length > 0)) return;
-    const there = this.waiting.adopted.filter(({ series: { base } }) => !base || this.has(base.at));
-    const isThere = this.#ahead && this.has(this.#at);
+    const there = this.waiting.adopted.filter(({ series: { base } }) => !base || this.#has(base.at));
+    const isThere = this.#ahead && this.#has(this.#at);
     if (there.length === 0 && !isThere) return;
     if (isThere) {
       this.#ahead = false;
@@ -371,7 +371,7 @@ export class Hosted {
     if (this.#held.driver.ended) return;
     for (const left of adopted) {
       const { series: { base }, entries } = left;
-      if (!base || this.#ahead || this.has(base.at) || !this.#isBare()) continue;
+      if (!base || this.#ahead || this.#has(base.at) || !this.#isBare()) continue;
       [this.#ahead, this.#at] = [true, base.at];
       this.waiting.goOn(left);
       this.#show(withInit(entries.reduce((shown, { edits }) => edited(shown, edits), shownOf(base.value)), this.#init));
@@ -380,9 +380,9 @@ export class Hosted {
     this.announce();
   }
 
-  /** Whether the engine has what stands in the log up to there, or all that there is; true as long as nobody knows. */
-  has(at: number): boolean {
-    return at === 0 || !this.#engine || (this.ask((engine, id) => engine.holds(id)?.cursor) ?? 0) >= at || this.#own.state === "synced";
+  /** Whether the engine has what stands in the log up to there, or all that there is. */
+  #has(at: number): boolean {
+    return at === 0 || (this.ask((engine, id) => engine.holds(id)?.cursor) ?? 0) >= at || this.#own.state === "synced";
   }
 
   /** What the engine says of the page's own history. */

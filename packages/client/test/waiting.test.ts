@@ -214,34 +214,6 @@ test("another tab that takes the lead goes on with what the first one could not 
     }
   }));
 
-test("other tabs of a newcomer show at once what the first one does, and what they edit meanwhile comes to the server once", () =>
-  onSlowLine(stage, "notes/waits-beside", async (ann, line, name) => {
-    const context = await stage.chromium.context();
-    const before = await open(context, stage.site.origin);
-    await joinDocument(before, line.url, { name, offline: true });
-    const bob = await open(context, stage.site.origin);
-    await joinDocument(bob, line.url, { name, offline: true });
-    assert.deepEqual(await bob.evaluate(() => [globalThis.doc.value.notes.length, globalThis.client.status.leads]), [0, false]);
-    // One that is there already, and one that comes later.
-    await before.evaluate(() => globalThis.client.goOnline());
-    for (const page of [before, bob]) await titles(page, "written before");
-    line.down();
-    await before.waitForFunction(() => !globalThis.client.status.connected);
-    const later = await open(context, stage.site.origin);
-    await joinDocument(later, line.url, { name, offline: true });
-    await titles(later, "written before");
-    for (const [page, title] of [[bob, "beside"], [later, "later"]] as const) {
-      await write(page, title);
-      assert.deepEqual(await standing(page), { ...WAITS, states: ["waits"], titles: ["written before", title], body: "body" });
-    }
-    await crash(later);
-    line.heal();
-    line.up();
-    await ann.evaluate(() => globalThis.client.goOnline());
-    for (const page of [before, bob, ann]) await titles(page, "written before", "beside", "later");
-    for (const page of [before, bob, ann]) await synced(page);
-  }));
-
 /** As the first version kept them: the value that they were made on, and the edits of three changes. */
 const KEPT = [
   '{"at":1206,"value":{"map":[["body",{"text":"body","marks":[{"from":0,"to":4,"name":"bold","value":true}]}],["left",{"counter":3}],["notes",{"list":[{"map":[["done",false],["title","written before"]]}]}]]}}',
