@@ -9,6 +9,7 @@ mod encode;
 pub(crate) mod leb;
 mod outside;
 mod piece;
+mod seal;
 
 use std::collections::BTreeSet;
 
@@ -19,12 +20,13 @@ use crate::change::{Change, ChangeError};
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::PackLimits;
 use crate::table::ChangeTable;
-pub(crate) use decode::inflate;
-pub(crate) use encode::deflate;
+use decode::inflate;
+use encode::deflate;
 use leb::Reader;
 pub use outside::{Beside, Outside};
 pub use piece::Chunks;
 use piece::Piece;
+pub(crate) use seal::{seal, unseal};
 
 /// What both sides of a pack know: the numbers of actors, and the hashes of changes that both hold.
 pub trait PackContext {

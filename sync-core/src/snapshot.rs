@@ -6,14 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use crate::id::{ActorId, ChangeHash, Digest, Incarnation, LogSeq};
 use crate::limits::{ACTOR_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 use crate::log::{Base, Segment};
-use crate::op_index::{OpIndex, VERSION};
+use crate::op_index::{OpIndex, VERSIONS};
 use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
-use crate::pack::{PackError, deflate, inflate};
+use crate::pack::{PackError, seal, unseal};
 use crate::table::BaseActor;
 
 /// A log's base and the op index there.
@@ -35,16 +34,7 @@ impl Snapshot {
 
     /// Reads what [`encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
-        let mut r = Reader::new(bytes);
-        let version = r.byte()?;
-        if !(1..=VERSION).contains(&version) {
-            return Err(PackError::Malformed("a snapshot of an unknown version"));
-        }
-        let expected = r.take(8)?;
-        let body = inflate(r.rest(), SNAPSHOT_BYTES_MAX)?;
-        if Sha256::digest(&body)[..8] != *expected {
-            return Err(PackError::DigestMismatch);
-        }
+        let (version, body) = unseal(bytes, VERSIONS, "a snapshot of an unknown version", SNAPSHOT_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let incarnation = Incarnation(array(&mut r)?);
         let base = read_base(&mut r)?;
@@ -82,10 +72,7 @@ pub fn encode(incarnation: Incarnation, base: &Base, index: &OpIndex) -> Bytes {
         }
     }
     index.save(&mut body);
-    let mut out = vec![VERSION];
-    out.extend_from_slice(&Sha256::digest(&body)[..8]);
-    out.extend_from_slice(&deflate(&body));
-    out.into()
+    seal(*VERSIONS.end(), &body).into()
 }
 
 fn array<const N: usize>(r: &mut Reader<'_>) -> Result<[u8; N], PackError> {

@@ -4,19 +4,19 @@
 //! of each place it holds the value that an application reads, of texts with their marks.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use automerge::marks::Mark;
 use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue, Value, hydrate};
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use crate::id::RESERVED_KEY;
 use crate::limits::{VIEW_BYTES_MAX, VIEW_DEPTH_MAX};
 use crate::pack::leb::{Reader, put_prefixed, put_signed, put_unsigned};
-use crate::pack::{PackError, deflate, inflate};
+use crate::pack::{PackError, seal, unseal};
 
 /// Of a view without marks, and of one with: what has none is as a reader of the first version knows it.
-const VERSIONS: [u8; 2] = [1, 2];
+const VERSIONS: RangeInclusive<u8> = 1..=2;
 
 /// What a value is, in the byte before it.
 mod kinds {
@@ -105,23 +105,13 @@ impl View {
         if body.len() > VIEW_BYTES_MAX {
             return None;
         }
-        let mut out = vec![VERSIONS[usize::from(self.has_marks())]];
-        out.extend_from_slice(&Sha256::digest(&body)[..8]);
-        out.extend_from_slice(&deflate(&body));
-        Some(out.into())
+        let version = if self.has_marks() { VERSIONS.end() } else { VERSIONS.start() };
+        Some(seal(*version, &body).into())
     }
 
     /// Reads what [`View::encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
-        let mut r = Reader::new(bytes);
-        if !VERSIONS.contains(&r.byte()?) {
-            return Err(PackError::Malformed("a view of an unknown version"));
-        }
-        let expected = r.take(8)?;
-        let body = inflate(r.rest(), VIEW_BYTES_MAX)?;
-        if Sha256::digest(&body)[..8] != *expected {
-            return Err(PackError::DigestMismatch);
-        }
+        let (_, body) = unseal(bytes, VERSIONS, "a view of an unknown version", VIEW_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let view = Self::read(&mut r, 0)?;
         if r.is_empty() { Ok(view) } else { Err(PackError::Malformed("something stands behind the view")) }

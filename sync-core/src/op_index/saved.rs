@@ -2,44 +2,33 @@
 //!
 //! Owns the order of fields, described in docs/storage-format.md. Trusts no length: what does not fit together is refused.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 
 use super::past::Past;
 use super::runs::Runs;
 use super::{Object, ObjectKind, OpId, OpIndex};
 use crate::limits::SNAPSHOT_BYTES_MAX;
 use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
-use crate::pack::{PackError, deflate, inflate};
+use crate::pack::{PackError, seal, unseal};
 
 pub(super) const OUT_OF_RANGE: PackError = PackError::Malformed("a number is out of range");
 
-/// Of the index, and of snapshots that hold one. Version 1 is read too.
-pub(crate) const VERSION: u8 = 2;
+/// Of the index, and of snapshots that hold one: those that are read, of which the last is written.
+pub(crate) const VERSIONS: RangeInclusive<u8> = 1..=2;
 
 impl OpIndex {
     /// The index by itself, as bytes to keep.
     pub fn to_bytes(&self) -> Bytes {
         let mut body = Vec::new();
         self.save(&mut body);
-        let mut out = vec![VERSION];
-        out.extend_from_slice(&Sha256::digest(&body)[..8]);
-        out.extend_from_slice(&deflate(&body));
-        out.into()
+        seal(*VERSIONS.end(), &body).into()
     }
 
     /// Reads what [`OpIndex::to_bytes`] wrote, of a document with so many actors.
     pub fn from_bytes(bytes: &[u8], actors: u32) -> Result<Self, PackError> {
-        let mut r = Reader::new(bytes);
-        let version = r.byte()?;
-        if !(1..=VERSION).contains(&version) {
-            return Err(PackError::Malformed("an op index of an unknown version"));
-        }
-        let expected = r.take(8)?;
-        let body = inflate(r.rest(), SNAPSHOT_BYTES_MAX)?;
-        if Sha256::digest(&body)[..8] != *expected {
-            return Err(PackError::DigestMismatch);
-        }
+        let (version, body) = unseal(bytes, VERSIONS, "an op index of an unknown version", SNAPSHOT_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let index = Self::restore(&mut r, version, actors)?;
         if r.is_empty() { Ok(index) } else { Err(PackError::Malformed("something stands behind the op index")) }
