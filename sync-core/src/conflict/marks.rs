@@ -15,12 +15,11 @@ use super::{ConflictKind, ConflictState, Marking, Value};
 use crate::op_index::OpIndex;
 use crate::table::ChangeTable;
 
-/// Marks, by their numbers, that lost to another on the same characters.
+/// Marks, by their numbers, of which on the same characters the first one shows and hides the others.
 #[derive(Default)]
 struct Dispute {
-    shown: usize,
     /// The last first.
-    hidden: Vec<usize>,
+    sides: Vec<usize>,
     /// It is so now, and not only for somebody who has formatted there since.
     is_open: bool,
     /// What all authors had found there.
@@ -29,11 +28,8 @@ struct Dispute {
     over: Vec<(usize, usize, usize)>,
 }
 
-/// Marks that are lost on some characters, and which those are: twice their number, and one more if it is so now.
+/// The sides on some characters, and which those are: twice their number, and one more if it is so now.
 type Lost = Vec<(Vec<usize>, usize)>;
-
-/// Of one mark that shows, those that it hides and a character: what all of them had found there.
-type Found<'a> = dyn Fn(usize, &[usize], usize) -> Option<usize> + 'a;
 
 /// How often it is asked in one text, for marks of one name, whether the author of one knew of another; of a text with more, what is further behind is
 /// not told.
@@ -103,26 +99,25 @@ impl Lister<'_> {
         let mut drafts = Vec::new();
         for dispute in disputes {
             let Some(marking) = self.marking(name, marks, &dispute, &words) else { continue };
-            let shown = &marks[dispute.shown];
-            let mut candidates = vec![self.candidate(shown.begin, shown.says(), true)];
-            let (mut lost, mut others) = (BTreeMap::new(), Vec::new());
-            for hidden in dispute.hidden.iter().map(|hidden| &marks[*hidden]) {
-                let place = self.history.place(hidden.begin);
+            let sides = || dispute.sides.iter().map(|side| &marks[*side]);
+            let [shown, first, others @ ..] = &sides().map(|side| side.begin).collect::<Vec<_>>()[..] else { continue };
+            let mut lost = BTreeMap::new();
+            for hidden in [first].into_iter().chain(others) {
+                let place = self.history.place(*hidden);
                 lost.insert(place.actor, place.seq);
-                others.push(hidden.begin);
-                candidates.push(self.candidate(hidden.begin, hidden.says(), false));
             }
+            let candidates: Vec<_> =
+                sides().map(|side| self.candidate(side.begin, side.says(), side.begin == *shown)).collect();
             let state = if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded };
-            let first = others.remove(0);
             drafts.push(Draft {
                 // All are in the id.
                 version: self.version(candidates.len() as u64, std::iter::empty()),
                 base: dispute.base.and_then(|base| marks[base].says()),
                 candidates,
-                others,
+                others: others.to_vec(),
                 hidden: lost,
                 marking: Some(Box::new(marking)),
-                ..Draft::of(ConflictKind::Mark, (text, At::Element(first)), shown.begin, state)
+                ..Draft::of(ConflictKind::Mark, (text, At::Element(*first)), *shown, state)
             });
         }
         drafts
@@ -133,7 +128,7 @@ impl Lister<'_> {
         for (from, until, by) in &dispute.over {
             over.push((*from, *until, self.history.table.hash_at(self.history.place(marks[*by].begin))?));
         }
-        let place = dispute.over.iter().position(|(_, _, by)| *by == dispute.shown).unwrap_or(0);
+        let place = dispute.over.iter().position(|(_, _, by)| *by == dispute.sides[0]).unwrap_or(0);
         let (from, until, by) = *dispute.over.get(place)?;
         Some(Marking {
             name: name.into(),
@@ -141,7 +136,7 @@ impl Lister<'_> {
             place,
             words: words.chars().skip(from).take((until - from).min(WORDS_MAX)).collect(),
             shows: marks[by].says(),
-            expand: [dispute.shown].iter().chain(&dispute.hidden).map(|mark| marks[*mark].expand).collect(),
+            expand: dispute.sides.iter().map(|side| marks[*side].expand).collect(),
         })
     }
 }
@@ -196,11 +191,11 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
         }
         lose(marks, &saw, &here, (None, number + 1), &mut lost);
     }
-    let found = |shown: usize, hidden: &[usize], at: usize| {
+    let found = |sides: &[usize], at: usize| {
         let mut base: Option<usize> = None;
         for (_, _, mark) in placed.iter().filter(|(start, end, _)| (*start..*end).contains(&at)) {
             let is_last = base.is_none_or(|base| history.key(marks[base].begin) < history.key(marks[*mark].begin));
-            if is_last && saw(shown, *mark) && hidden.iter().all(|hidden| saw(*hidden, *mark)) {
+            if is_last && sides.iter().all(|side| saw(*side, *mark)) {
                 base = Some(*mark);
             }
         }
@@ -210,23 +205,27 @@ fn disputes(reader: &Reader<'_>, text: &ObjId, marks: &[Mark]) -> Vec<Dispute> {
 }
 
 /// Each set of marks once, with what all of them had `found` at the first character, and all characters over which it is so.
-fn told(mut lost: Lost, over: &[(usize, usize, usize)], found: &Found<'_>) -> Vec<Dispute> {
+fn told(
+    mut lost: Lost,
+    over: &[(usize, usize, usize)],
+    found: &dyn Fn(&[usize], usize) -> Option<usize>,
+) -> Vec<Dispute> {
     let mut out: Vec<Dispute> = Vec::new();
     // By the first two, as a kind of sort that is there already.
     let mut order: Vec<(usize, usize, usize)> = (0..lost.len()).map(|at| (lost[at].0[0], lost[at].0[1], at)).collect();
     order.sort();
-    let (mut begin, mut two) = (0, (usize::MAX, 0));
+    // From where on the first two are these.
+    let mut begin = 0;
     for (shown, first, at) in order {
-        if two != (shown, first) {
-            (begin, two) = (out.len(), (shown, first));
+        if out.last().is_some_and(|last| last.sides[..2] != [shown, first]) {
+            begin = out.len();
         }
-        let (mut hidden, number) = std::mem::take(&mut lost[at]);
-        hidden.remove(0);
+        let (sides, number) = std::mem::take(&mut lost[at]);
         let (at, until, by) = over[number / 2];
-        let held = out[begin..].iter().position(|held| held.hidden == hidden).map(|held| begin + held);
+        let held = out[begin..].iter().position(|held| held.sides == sides).map(|held| begin + held);
         let held = held.unwrap_or_else(|| {
-            let base = found(shown, &hidden, at);
-            out.push(Dispute { shown, hidden, base, ..Dispute::default() });
+            let base = found(&sides, at);
+            out.push(Dispute { sides, base, ..Dispute::default() });
             out.len() - 1
         });
         let dispute = &mut out[held];
