@@ -8,7 +8,7 @@ import { Driver, type DriverEvent, type Frame } from "./driver.js";
 import { RejoinError, storeFailed } from "./errors.js";
 import { Hosted } from "./hosted.js";
 import { PresenceHub } from "./hub.js";
-import { Shelf } from "./shelf.js";
+import { joined, Shelf } from "./shelf.js";
 import { type ClientStatus, NOTHING } from "./status.js";
 import { IndexedDbStore } from "./store/indexeddb.js";
 import { MemoryStore } from "./store/memory.js";
@@ -157,7 +157,7 @@ class Host {
       case "discard":
         return document.settle(ask.change, ask.do === "retry");
       case "export":
-        return joined(document.ask((engine, id) => engine.export(id)) as Uint8Array<ArrayBuffer>, document.waiting.text);
+        return joined(document.ask((engine, id) => engine.export(id)), document.waiting.text);
       case "resolve":
         return document.conflicts.resolve(ask.conflict, ask.version, ask.answer, ask.note);
       case "conflict":
@@ -346,10 +346,6 @@ class Host {
       if (!this.#running?.ended) throw error;
     }
   }
-}
-
-async function joined(...parts: BlobPart[]): Promise<Uint8Array> {
-  return new Uint8Array(await new Blob(parts).arrayBuffer());
 }
 
 async function openStore(name: string): Promise<{ store: LocalStore; tabs: Tabs | undefined }> {

@@ -263,15 +263,23 @@ export class Shelf {
 }
 
 function prefixOf(document: string): Uint8Array {
-  return joined(new TextEncoder().encode(document), new Uint8Array(1), MARK);
+  return joined(document, new Uint8Array(1), MARK);
 }
 
 function idIn(key: Uint8Array, { length }: Uint8Array): Uint8Array {
   return key.slice(length, length + ID_BYTES);
 }
 
-function joined(...parts: Uint8Array[]): Uint8Array {
-  return new Uint8Array(parts.flatMap((part) => [...part]));
+/** One after the other, what is text in UTF-8. */
+export function joined(...parts: (Uint8Array | string)[]): Uint8Array {
+  const pieces = parts.map((part) => (typeof part === "string" ? new TextEncoder().encode(part) : part));
+  const whole = new Uint8Array(pieces.reduce((length, piece) => length + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
 }
 
 function hex(bytes: Uint8Array): string {
@@ -291,11 +299,7 @@ function json(value: unknown): string {
 }
 
 function encode(value: unknown): Uint8Array {
-  const body = new TextEncoder().encode(json(value));
-  const row = new Uint8Array(body.length + 1);
-  row[0] = FORMAT;
-  row.set(body, 1);
-  return row;
+  return joined(Uint8Array.of(FORMAT), json(value));
 }
 
 function decode(row: Uint8Array): unknown {
