@@ -26,10 +26,7 @@ export async function toVersion1(name: string): Promise<number> {
       else writing.objectStore(table).put(value, key);
     }
   }
-  await new Promise((resolve, reject) => {
-    writing.oncomplete = resolve;
-    writing.onabort = () => reject(writing.error);
-  });
+  await completed(writing);
   const { version } = old;
   old.close();
   return version;
@@ -48,10 +45,7 @@ export async function toNewerRows(name: string, table: string, prefix: string): 
   const [keys, values] = await Promise.all([done(store.getAllKeys(range)), done(store.getAll(range))]);
   const rows = keys.map((key, index) => [key, Uint8Array.of(200, ...(values[index] as Uint8Array).slice(1))] as const);
   for (const [key, value] of rows) store.put(value, key);
-  await new Promise((resolve, reject) => {
-    transaction.oncomplete = resolve;
-    transaction.onabort = () => reject(transaction.error);
-  });
+  await completed(transaction);
   database.close();
   return rows.map(([key, value]) => `${new Uint8Array(key as ArrayBuffer)} ${value}`);
 }
@@ -68,10 +62,7 @@ export async function putWaiting(name: string, document: string, rows: readonly 
     const key = Uint8Array.of(...text.encode(document), ...WAITING.mark, ...WAITING.id, 0, 0, 0, n);
     transaction.objectStore("outbox").put(Uint8Array.of(WAITING.format, ...text.encode(json)), key);
   }
-  await new Promise((resolve, reject) => {
-    transaction.oncomplete = resolve;
-    transaction.onabort = () => reject(transaction.error);
-  });
+  await completed(transaction);
   database.close();
 }
 
@@ -96,6 +87,13 @@ function numbered(key: Uint8Array<ArrayBuffer>, number: number): Uint8Array<Arra
 
 function opened(request: IDBOpenDBRequest): Promise<IDBDatabase> {
   return done(request);
+}
+
+function completed(transaction: IDBTransaction): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = resolve;
+    transaction.onabort = () => reject(transaction.error);
+  });
 }
 
 function done<T>(request: IDBRequest<T>): Promise<T> {

@@ -5,8 +5,8 @@ import assert from "node:assert/strict";
 import type { BrowserContext, Page } from "playwright-core";
 
 import { crash, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
-import type { Line } from "./support/line.js";
 import { tightStorage } from "./support/full.js";
+import type { Line } from "./support/line.js";
 import { onSlowLine } from "./support/newcomer.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";

@@ -325,12 +325,18 @@ fn a_link_over_a_part_of_two_leaves_them_open_where_they_are() {
     assert_eq!(links(&mut people), passed.map(|(values, _)| (values, ConflictState::Superseded)));
 }
 
+/// Three have linked words of one text, each without knowing of the others.
+fn linked(links: [(&str, usize, usize); 3]) -> (People, ObjId) {
+    let (mut people, body) = read_this();
+    for (who, (to, from, until)) in links.into_iter().enumerate() {
+        people.edit(who, link(&body, Some(to), from, until));
+    }
+    (people, body)
+}
+
 #[test]
 fn three_who_link_the_same_words_are_sides_of_one_conflict_and_where_two_meet_they_are_of_another() {
-    let (mut people, body) = read_this();
-    people.edit(0, link(&body, Some("a"), 5, 13));
-    people.edit(1, link(&body, Some("b"), 5, 13));
-    people.edit(2, link(&body, Some("c"), 5, 13));
+    let (mut people, body) = linked([("a", 5, 13), ("b", 5, 13), ("c", 5, 13)]);
     let [a, b, c, d] = ["a", "b", "c", "d"].map(|to| Some(text(to)));
     assert_eq!(links(&mut people.clone()), [(vec![c.clone(), b.clone(), a.clone()], ConflictState::Open)]);
     // Whoever knows two of them answers for these.
@@ -343,10 +349,7 @@ fn three_who_link_the_same_words_are_sides_of_one_conflict_and_where_two_meet_th
     people.edit(2, link(&body, None, 0, 18));
     assert_eq!(links(&mut people), [(vec![c.clone(), b.clone(), a.clone()], ConflictState::Superseded)]);
 
-    let (mut people, body) = read_this();
-    people.edit(0, link(&body, Some("a"), 0, 10));
-    people.edit(1, link(&body, Some("b"), 5, 15));
-    people.edit(2, link(&body, Some("c"), 0, 18));
+    let (mut people, _) = linked([("a", 0, 10), ("b", 5, 15), ("c", 0, 18)]);
     let apart = [vec![c.clone(), a.clone()], vec![c.clone(), b.clone()], vec![c.clone(), b.clone(), a.clone()]];
     let mut told = links(&mut people);
     told.sort_by_key(|(sides, _)| (sides.len(), sides[1] != a));
@@ -362,10 +365,7 @@ fn three_who_link_the_same_words_are_sides_of_one_conflict_and_where_two_meet_th
 
 #[test]
 fn of_three_links_two_that_say_the_same_are_one_side() {
-    let (mut people, body) = read_this();
-    people.edit(0, link(&body, Some("a"), 5, 13));
-    people.edit(1, link(&body, Some("a"), 5, 13));
-    people.edit(2, link(&body, Some("c"), 5, 13));
+    let (mut people, _) = linked([("a", 5, 13), ("a", 5, 13), ("c", 5, 13)]);
     let [a, c] = ["a", "c"].map(|to| Some(text(to)));
     assert_eq!(links(&mut people), [(vec![c, a], ConflictState::Open)]);
 }

@@ -205,8 +205,8 @@ fn two_who_give_the_same_answer_about_a_link_agree_and_it_is_taken_back_once() {
     assert_eq!(links(&mut two), Vec::<String>::new());
 }
 
-/// Three have linked words of one text without knowing of each other.
-fn three(links: [(&'static str, usize, usize); 3]) -> (Net, [DocumentId; 3]) {
+/// Three have linked words of one text, none of them with a network.
+fn apart(links: [(&'static str, usize, usize); 3]) -> (Net, [DocumentId; 3]) {
     let mut net = Net::new(3);
     let ids = [0, 1, 2].map(|client| net.open(client, "doc"));
     net.change(0, ids[0], read_this);
@@ -215,6 +215,12 @@ fn three(links: [(&'static str, usize, usize); 3]) -> (Net, [DocumentId; 3]) {
     for (client, (to, from, until)) in links.into_iter().enumerate() {
         net.change(client, ids[client], link(to, from, until));
     }
+    (net, ids)
+}
+
+/// The same, and then they have heard of each other.
+fn three(links: [(&'static str, usize, usize); 3]) -> (Net, [DocumentId; 3]) {
+    let (mut net, ids) = apart(links);
     (0..3).for_each(|client| net.set_online(client, true));
     net.settle();
     (net, ids)
@@ -274,14 +280,7 @@ fn of_three_links_an_answer_where_all_meet_leaves_open_where_two_do() {
 
 #[test]
 fn a_third_link_that_comes_after_an_answer_about_two_opens_one_with_three_sides() {
-    let mut net = Net::new(3);
-    let ids = [0, 1, 2].map(|client| net.open(client, "doc"));
-    net.change(0, ids[0], read_this);
-    net.settle();
-    (0..3).for_each(|client| net.set_online(client, false));
-    for (client, to) in ["a", "b", "c"].into_iter().enumerate() {
-        net.change(client, ids[client], link(to, 5, 13));
-    }
+    let (mut net, ids) = apart(["a", "b", "c"].map(|to| (to, 5, 13)));
     (0..2).for_each(|client| net.set_online(client, true));
     net.settle();
     let [two] = net.listed(0, ids[0]).try_into().expect("one conflict");
