@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use past::{Addition, Past};
 pub(crate) use runs::{Element, Kind, OpId, Operation, Run, Runs, Slot};
-pub(crate) use saved::VERSIONS;
+pub(crate) use saved::VERSION;
 
 /// What an object is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::id::{ActorId, ChangeHash, Digest, Incarnation, LogSeq};
 use crate::limits::{ACTOR_BYTES_MAX, SNAPSHOT_BYTES_MAX};
 use crate::log::{Base, Segment};
-use crate::op_index::{OpIndex, VERSIONS};
+use crate::op_index::{OpIndex, VERSION};
 use crate::pack::leb::{Reader, put_prefixed, put_unsigned};
 use crate::pack::{PackError, seal, unseal};
 use crate::table::BaseActor;
@@ -34,7 +34,7 @@ impl Snapshot {
 
     /// Reads what [`encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
-        let (version, body) = unseal(bytes, VERSIONS, "a snapshot of an unknown version", SNAPSHOT_BYTES_MAX)?;
+        let (version, body) = unseal(bytes, VERSION, "a snapshot of an unknown version", SNAPSHOT_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let incarnation = Incarnation(array(&mut r)?);
         let base = read_base(&mut r)?;
@@ -72,7 +72,7 @@ pub fn encode(incarnation: Incarnation, base: &Base, index: &OpIndex) -> Bytes {
         }
     }
     index.save(&mut body);
-    seal(*VERSIONS.end(), &body).into()
+    seal(VERSION, &body).into()
 }
 
 fn array<const N: usize>(r: &mut Reader<'_>) -> Result<[u8; N], PackError> {

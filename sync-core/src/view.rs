@@ -4,7 +4,6 @@
 //! of each place it holds the value that an application reads, of texts with their marks.
 
 use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
 
 use automerge::marks::Mark;
 use automerge::{ObjId, Prop, ROOT, ReadDoc, ScalarValue, Value, hydrate};
@@ -15,8 +14,8 @@ use crate::limits::{VIEW_BYTES_MAX, VIEW_DEPTH_MAX};
 use crate::pack::leb::{Reader, put_prefixed, put_signed, put_unsigned};
 use crate::pack::{PackError, seal, unseal};
 
-/// Of a view without marks, and of one with: what has none is as a reader of the first version knows it.
-const VERSIONS: RangeInclusive<u8> = 1..=2;
+/// Of a view with marks. One without is as a reader of the first version knows it.
+const VERSION: u8 = 2;
 
 /// What a value is, in the byte before it.
 mod kinds {
@@ -105,13 +104,12 @@ impl View {
         if body.len() > VIEW_BYTES_MAX {
             return None;
         }
-        let version = if self.has_marks() { VERSIONS.end() } else { VERSIONS.start() };
-        Some(seal(*version, &body).into())
+        Some(seal(if self.has_marks() { VERSION } else { 1 }, &body).into())
     }
 
     /// Reads what [`View::encode`] made. Anything else is refused, whatever lengths it claims.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
-        let (_, body) = unseal(bytes, VERSIONS, "a view of an unknown version", VIEW_BYTES_MAX)?;
+        let (_, body) = unseal(bytes, VERSION, "a view of an unknown version", VIEW_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let view = Self::read(&mut r, 0)?;
         if r.is_empty() { Ok(view) } else { Err(PackError::Malformed("something stands behind the view")) }

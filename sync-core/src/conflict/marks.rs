@@ -99,15 +99,17 @@ impl Lister<'_> {
         let mut drafts = Vec::new();
         for dispute in disputes {
             let Some(marking) = self.marking(name, marks, &dispute, &words) else { continue };
-            let sides = || dispute.sides.iter().map(|side| &marks[*side]);
-            let [shown, first, others @ ..] = &sides().map(|side| side.begin).collect::<Vec<_>>()[..] else { continue };
-            let mut lost = BTreeMap::new();
-            for hidden in [first].into_iter().chain(others) {
-                let place = self.history.place(*hidden);
-                lost.insert(place.actor, place.seq);
+            let (mut candidates, mut begins, mut lost) = (Vec::new(), Vec::new(), BTreeMap::new());
+            for side in dispute.sides.iter().map(|side| &marks[*side]) {
+                let is_shown = begins.is_empty();
+                if !is_shown {
+                    let place = self.history.place(side.begin);
+                    lost.insert(place.actor, place.seq);
+                }
+                begins.push(side.begin);
+                candidates.push(self.candidate(side.begin, side.says(), is_shown));
             }
-            let candidates: Vec<_> =
-                sides().map(|side| self.candidate(side.begin, side.says(), side.begin == *shown)).collect();
+            let [shown, first, others @ ..] = &begins[..] else { continue };
             let state = if dispute.is_open { ConflictState::Open } else { ConflictState::Superseded };
             drafts.push(Draft {
                 // All are in the id.

@@ -276,7 +276,7 @@ fn read_kind(byte: u8) -> Result<(Kind, Form), PackError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::saved::VERSIONS;
+    use super::super::saved::VERSION;
     use super::*;
 
     fn typed(counter: u32, after: u32) -> (OpId, Operation) {
@@ -313,11 +313,7 @@ mod tests {
             runs.push(id, op);
             let mut saved = Vec::new();
             runs.save(&mut saved);
-            assert_eq!(
-                Runs::restore(&mut Reader::new(&saved), *VERSIONS.end(), 4, 2, 0).is_ok(),
-                whole,
-                "after {after}"
-            );
+            assert_eq!(Runs::restore(&mut Reader::new(&saved), VERSION, 4, 2, 0).is_ok(), whole, "after {after}");
         }
     }
 }

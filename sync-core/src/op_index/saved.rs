@@ -2,8 +2,6 @@
 //!
 //! Owns the order of fields, described in docs/storage-format.md. Trusts no length: what does not fit together is refused.
 
-use std::ops::RangeInclusive;
-
 use bytes::Bytes;
 
 use super::past::Past;
@@ -15,20 +13,20 @@ use crate::pack::{PackError, seal, unseal};
 
 pub(super) const OUT_OF_RANGE: PackError = PackError::Malformed("a number is out of range");
 
-/// Of the index, and of snapshots that hold one: those that are read, of which the last is written.
-pub(crate) const VERSIONS: RangeInclusive<u8> = 1..=2;
+/// Of the index, and of snapshots that hold one. Version 1 is read too.
+pub(crate) const VERSION: u8 = 2;
 
 impl OpIndex {
     /// The index by itself, as bytes to keep.
     pub fn to_bytes(&self) -> Bytes {
         let mut body = Vec::new();
         self.save(&mut body);
-        seal(*VERSIONS.end(), &body).into()
+        seal(VERSION, &body).into()
     }
 
     /// Reads what [`OpIndex::to_bytes`] wrote, of a document with so many actors.
     pub fn from_bytes(bytes: &[u8], actors: u32) -> Result<Self, PackError> {
-        let (version, body) = unseal(bytes, VERSIONS, "an op index of an unknown version", SNAPSHOT_BYTES_MAX)?;
+        let (version, body) = unseal(bytes, VERSION, "an op index of an unknown version", SNAPSHOT_BYTES_MAX)?;
         let mut r = Reader::new(&body);
         let index = Self::restore(&mut r, version, actors)?;
         if r.is_empty() { Ok(index) } else { Err(PackError::Malformed("something stands behind the op index")) }

@@ -3,8 +3,6 @@
 //! Owns that nothing is read whose version is not known, that is not what was written, or that grows beyond its bound. What the body says is not
 //! looked at.
 
-use std::ops::RangeInclusive;
-
 use sha2::{Digest as _, Sha256};
 
 use super::{PackError, deflate, inflate, leb::Reader};
@@ -17,16 +15,16 @@ pub(crate) fn seal(version: u8, body: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Reads what [`seal`] framed: its version, one of `versions`, else the error is that it is `unknown`, and the body, at most so long.
+/// Reads what [`seal`] framed: its version, from 1 to the `newest`, else the error is that it is `unknown`, and the body, at most so long.
 pub(crate) fn unseal(
     bytes: &[u8],
-    versions: RangeInclusive<u8>,
+    newest: u8,
     unknown: &'static str,
     bytes_max: usize,
 ) -> Result<(u8, Vec<u8>), PackError> {
     let mut r = Reader::new(bytes);
     let version = r.byte()?;
-    if !versions.contains(&version) {
+    if !(1..=newest).contains(&version) {
         return Err(PackError::Malformed(unknown));
     }
     let expected = r.take(8)?;
