@@ -2,19 +2,21 @@
 //!
 //! Owns what likeness is. Functions are only named here, by their rank: binaryen moves them.
 
+use std::collections::HashMap;
+
 use wasm_encoder::{Module, NameMap, NameSection, RawSection};
 use wasmparser::{Parser, Payload};
 
 use crate::run::Failure;
 
-/// Functions are alike by how many of so many samples of their code are the same.
-const SAMPLES: usize = 64;
 /// How many bytes in a row count as one piece of code.
 const PIECE: usize = 6;
-/// With fewer samples alike, likeness is chance: the longest function that is left is next.
-const ALIKE_MIN: u32 = 2;
-
-type Sample = [u32; SAMPLES];
+/// How much of the code before a function is looked at. Compression looks back further; what is near costs fewer bits.
+const WINDOW_BYTES: usize = 8 << 10;
+/// A piece that more functions have is found anywhere, and says nothing.
+const COMMON_MIN: usize = 3_000;
+/// So many bytes more count as unlike, so that a function of a few bytes does not come before one that is mostly alike.
+const SHORT_BYTES: usize = 64;
 
 /// The module with each of its functions named by its rank.
 pub(crate) fn ranked(module: &[u8]) -> Result<Vec<u8>, Failure> {
@@ -51,45 +53,68 @@ pub(crate) fn ranked(module: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(out.finish())
 }
 
-/// Each function is followed by the one most like it of those that are left.
+/// After the longest function each time the one of which the largest part stands in what was put before it.
 fn order(functions: &[&[u8]]) -> Vec<usize> {
-    let samples: Vec<Sample> = functions.iter().map(|function| sample(function)).collect();
+    let (pieces, holders) = pieces(functions);
     let mut left: Vec<usize> = (0..functions.len()).collect();
     left.sort_by_key(|&function| functions[function].len());
-    let mut order = Vec::with_capacity(left.len());
-    while let Some(longest) = left.last() {
-        let next = order.last().and_then(|&last| nearest(&samples, &left, last)).unwrap_or(*longest);
-        order.push(next);
+    // How often a piece is in the window, and how many of a function's bytes begin one that is.
+    let (mut near, mut alike) = (vec![0_u32; holders.len()], vec![0; functions.len()]);
+    let mut order: Vec<usize> = Vec::with_capacity(left.len());
+    let (mut window, mut oldest) = (0, 0);
+    while let Some(&longest) = left.last() {
+        let share = |function: usize| alike[function] as f64 / (functions[function].len() + SHORT_BYTES) as f64;
+        let most = |one: usize, other: usize| if share(other) >= share(one) { other } else { one };
+        let next = if order.is_empty() { longest } else { left.iter().copied().reduce(most).unwrap_or(longest) };
         left.retain(|&function| function != next);
+        order.push(next);
+        window += functions[next].len();
+        for &piece in &pieces[next] {
+            near[piece] += 1;
+            if near[piece] == 1 {
+                holders[piece].iter().for_each(|&(holder, times)| alike[holder] += times);
+            }
+        }
+        while window > WINDOW_BYTES && oldest + 1 < order.len() {
+            let gone = order[oldest];
+            oldest += 1;
+            window -= functions[gone].len();
+            for &piece in &pieces[gone] {
+                near[piece] -= 1;
+                if near[piece] == 0 {
+                    holders[piece].iter().for_each(|&(holder, times)| alike[holder] -= times);
+                }
+            }
+        }
     }
     order
 }
 
-/// Of those that are left, the one most like `last`, if any is.
-fn nearest(samples: &[Sample], left: &[usize], last: usize) -> Option<usize> {
-    let alike = |&function: &usize| {
-        samples[function].iter().zip(&samples[last]).map(|(one, other)| u32::from(one == other)).sum::<u32>()
-    };
-    left.iter()
-        .map(|function| (alike(function), *function))
-        .max()
-        .filter(|(alike, _)| *alike >= ALIKE_MIN)
-        .map(|(_, function)| function)
-}
+/// Of each function the pieces, as numbers; of each piece the functions that have it, and how often. Too common ones have none.
+type Holders = Vec<Vec<(usize, usize)>>;
 
-/// For each of some ways to mix the pieces of a function, the least that comes of any piece: two functions have as large a share of these in
-/// common as they have of their pieces.
-fn sample(function: &[u8]) -> Sample {
-    let mut least = [u32::MAX; SAMPLES];
-    for piece in function.windows(PIECE) {
-        let piece = piece.iter().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        for (way, least) in (1_u64..).zip(&mut least) {
-            // Odd numbers far apart; the upper half of the product is the mixed one.
-            let mixed = (piece ^ (way << 49)).wrapping_mul(0x9e37_79b9_7f4a_7c15_u64.wrapping_add(way << 1));
-            *least = (*least).min((mixed >> 32) as u32);
+fn pieces(functions: &[&[u8]]) -> (Vec<Vec<usize>>, Holders) {
+    let (mut numbers, mut holders) = (HashMap::new(), Holders::new());
+    let mut pieces = Vec::with_capacity(functions.len());
+    for (function, code) in functions.iter().enumerate() {
+        let mut own = Vec::new();
+        for piece in code.windows(PIECE) {
+            let number = *numbers.entry(piece).or_insert(holders.len());
+            if number == holders.len() {
+                holders.push(Vec::new());
+            }
+            match holders[number].last_mut() {
+                Some((last, times)) if *last == function => *times += 1,
+                _ => {
+                    holders[number].push((function, 1));
+                    own.push(number);
+                }
+            }
         }
+        pieces.push(own);
     }
-    least
+    holders.iter_mut().filter(|all| all.len() > COMMON_MIN).for_each(Vec::clear);
+    (pieces, holders)
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ mod server;
 mod setup;
 mod sim;
 mod test;
-mod traps;
 mod wasm;
 
 use std::process::ExitCode;

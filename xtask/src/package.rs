@@ -14,12 +14,10 @@ use flate2::write::GzEncoder;
 
 use crate::run::{self, Failure};
 use crate::setup::node;
-use crate::{likeness, server, setup, traps, wasm};
+use crate::{likeness, server, setup, wasm};
 
 /// What a browser may have to load, module and scripts, compressed.
-const GZIPPED_KB_MAX: usize = 660;
-/// With fewer functions that only panic, the compiler calls them something else.
-const TRAPS_MIN: usize = 20;
+const GZIPPED_KB_MAX: usize = 625;
 const COMPILE_LIMIT: Duration = Duration::from_secs(120);
 
 /// The package's folder, from the root.
@@ -86,20 +84,14 @@ fn bundle() -> Result<(), Failure> {
     run::quietly("esbuild", &mut command, COMPILE_LIMIT)
 }
 
-/// Makes panics bare traps, puts functions that are alike together, takes out those that are there twice, and drops the names, which tell a
-/// page's user nothing.
+/// Puts functions that are alike together, takes out those that are there twice, and drops the names, which tell a page's user nothing.
 ///
-/// The traps take a sixtieth off what is loaded, the order a twelfth, since compression looks back 32 KB only. Measured, `-Oz` adds a sixteenth
-/// instead: what it folds together compressed better apart. So only what takes something off is asked for.
+/// The order takes a tenth off what is loaded, since compression looks back 32 KB only. Measured, `-Oz` adds a sixteenth instead: what it folds
+/// together compressed better apart. So only what takes something off is asked for.
 fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
     const PASSES: [&[&str]; 2] = [
         &[
             "-g",
-            // Of one instruction: those that trap.
-            "--inlining",
-            "--always-inline-max-function-size=1",
-            "--one-caller-inline-max-function-size=0",
-            "--flexible-inline-max-function-size=0",
             "--dce",
             "--vacuum",
             "--duplicate-function-elimination",
@@ -123,15 +115,7 @@ fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
         "--enable-sign-ext",
     ];
     let between = out.with_extension("named");
-    let plain = fs::read(module).map_err(|error| failed(module, &error))?;
-    let (bare, ends) = traps::bare(&plain)?;
-    if ends < TRAPS_MIN {
-        return Err(Failure::new(format!(
-            "only {ends} functions of the module are known to panic: their names changed"
-        )));
-    }
-    fs::write(&between, bare).map_err(|error| failed(&between, &error))?;
-    for (passes, from, to) in [(PASSES[0], &*between, &*between), (PASSES[1], &*between, out)] {
+    for (passes, from, to) in [(PASSES[0], module, &*between), (PASSES[1], &*between, out)] {
         if to == out {
             let plain = fs::read(from).map_err(|error| failed(from, &error))?;
             fs::write(from, likeness::ranked(&plain)?).map_err(|error| failed(from, &error))?;

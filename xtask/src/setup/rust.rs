@@ -23,20 +23,18 @@ pub(crate) fn component(what: &str, component: &str, probe: &[&str]) -> Result<(
     Ok(())
 }
 
-/// A compiler for wasm32: the toolchain in use if it has that target or rustup can bring it, else Debian's own.
+/// A compiler for wasm32: the toolchain in use if it has the source of its library or rustup can bring it, else Debian's own.
 pub(crate) fn wasm_toolchain() -> Result<Toolchain, Failure> {
     if let Some(toolchain) = Toolchain::find() {
         return Ok(toolchain);
     }
-    let Err(no_target) = rustup("compiler for the browser", &["target", "add", "wasm32-unknown-unknown"]) else {
+    let Err(no_source) = rustup("compiler for the browser", &["component", "add", "rust-src"]) else {
         return Toolchain::find()
-            .ok_or_else(|| Failure::new("rustup added wasm32-unknown-unknown, but rustc does not see it"));
+            .ok_or_else(|| Failure::new("rustup added rust-src, but it is not where rustc's library is"));
     };
-    println!("  {no_target}");
+    println!("  {no_source}");
     apt::install("compiler for the browser", &DEBIAN_WASM).map_err(|no_package| {
-        Failure::new(format!(
-            "{no_package}\nor with rustup and a network:\n    rustup target add wasm32-unknown-unknown"
-        ))
+        Failure::new(format!("{no_package}\nor with rustup and a network:\n    rustup component add rust-src"))
     })?;
     Toolchain::find()
         .ok_or_else(|| Failure::new(format!("{} are installed, but do not work together", DEBIAN_WASM.join(", "))))
