@@ -160,6 +160,8 @@ pub enum Planted {
     TabsShareActor,
     /// The tab that leads takes no notice of the end of another one.
     TabsEndUnheard,
+    /// A tab that follows takes all to be held that the tab that leads says is in the log.
+    LeaderBelieved,
     /// The replica counts received changes that are to wait as held, and keeps them nowhere in memory.
     WaitingLost,
     /// The server settles by its rule what people have reopened.
@@ -184,7 +186,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them, with the names used on the command line.
-    pub const ALL: [(Planted, &'static str); 74] = [
+    pub const ALL: [(Planted, &'static str); 75] = [
         (Planted::AckBeforeCommit, "ack-before-commit"),
         (Planted::AckRefused, "ack-refused"),
         (Planted::CursorBeforeApply, "cursor-before-apply"),
@@ -249,6 +251,7 @@ impl Planted {
         (Planted::HoldsOverHoles, "holds-over-holes"),
         (Planted::TabsShareActor, "tabs-share-actor"),
         (Planted::TabsEndUnheard, "tabs-end-unheard"),
+        (Planted::LeaderBelieved, "leader-believed"),
         (Planted::WaitingLost, "waiting-lost"),
         (Planted::SettlesReopened, "settles-reopened"),
         (Planted::SettlesAnswered, "settles-answered"),

@@ -179,6 +179,7 @@ impl Replica {
             }
             if self.is_ready_from_tabs(id) {
                 self.event(Event::Ready(id));
+                self.show(id, self.view(id));
             }
             return id;
         }

@@ -266,6 +266,11 @@ impl ChangeTable {
         }
     }
 
+    /// Whether the change is held that a clock names of an actor, and with it all before.
+    pub fn has(&self, actor: &ActorId, entry: ClockEntry) -> bool {
+        self.hash(actor, entry.seq).is_some_and(|hash| entry.hash == hash.into())
+    }
+
     /// Highest seq held of an actor; 0 if none.
     pub fn seq(&self, actor: &ActorId) -> u32 {
         self.number(actor).map_or(0, |n| self.actors[n as usize].seq())

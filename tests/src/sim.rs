@@ -25,6 +25,7 @@ mod server;
 mod settled;
 mod settling;
 mod snoop;
+mod standing;
 mod tabs;
 mod world;
 

@@ -102,6 +102,8 @@ pub(super) struct Local {
     /// Those of them that the store does not show as rejected yet.
     pub(super) blocked: Vec<Change>,
     pub(super) cursor: Option<Cursor>,
+    /// In a tab that follows: up to where the leader says that what is held here is all of the log.
+    pub(super) position: Option<LogSeq>,
     /// Actors by their number in the log.
     pub(super) actors: Vec<ActorId>,
     /// Acknowledged ranges beyond the cursor, in log order.
@@ -157,6 +159,7 @@ impl Local {
             rejected: Vec::new(),
             blocked: Vec::new(),
             cursor: None,
+            position: None,
             actors: Vec::new(),
             ranges: Vec::new(),
             highest: None,

@@ -29,6 +29,13 @@ impl Snapshot {
     pub(super) fn to_say(&self, empty: bool) -> (Option<SnapshotHeld>, Option<bool>) {
         (self.arriving.as_ref().filter(|_| empty).map(Arriving::held), self.packs_only.then_some(true))
     }
+
+    /// What is to be shown before the rest has come, once it is whole, and where in the log that is.
+    pub(super) fn view(&self) -> Option<(LogSeq, Bytes)> {
+        let arriving = self.arriving.as_ref()?;
+        let whole = arriving.pieces.get(..arriving.views as usize)?.concat();
+        View::decode(&whole).ok().map(|_| (arriving.seq, whole.into()))
+    }
 }
 
 /// The beginning of a snapshot.
@@ -64,13 +71,22 @@ impl Arriving {
         true
     }
 
-    fn bytes(&self, of_view: bool) -> Vec<u8> {
-        let (view, saved) = self.pieces.split_at(self.views as usize);
-        if of_view { view.concat() } else { saved.concat() }
+    fn saved(&self) -> Vec<u8> {
+        self.pieces[self.views as usize..].concat()
     }
 }
 
 impl Replica {
+    /// What the server shows of a document of which not all has come, and where in the log that is.
+    pub(super) fn view(&self, id: DocumentId) -> Option<(LogSeq, Bytes)> {
+        self.documents.get(&id)?.conversation.snapshot.view()
+    }
+
+    pub(super) fn show(&mut self, id: DocumentId, view: Option<(LogSeq, Bytes)>) {
+        let Some((seq, view)) = view else { return };
+        self.event(Event::View { document: id, view, seq });
+    }
+
     /// A piece has come. The view is shown as soon as it is whole, the document is taken with the last.
     pub(super) fn piece(&mut self, now: Instant, piece: SnapshotPiece) {
         let Some(id) = self.by_room(piece.room) else { return };
@@ -87,12 +103,13 @@ impl Replica {
         let Some(arriving) = added.and_then(|arriving| arriving.add(piece).then_some(arriving)) else {
             return self.ask_for_packs(now, id);
         };
-        let (done, total, seq) = (arriving.pieces.len() as u32, arriving.total, arriving.seq);
-        let view = (done == arriving.views).then(|| Bytes::from(arriving.bytes(true)));
+        let (done, total, views) = (arriving.pieces.len() as u32, arriving.total, arriving.views);
+        let view = (done == views).then(|| doc.conversation.snapshot.view()).flatten();
         let whole = (done == total).then(|| doc.conversation.snapshot.arriving.take()).flatten();
-        if let Some(view) = view.filter(|view| View::decode(view).is_ok()) {
-            self.event(Event::View { document: id, view, seq });
+        if view.is_some() {
+            self.tell_standing(None, id, view.clone());
         }
+        self.show(id, view);
         self.event(Event::Progress { document: id, done, total });
         if let Some(whole) = whole {
             self.take_snapshot(now, id, &whole);
@@ -104,7 +121,7 @@ impl Replica {
         let planted = self.config.planted.has(Planted::SnapshotCursorTooFar);
         let Some(doc) = self.documents.get_mut(&id) else { return };
         let DocPhase::Ready(local) = &mut doc.phase else { return };
-        let saved = Saved::decode(&whole.bytes(false)).ok();
+        let saved = Saved::decode(&whole.saved()).ok();
         let saved = saved.filter(|saved| (saved.seq, saved.digest) == (whole.seq, whole.digest));
         let taken = saved.and_then(|saved| local.take_saved(&saved, &fresh, shared).ok());
         let Some(mut delta) = taken else { return self.ask_for_packs(now, id) };

@@ -32,7 +32,7 @@ impl Local {
     /// How far the log is held without a hole, and which changes make the document.
     pub(super) fn held(&self) -> (Option<LogSeq>, VectorClock) {
         let over = self.highest.filter(|_| self.planted.has(Planted::HoldsOverHoles)).map(|highest| highest.seq);
-        let position = self.cursor.map(|cursor| cursor.seq).max(over);
+        let position = self.position.or(self.cursor.map(|cursor| cursor.seq)).max(over);
         let without = self.planted.has(Planted::HoldsWithoutOutbox);
         (position, if without { self.acked.clock() } else { self.all.clock() })
     }
@@ -171,7 +171,7 @@ impl Local {
         let (all, acked) = (&self.all, &mut self.acked);
         let has = |change: &Change| {
             let entry = log.entry(change.actor()).filter(|entry| entry.seq >= change.seq());
-            entry.is_some_and(|entry| all.hash(change.actor(), entry.seq).is_some_and(|hash| entry.hash == hash.into()))
+            entry.is_some_and(|entry| all.has(change.actor(), entry))
         };
         self.outbox.retain(|p| !has(&p.change) || acked.insert(&p.change).is_err());
     }

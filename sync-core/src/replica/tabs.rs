@@ -10,12 +10,14 @@ mod watch;
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
 use crate::clock::VectorClock;
 use crate::few::{FewMap, FewSet};
-use crate::id::{ActorId, ChangeHash, DocumentName};
+use crate::id::{ActorId, ChangeHash, DocumentName, LogSeq};
 use crate::link::Link;
 use crate::planted::Planted;
-use crate::protocol::Hash;
+use crate::protocol::{Blob, Hash};
 use crate::replica::local::Local;
 use crate::replica::rows::{self, ActorBytes};
 use crate::replica::{DocPhase, DocumentId, Event, Output, Replica, Task};
@@ -81,11 +83,19 @@ pub(super) struct DocTabs {
     /// The others are to be told how the document stands.
     pub(super) tell: bool,
     acked: VectorClock,
+    /// Up to where in the log `acked` is all.
+    seq: Option<LogSeq>,
     current: bool,
     refused: bool,
 }
 
 impl DocTabs {
+    /// Whether a follower has all that the leader says is in the log: it may say so before that has come.
+    fn has_all(&self, local: &Local) -> bool {
+        local.planted.has(Planted::LeaderBelieved)
+            || self.acked.iter().all(|(actor, entry)| local.all.has(actor, entry))
+    }
+
     /// Where changes of ours are in the store no more, nothing is written again under their numbers.
     pub(super) fn goes_on_as_another(&mut self, before: &Local, now: &Local) {
         let hand = before.hand();
@@ -226,7 +236,11 @@ impl Replica {
     pub(super) fn is_current(&self, id: DocumentId) -> bool {
         let Some(doc) = self.documents.get(&id) else { return false };
         let DocPhase::Ready(local) = &doc.phase else { return false };
-        if self.tabs.follows() { doc.tabs.current } else { doc.conversation.is_current(local) }
+        if self.tabs.follows() {
+            doc.tabs.current && doc.tabs.has_all(local)
+        } else {
+            doc.conversation.is_current(local)
+        }
     }
 
     /// Whether the server will not open the document.
@@ -318,6 +332,8 @@ impl Replica {
         self.connection.wanted = lead.wanted;
         let all: Vec<_> = self.documents.keys().copied().collect();
         for id in all {
+            // What the one before said of the server, this one has yet to hear.
+            self.documents.get_mut(&id).into_iter().for_each(|doc| doc.tabs.current = false);
             self.begin_link(now, id);
         }
         self.all_documents_status();
@@ -340,9 +356,13 @@ impl Replica {
         let Some(id) = self.by_name(&standing.document) else { return };
         let Some(doc) = self.documents.get_mut(&id) else { return };
         doc.tabs.acked = standing.acked;
+        doc.tabs.seq = standing.seq.filter(|_| standing.view.is_none());
         doc.tabs.current = standing.current;
         doc.tabs.refused = standing.refused;
+        // A document that is not read yet is told again with its link.
+        let shows = standing.view.filter(|_| matches!(doc.phase, DocPhase::Ready(_)));
         self.settle_acked(now, id);
+        self.show(id, standing.seq.zip(shows.map(|view| view.0)));
         self.event(Event::Status(id));
     }
 
@@ -357,8 +377,11 @@ impl Replica {
             return;
         }
         local.take_acked(&doc.tabs.acked);
-        if local.outbox.is_empty() && doc.tabs.current && self.tabs.online {
-            doc.synced_at = Some(now);
+        if doc.tabs.has_all(local) {
+            local.position = doc.tabs.seq.or(local.position);
+            if local.outbox.is_empty() && doc.tabs.current && self.tabs.online {
+                doc.synced_at = Some(now);
+            }
         }
         self.report_edits(id);
     }
@@ -399,17 +422,22 @@ impl Replica {
             return;
         }
         let news: Vec<_> = self.documents.iter().filter(|(_, doc)| doc.tabs.tell).map(|(id, _)| *id).collect();
-        news.into_iter().for_each(|id| self.tell_standing(id));
+        for id in news {
+            self.documents.get_mut(&id).into_iter().for_each(|doc| doc.tabs.tell = false);
+            self.tell_standing(None, id, None);
+        }
     }
 
-    fn tell_standing(&mut self, id: DocumentId) {
+    /// Tells one tab, or all, how a document stands, and what the server shows of it if that is news to them.
+    pub(super) fn tell_standing(&mut self, to: Option<TabId>, id: DocumentId, view: Option<(LogSeq, Bytes)>) {
         let (current, refused) = (self.is_current(id), self.is_refused(id));
-        let Some(doc) = self.documents.get_mut(&id) else { return };
-        doc.tabs.tell = false;
+        let Some(doc) = self.documents.get(&id) else { return };
         let (DocPhase::Ready(local), false) = (&doc.phase, doc.tabs.links.is_empty()) else { return };
         let document = doc.name.as_str().to_owned();
-        let standing = Standing { document, acked: local.acked_clock(), current, refused };
-        self.tell_all(&TabMessage::Standing(standing));
+        let (seq, view) = view.unzip();
+        let seq = seq.or(local.cursor.map(|cursor| cursor.seq));
+        let standing = Standing { document, acked: local.acked_clock(), current, refused, seq, view: view.map(Blob) };
+        self.outputs.push_back(Output::Tell(to, TabMessage::Standing(standing).encode()));
     }
 
     fn lead_message(&self, epoch: u64) -> Lead {

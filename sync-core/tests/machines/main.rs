@@ -6,6 +6,7 @@ mod authors;
 mod clocks;
 mod compaction;
 mod deletion;
+mod followers;
 mod link;
 mod marking;
 mod net;

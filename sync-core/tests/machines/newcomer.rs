@@ -16,7 +16,7 @@ use crate::net::Net;
 use crate::net::newcomers::small;
 
 /// Client 0 has written 60 changes, half of them as two authors; there is a snapshot after 40, and the log has 20 more.
-fn long(clients: usize) -> (Net, DocumentId, LogSeq) {
+pub(crate) fn long(clients: usize) -> (Net, DocumentId, LogSeq) {
     let mut net = Net::new(clients);
     let a = net.open(0, "doc");
     net.init(0, a, "list", InitValue::List);

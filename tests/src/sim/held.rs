@@ -55,16 +55,26 @@ impl World {
         }
     }
 
-    /// The same once all has settled, where who hears the server itself holds its whole log and nothing else.
+    /// P4: a client has all up to where it says it is in the log, though it may not show it yet.
+    pub(crate) fn check_position(&mut self, index: usize, name: &DocumentName, id: DocumentId) {
+        let held = self.clients[index].replica.as_ref().and_then(|replica| replica.holds(id));
+        let (Some((Some(position), clock)), false) = (held, self.ledger.restored) else { return };
+        let Some(log) = self.ledger.logs.get(name).filter(|_| !self.ledger.dead.contains_key(name)) else { return };
+        let before = log.changes.iter().take(position.0 as usize).zip(1u64..);
+        let lacks = before.into_iter().find(|(change, _)| clock.seq(change.actor()) < change.seq());
+        if let Some((_, at)) = lacks {
+            self.fail(format!("P4: tab {index} holds all of {name} up to {position}, and lacks what stands at {at}"));
+        }
+    }
+
+    /// All of it once all has settled, where everybody holds the whole log and nothing else, and knows it.
     pub(crate) fn compare_held(&self) -> Result<(), String> {
         for (name, mirror) in &self.ledger.logs {
             for (index, client) in self.clients.iter().enumerate() {
                 let (Some(opened), Some(replica)) = (client.documents.get(name), &client.replica) else { continue };
-                let hears = client.seat.is_none() || self.leads(index).is_some();
-                // Another tab's position may be that of a log that is gone.
-                let position = check(replica, opened.id, Some(mirror).filter(|_| hears));
+                let position = check(replica, opened.id, Some(mirror));
                 let position = position.map_err(|e| format!("P4: client {index} {e}, of {name}"))?;
-                if hears && position != Some(mirror.log.head()) {
+                if position != Some(mirror.log.head()) {
                     let head = mirror.log.head();
                     return Err(format!("P4: client {index} is in sync with {name} at {head}, and says {position:?}"));
                 }

@@ -18,6 +18,7 @@ use crate::sim::client::{Client, Job};
 use crate::sim::disk::ClientDisk;
 use crate::sim::ledger::{Token, tokens_in};
 use crate::sim::options::Fault;
+use crate::sim::standing::Word;
 use crate::sim::world::{Event, World};
 
 /// Parts the chance of tabs from that of all else.
@@ -46,6 +47,8 @@ pub(crate) struct Browser {
     muted: BTreeSet<(usize, u64)>,
     /// Tokens of changes that the store holds or held.
     stored: BTreeSet<Token>,
+    /// What tabs have heard of the one that leads.
+    pub(crate) words: BTreeMap<usize, Word>,
 }
 
 /// What a client's driver knows as a tab.
@@ -145,6 +148,7 @@ impl World {
         let seat = self.clients[index].seat.as_mut().expect("a tab");
         if seat.term == term {
             seat.leads = Some(epoch);
+            self.browser.words.remove(&index);
             self.count("tab leads");
             self.client_input(index, replica::Input::Lead(epoch));
         }
@@ -229,7 +233,9 @@ impl World {
             return;
         }
         let number = self.clients[from.0].seat.expect("a tab").number;
+        let told = self.note_word(from.0, (index, process), &bytes);
         self.client_input(index, replica::Input::Told(number, bytes));
+        self.check_word(index, told);
         let Some(replica) = &self.clients[index].replica else { return };
         for opened in self.clients[index].documents.values() {
             let shown = replica.read(opened.id, tokens_in).unwrap_or_default();

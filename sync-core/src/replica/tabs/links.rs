@@ -128,7 +128,7 @@ impl Replica {
         }
         self.feed_link(now, id, from, link::Input::Frame(frame.0), false);
         if first {
-            self.tell_standing(id);
+            self.tell_standing(Some(from), id, self.view(id));
         }
     }
 

@@ -1,9 +1,10 @@
-//! What tabs on one store say to each other. They are of one version: an older or newer one has its own database.
+//! What tabs on one store say to each other. Those of a version with another database are not among them; one of a version before this may be,
+//! so what was added since is optional.
 
 use minicbor::{Decode, Encode};
 
 use crate::clock::VectorClock;
-use crate::id::{ChangeHash, DocumentName};
+use crate::id::{ChangeHash, DocumentName, LogSeq};
 use crate::protocol::{Blob, Hash, messages};
 use crate::replica::rows::ActorBytes;
 use crate::time::WallTime;
@@ -143,6 +144,12 @@ pub struct Standing {
     /// Whether the server will not open it.
     #[n(3)]
     pub refused: bool,
+    /// Up to where in the log that is all; if there is a view, where in the log it is.
+    #[n(4)]
+    pub seq: Option<LogSeq>,
+    /// What the server shows of a document that it has not sent yet, said once.
+    #[n(5)]
+    pub view: Option<Blob>,
 }
 
 /// The link of a document is to begin again.

@@ -152,9 +152,14 @@ impl Net {
     }
 
     pub(crate) fn feed(&mut self, client: usize, input: replica::Input) {
+        self.feed_soon(client, input);
+        self.settle();
+    }
+
+    /// Feeds a client, of which nothing else has heard yet.
+    pub(crate) fn feed_soon(&mut self, client: usize, input: replica::Input) {
         self.clients[client].replica.handle_input(self.now, input);
         self.drain_client(client);
-        self.settle();
     }
 
     /// Takes back all that has not been sent.
