@@ -9,7 +9,7 @@ import type { Driver } from "./driver.js";
 import { RejoinError, storeFailed } from "./errors.js";
 import { HostedConflicts } from "./conflicts/hosted.js";
 import type { Shown } from "./diff.js";
-import { crossing, differences, edited, nothing, placeAfter, shownOf, withInit, Writer } from "./mirror.js";
+import { crossing, differences, nothing, placeAfter, shownOf, withInit, Writer } from "./mirror.js";
 import { Numbers } from "./numbers.js";
 import { bringing, rebase } from "./rebase.js";
 import { OutboxPace } from "./outbox.js";
@@ -18,18 +18,17 @@ import { isBare, marksAfter, shownBy } from "./shown.js";
 import { failedWith, NOTHING, type Status } from "./status.js";
 import { Undo } from "./undo.js";
 import type { Peer } from "./presence.js";
-import { before, end, keep, type PageEdit, refuse, replay, Waiting, type WaitingEdit } from "./waiting.js";
+import { across, before, end, keep, type PageEdit, refuse, replay, Waiting, type WaitingEdit } from "./waiting.js";
 import { type Answer, type DocumentState, failureOf, type InitKey, type Kept, type Opening, type Request } from "./wire.js";
 import { type Edit, type EngineEvent, type NewValue, type Path, type Replica, showView } from "./wasm/rejoin.js";
 
 /** A value that has changed is kept for the next time after this time. */
 const KEEP_AFTER_MS = 1_000;
+/** Longest rest after a batch. */
+const REST_MS_MAX = 1_000;
 
 /** A document that the engine has. */
 type Engine = { driver: Driver; id: number; undo: Undo };
-
-/** Longest rest after a batch. */
-const REST_MS_MAX = 1_000;
 
 /** Where it is: `opened` says which number the engine gave it, `keep` keeps its value for the next time where values are kept. */
 type Context = {
@@ -70,9 +69,10 @@ export class Hosted {
   /** A batch of what was received is due. */
   #due: ReturnType<typeof setTimeout> | undefined;
   #restUntil = 0;
-  /** The page shows more than the engine has: what the server has shown, now or before, and not sent yet; and where in its log that is. */
+  /** The page shows more than the engine has: what the server has shown and not sent yet; where in its log that is; and what it showed too early. */
   #ahead = false;
   #at = 0;
+  #early: (() => void) | undefined;
   /** The root keys that the page relies on. */
   #init: readonly InitKey[];
   #closed = false;
@@ -129,6 +129,7 @@ export class Hosted {
     this.#engine = { driver, id, undo };
     this.init(this.#init);
     await this.#adopt();
+    this.#early?.();
     this.#doWaiting();
     this.announce();
   }
@@ -294,7 +295,9 @@ export class Hosted {
     this.announce();
   }
 
-  #show(shown: Shown): void {
+  /** `ahead` is where in the log that is which the engine does not have yet. */
+  #show(shown: Shown, ahead?: number): void {
+    if (ahead !== undefined) [this.#ahead, this.#at] = [true, ahead];
     const edits = differences(this.#shown, shown);
     this.#arrive((writer) => edits.filter((edit) => writer.do(edit)));
   }
@@ -304,11 +307,10 @@ export class Hosted {
    * written on this device before: that is not in it, and stays in sight; nor where edits wait, which are kept with what they were made on.
    */
   #showView(view: Uint8Array, seq: number): void {
+    if (!this.#engine) this.#early = () => this.#showView(view, seq);
     if (!this.#engine || this.waiting.shows || !(this.#ahead || this.#isBare())) return;
     const shown = shownBy((special) => showView(view, special));
-    if (!shown) return;
-    [this.#ahead, this.#at] = [true, seq];
-    this.#show(withInit(shown, this.#init));
+    if (shown) this.#show(withInit(shown, this.#init), seq);
   }
 
   /** Whether the engine has nothing of the document, neither the server's nor this device's own. */
@@ -334,10 +336,7 @@ export class Hosted {
     const there = this.waiting.adopted.filter(({ series: { base } }) => !base || this.#has(base.at));
     const isThere = this.#ahead && this.#has(this.#at);
     if (there.length === 0 && !isThere) return;
-    if (isThere) {
-      this.#ahead = false;
-      this.#status = { ...this.#status, progress: undefined };
-    }
+    if (isThere) [this.#ahead, this.#status] = [false, { ...this.#status, progress: undefined }];
     engine.driver.turn((replica, now) => replica.applyWaiting(now, engine.id));
     this.waiting.adopted = this.waiting.adopted.filter((left) => !there.includes(left));
     for (const left of there) {
@@ -371,10 +370,12 @@ export class Hosted {
     if (this.#held.driver.ended) return;
     for (const left of adopted) {
       const { series: { base }, entries } = left;
-      if (!base || this.#ahead || this.#has(base.at) || !this.#isBare()) continue;
-      [this.#ahead, this.#at] = [true, base.at];
-      this.waiting.goOn(left);
-      this.#show(withInit(entries.reduce((shown, { edits }) => edited(shown, edits), shownOf(base.value)), this.#init));
+      if (!base || this.#has(base.at) || !(this.#ahead || this.#isBare())) continue;
+      const made = withInit(shownOf(base.value), this.#init);
+      if (!this.#ahead) this.#show(made, base.at);
+      const come = differences(made, this.#shown);
+      if (come.length === 0) this.waiting.goOn(left);
+      this.#arrive((writer) => across(entries, come).filter((edit) => writer.do(edit)));
     }
     this.#catchUp();
     this.announce();

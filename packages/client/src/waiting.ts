@@ -175,6 +175,15 @@ export class Waiting {
   }
 }
 
+/** What an earlier page load has left, on top of what has `come` since to what it was made on. */
+export function across(entries: readonly Entry[], come: Edit[]): Edit[] {
+  return entries.flatMap(({ edits }) => {
+    const [own, rest] = rebase(edits, come);
+    come = rest;
+    return own;
+  });
+}
+
 /** An edit waits no more: it is in the document, but for what has no place there. */
 export function end({ series, entry }: Kept, isGone: boolean): [Uint8Array, Uint8Array] {
   return series.end(entry, isGone ? { code: "place-gone", reason: "what was edited is not there any more" } : undefined);

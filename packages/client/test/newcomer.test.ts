@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
+import { crash, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
 import { onSlowLine } from "./support/newcomer.js";
 import { Stage } from "./support/stage.js";
 import { test } from "./timed.js";
@@ -39,6 +39,69 @@ test("a newcomer reads and edits what the server shows first, long before the hi
     assert.equal(await page.evaluate(() => String(globalThis.doc.value.body)), "body!");
     assert.deepEqual(await page.evaluate(() => globalThis.doc.marks(["body"])), bold(1, 5));
   }
+}));
+
+/** Tabs that follow showed nothing before they had all of the history from the one that leads. */
+test("all tabs of a newcomer read and edit what the server shows the first of them, and all of it is there once, whoever of them crashes", () =>
+  onSlowLine(stage, "notes/newcomer-tabs", async (ann, line, name) => {
+    const context = await stage.chromium.context();
+    const [bob, early] = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+    for (const page of [bob, early]) await joinDocument(page, line.url, { name });
+    const late = await open(context, stage.site.origin);
+    await titles(bob, "written before");
+    await joinDocument(late, line.url, { name });
+    const tabs = [bob, early, late];
+    for (const page of tabs) await titles(page, "written before");
+    const standing = () => [globalThis.client.status.leads, globalThis.doc.status.loading, globalThis.doc.status.state, String(globalThis.doc.value.body)];
+    for (const page of tabs) assert.deepEqual(await page.evaluate(standing), [page === bob, true, "syncing", "body"], "the line is slow enough");
+    for (const [index, page] of tabs.entries()) await write(page, `tab ${index}`);
+    await titles(early, "written before", "tab 1");
+    // Who leads then begins anew.
+    await crash(bob);
+    await late.waitForFunction(() => globalThis.client.status.connected);
+    line.heal();
+    await ann.evaluate(() => globalThis.client.goOnline());
+    for (const page of [early, late, ann]) {
+      await titles(page, "written before", "tab 0", "tab 1", "tab 2");
+      await loaded(page);
+      await synced(page);
+      assert.deepEqual(await page.evaluate(() => globalThis.doc.outbox), []);
+    }
+    const positions = () => globalThis.client.inspect().then(({ documents }) => documents[0]?.cursor);
+    assert.equal(await early.evaluate(positions), await late.evaluate(positions));
+  }));
+
+/** It took its last tab's word that all was there, and waited for a connection. */
+test("a tab that follows a newcomer makes its edits changes as soon as it has the history, with or without a network", () =>
+  onSlowLine(stage, "notes/newcomer-follows", async (_, line, name) => {
+    const context = await stage.chromium.context();
+    const [bob, other] = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+    await joinDocument(bob, line.url, { name });
+    await joinDocument(other, line.url, { name });
+    for (const page of [bob, other]) await titles(page, "written before");
+    await write(other, "by the other tab");
+    // The line goes with the last of it.
+    await bob.evaluate(() => globalThis.doc.subscribe(({ status }) => void (status.loading || globalThis.client.goOffline())));
+    line.heal();
+    await loaded(bob);
+    await loaded(other);
+    await titles(bob, "written before", "by the other tab");
+    const states = await other.evaluate(() => globalThis.doc.outbox.map(({ state }) => state));
+    assert.ok(!states.includes("waits"), `${states}`);
+  }));
+
+test("a tab that opens what it leads others in is shown what the server shows first as well", () => onSlowLine(stage, "notes/newcomer-led", async (_, line, name) => {
+  const context = await stage.chromium.context();
+  const [bob, other] = [await open(context, stage.site.origin), await open(context, stage.site.origin)];
+  await joinDocument(bob, line.url, { name: "notes/another" });
+  await joinDocument(other, line.url, { name });
+  await titles(other, "written before");
+  await bob.evaluate(async (name) => {
+    const { Counter, Text } = globalThis.rejoin;
+    globalThis.doc = await globalThis.client.open(name, { init: { notes: [], body: new Text(), left: new Counter(3) } });
+  }, name);
+  await titles(bob, "written before");
+  assert.deepEqual(await bob.evaluate(() => [globalThis.client.status.leads, globalThis.doc.status.loading]), [true, true]);
 }));
 
 test("a newcomer who has edited nothing, and loads the page again before the history has come, waits for it", () => onSlowLine(stage, "notes/newcomer-reloads", async (ann, line, name) => {
