@@ -3,7 +3,7 @@
  *
  * Owns the search, and that it takes no more than so many steps for each unit, whatever the texts are. It is Myers' algorithm without the
  * ways that lag far behind. Where that goes astray, as it does past a long stretch that is new, pieces that stand once in each text hold
- * the rest together, and what lies between two of them is searched on its own. Lists, and words, have `hunks`.
+ * the rest together, and what lies between two of them is searched on its own. Words, and lists that differ in few places, have `hunks`.
  */
 
 import type { Hunk } from "./diff.js";
@@ -47,6 +47,11 @@ export function between(old: string, now: string): Hunk[] {
 
 /** Where units differ, in order. */
 export function align(old: Units, now: Units): Hunk[] {
+  return calmed(scattered(old, now));
+}
+
+/** The same, and of stretches that are mostly new what has stayed in them too. */
+export function scattered(old: Units, now: Units): Hunk[] {
   const work = { left: STEPS_MIN + STEPS_PER_UNIT * (old.length + now.length) };
   const hunks: Hunk[] = [];
   const search = (gap: Hunk, astray: typeof ASTRAY) => new Search(old, now, gap).go(work, hunks, astray);
@@ -59,7 +64,7 @@ export function align(old: Units, now: Units): Hunk[] {
       [from, newFrom] = [to + PIECE, newTo + PIECE];
     }
   }
-  return calmed(hunks);
+  return hunks;
 }
 
 /** Where pieces begin that stand once in each, in the same order in both, none over another. */

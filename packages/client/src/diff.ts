@@ -1,10 +1,10 @@
 /**
  * What has changed between two values of a document, as patches that lead from one to the other.
  *
- * Owns how lists are aligned; `align.ts` does texts. Looks at values alone: what came back to what it was has not changed.
+ * Owns how lists are aligned; `align.ts` does texts, and lists that differ in many places. Looks at values alone: what came back to what it was has not changed.
  */
 
-import { between } from "./align.js";
+import { between, scattered } from "./align.js";
 import { isText, marksOf, moved, remarks, sameKind } from "./marks.js";
 import type { Mark, MarkValue, Path } from "./wasm/rejoin.js";
 
@@ -37,8 +37,8 @@ export type Shown = { readonly value: object; readonly kinds: Kinds };
 export type Hunk = { from: number; to: number; newFrom: number; newTo: number };
 
 /**
- * Most steps that an alignment of lists, or of words, looks for; beyond, all between what is alike at both ends counts as new. The engine's
- * rule for texts has the same bound: both answer alike.
+ * Most steps that an alignment of lists, or of words, looks for; beyond, all of the words between what is alike at both ends counts as new. The
+ * engine's rule for texts has the same bound: both answer alike.
  */
 const STEPS_MAX = 200;
 
@@ -77,7 +77,7 @@ function lists(old: Shown, now: Shown, path: Path, tell: Tell): void {
   const [before, after] = [old.value, now.value] as [unknown[], unknown[]];
   const alike = (at: number, nowAt: number) =>
     sameKind(kindOf(old, at), kindOf(now, nowAt)) && same(before[at], after[nowAt], old.kinds, now.kinds);
-  for (const { from, to, newFrom, newTo } of hunks(before.length, after.length, alike)) {
+  for (const { from, to, newFrom, newTo } of hunks(before.length, after.length, alike, () => roughly(before, after))) {
     const both = Math.min(to - from, newTo - newFrom);
     for (let offset = 0; offset < both; offset += 1) {
       items(old, from + offset, now, newFrom + offset, [...path, newFrom + offset], tell);
@@ -87,6 +87,25 @@ function lists(old: Shown, now: Shown, path: Path, tell: Tell): void {
     const patch: Patch = { kind: "splice", path, index: newFrom + both, deleted: to - from - both, inserted };
     tell(patch, { value: before.slice(from + both, to), had: true, container: before, at: from + both });
   }
+}
+
+/** Where lists differ in many places, by what of them is alike as JSON; the stretches between, in which it may not be, too. */
+function roughly(before: unknown[], after: unknown[]): Hunk[] {
+  const known = new Map<string, number>();
+  const numbered = (list: unknown[]) =>
+    list.map((item) => {
+      const json = JSON.stringify(item, (_, part: unknown) => (typeof part === "bigint" ? String(part) : part));
+      const number = known.get(json) ?? known.size;
+      known.set(json, number);
+      return number;
+    });
+  let [from, newFrom] = [0, 0];
+  const end = { from: before.length, to: before.length, newFrom: after.length, newTo: after.length };
+  return [...scattered(numbered(before), numbered(after)), end].flatMap((hunk) => {
+    const stretch = { from, to: hunk.from, newFrom, newTo: hunk.newFrom };
+    [from, newFrom] = [hunk.to, hunk.newTo];
+    return [stretch, hunk];
+  });
 }
 
 function items(old: Shown, at: string | number, now: Shown, nowAt: string | number, path: Path, tell: Tell): void {
@@ -146,8 +165,8 @@ export function same(a: unknown, b: unknown, kinds: Kinds, otherKinds: Kinds): b
   );
 }
 
-/** Where two sequences differ, in order: fewest steps by Myers' algorithm between what is alike at both ends. */
-export function hunks(length: number, newLength: number, alike: (at: number, newAt: number) => boolean): Hunk[] {
+/** Where two sequences differ, in order: fewest steps by Myers' algorithm between what is alike at both ends. If they are too many, as `beyond` says. */
+export function hunks(length: number, newLength: number, alike: (at: number, newAt: number) => boolean, beyond?: () => Hunk[]): Hunk[] {
   let head = 0;
   while (head < length && head < newLength && alike(head, head)) head += 1;
   let tail = 0;
@@ -156,7 +175,7 @@ export function hunks(length: number, newLength: number, alike: (at: number, new
   if (n === 0 && m === 0) return [];
   if (n === 0 || m === 0) return [{ from: head, to: head + n, newFrom: head, newTo: head + m }];
   const trace = search(n, m, (x, y) => alike(head + x, head + y));
-  if (!trace) return [{ from: head, to: head + n, newFrom: head, newTo: head + m }];
+  if (!trace) return beyond?.() ?? [{ from: head, to: head + n, newFrom: head, newTo: head + m }];
   const found: Hunk[] = [];
   let [x, y] = [n, m];
   for (let d = trace.length - 1; d > 0; d -= 1) {
