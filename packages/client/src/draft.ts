@@ -50,12 +50,12 @@ class Recorder {
     if (kind === "counter") return this.counter(value as number, place);
     if (Array.isArray(value)) return ListNode.held(this, value, place).proxy;
     if (isMap(value)) return MapNode.held(this, value, place).proxy;
-    return value;
+    return copied(value);
   }
 
   /** What a draft shows of a value that it was given. */
   given(value: NewValue, place: () => Place): unknown {
-    if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array) return value;
+    if (typeof value !== "object" || value === null || value instanceof Date || value instanceof Uint8Array) return copied(value);
     if ("text" in value) return this.text(value.text, value.marks ?? [], place);
     if ("counter" in value) return this.counter(value.counter, place);
     if ("list" in value) return ListNode.given(this, value.list, place).proxy;
@@ -95,6 +95,11 @@ function detached(): never {
 
 function isMap(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !(value instanceof Date) && !(value instanceof Uint8Array);
+}
+
+/** Dates and bytes can't be frozen: nobody is to change those that the page shows. */
+function copied(value: unknown): unknown {
+  return typeof value === "object" ? structuredClone(value) : value;
 }
 
 /** A string is not put where a text stands, nor a number where a counter does: that would throw away what others are writing. */

@@ -192,10 +192,12 @@ export function encode(value: unknown, place: string, depth = 0): NewValue {
     default:
       throw bad(`a ${typeof value} can't be kept`);
   }
-  if (value === null || value instanceof Uint8Array) return value;
+  if (value === null) return value;
+  // Of bytes and dates who gave them may make something else.
+  if (value instanceof Uint8Array) return new Uint8Array(value);
   if (value instanceof Date) {
     if (Number.isNaN(value.getTime())) throw bad("this is no valid date");
-    return value;
+    return new Date(value);
   }
   if (value instanceof Text) return { text: value.toString(), ...(value.marks.length > 0 && { marks: value.marks }) };
   if (value instanceof Counter) return { counter: value.value };

@@ -121,6 +121,32 @@ test("each kind of value comes back as itself, also from the device", async () =
   });
 });
 
+/** Neither can be frozen, and the page showed what nobody had written. */
+test("dates and bytes are the document's own, whatever becomes of those that were given or read", async () => {
+  const seen = await page.evaluate(async () => {
+    const { connect } = globalThis.rejoin;
+    const client = await connect("ws://127.0.0.1:9/sync", { store: "own", offline: true });
+    const doc = await client.open<Any>("own");
+    const [date, whole] = [new Date(1), new Uint8Array(100)];
+    await doc.saved(doc.change((d) => Object.assign(d, { date, bytes: whole.subarray(0, 2), list: [date] })));
+    date.setTime(2);
+    whole.fill(7);
+    const edit = doc.change((d) => {
+      d.date.setTime(3);
+      d.bytes[0] = 8;
+      d.list[0].setTime(4);
+      d.list.push(new Date(5));
+      d.list[1].setTime(6);
+    });
+    await doc.saved(edit);
+    const { date: shown, bytes, list } = doc.value;
+    const told = [shown.getTime(), [...bytes], bytes.buffer.byteLength, list.map(Number)];
+    await client.close();
+    return told;
+  });
+  assert.deepEqual(seen, [1, [0, 0], 2, [1, 5]]);
+});
+
 test("a change that fails leaves nothing", async () => {
   const seen = await page.evaluate(async () => {
     const client = await globalThis.rejoin.connect("ws://127.0.0.1:9/sync", { store: "fails", offline: true });
