@@ -73,7 +73,7 @@ export class Client {
   /** What was seen last of documents, to be shown before the engine is there. */
   readonly #views: Views | undefined;
   readonly #documents = new Map<number, SyncDocument<never>>();
-  readonly #opened = new Map<string, Promise<SyncDocument<never>>>();
+  readonly #opened = new Map<string, { opening: Promise<SyncDocument<never>>; times: number }>();
   readonly #closing = new Map<string, Promise<void>>();
   readonly #subscribers = new Set<(status: ClientStatus) => void>();
   readonly #watchers = new Set<(frame: Frame) => void>();
@@ -131,7 +131,8 @@ export class Client {
 
   /**
    * Opens a document and waits until it can be read: as it was seen last on this device, as long as its history is still being loaded
-   * (`status.loading`). A name never used gives an empty one. Needs no network. Opening it again gives the same object.
+   * (`status.loading`). A name never used gives an empty one. Needs no network. Opening it again gives the same object, which is to be closed
+   * as often.
    */
   async open<T extends object = Record<string, unknown>, P = unknown>(
     name: string,
@@ -141,12 +142,13 @@ export class Client {
     const init = Object.entries(options.init ?? {}).map(([key, value]) => initKey(key, value));
     const held = this.#opened.get(name);
     if (held) {
-      const document = await held;
+      held.times += 1;
+      const document = await held.opening;
       await document.init(init);
       return document as unknown as SyncDocument<T, P>;
     }
     const opening = this.#open(name, init);
-    this.#opened.set(name, opening);
+    this.#opened.set(name, { opening, times: 1 });
     opening.catch(() => this.#opened.delete(name));
     return (await opening) as unknown as SyncDocument<T, P>;
   }
@@ -317,7 +319,10 @@ export class Client {
     this.#announce();
   }
 
-  #close(document: number, name: string): void {
+  /** Whether it is closed as often as it was opened, and so at an end. */
+  #close(document: number, name: string): boolean {
+    const opened = this.#opened.get(name);
+    if (opened && --opened.times > 0) return false;
     this.#documents.delete(document);
     this.#opened.delete(name);
     const close = async () => {
@@ -327,6 +332,7 @@ export class Client {
     const closing = close();
     this.#closing.set(name, closing);
     void closing.then(() => this.#closing.get(name) === closing && this.#closing.delete(name));
+    return true;
   }
 
   async #answerToken(call: number): Promise<void> {

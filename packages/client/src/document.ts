@@ -51,7 +51,7 @@ export type Inspection = {
 /** Edits that the worker has not answered, and how many bring something. Only the last one may still grow. */
 type Burst = { first: number; change: number; edits: Edit[]; operations: number; brings: number; posted: boolean; begunAt: number; typing: string | undefined };
 
-type Context = { edited: () => void; close: () => void };
+type Context = { edited: () => void; close: () => boolean };
 
 type Heard = Extract<Answer, { kind: "come" | "done" | "state" | "peers" | "conflicts" }>;
 
@@ -298,14 +298,14 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
   }
 
   /**
-   * Closes the document. What is not saved yet still will be, and what is unsent is sent when it is open again. Where this device has no room for
-   * edits that wait for its history (`status.loading`) they are lost, and the page's `error` event says so.
+   * Closes the document, if it was opened no more often than it was closed. What is not saved yet still will be, and what is unsent is sent when it
+   * is open again. Where this device has no room for edits that wait for its history (`status.loading`) they are lost, and the page's `error` event
+   * says so.
    */
   close(): void {
     if (this.#closed) return;
     this.commit();
-    this.#context.close();
-    this.ended();
+    if (this.#context.close()) this.ended();
   }
 
   /** @internal Edits that the engine does not have yet, and those of them that are not kept on this device. */

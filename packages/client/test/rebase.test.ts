@@ -195,7 +195,7 @@ async function wired(view: Kept | undefined, model = new Model()): Promise<{ mod
   }
   toPage.length = 0;
   const { opening, value } = structuredClone(hosted.opening([]));
-  const page = new SyncDocument<Any>(channel, "x", shownOf(value), opening, { edited: () => undefined, close: () => undefined });
+  const page = new SyncDocument<Any>(channel, "x", shownOf(value), opening, { edited: () => undefined, close: () => true });
   if (view) open(model.driver);
   await hosted.loaded;
   const deliver = (all = true, next: Random = () => 0) => {

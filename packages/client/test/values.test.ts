@@ -179,6 +179,29 @@ test("a change that fails leaves nothing", async () => {
   });
 });
 
+/** As under React's Strict Mode, which opens, closes and opens again. */
+test("a document that was opened twice is closed by the second close", async () => {
+  const seen = await page.evaluate(async () => {
+    const client = await globalThis.rejoin.connect("ws://127.0.0.1:9/sync", { store: "twice", offline: true });
+    const opening = [client.open<Any>("twice"), client.open<Any>("twice")] as const;
+    void opening[0].then((doc) => doc.close());
+    const [one, two] = await Promise.all(opening);
+    const saved = await two.saved(two.change((d) => void (d.a = 1))).then(() => "saved");
+    two.close();
+    let code: unknown = "open";
+    try {
+      one.change((d) => void (d.a = 2));
+    } catch (error) {
+      code = (error as { code?: string }).code;
+    }
+    const again = await client.open<Any>("twice");
+    const told = [one === two, saved, code, again === one, again.value.a];
+    await client.close();
+    return told;
+  });
+  assert.deepEqual(seen, [true, "saved", "closed", false, 1]);
+});
+
 test("subscribers are told at once, and once for what happens together", async () => {
   const seen = await page.evaluate(async () => {
     const client = await globalThis.rejoin.connect("ws://127.0.0.1:9/sync", { store: "listen", offline: true });

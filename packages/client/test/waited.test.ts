@@ -100,7 +100,7 @@ class Client {
     this.#toPage.length = 0;
     const { opening, value } = structuredClone(this.hosted.opening([]));
     const channel: Any = { send: (request: unknown) => void this.#toWorker.push(structuredClone(request)), call: async () => undefined };
-    this.doc = new SyncDocument<Any>(channel, "x", shownOf(value), opening, { edited: () => undefined, close: () => undefined });
+    this.doc = new SyncDocument<Any>(channel, "x", shownOf(value), opening, { edited: () => undefined, close: () => true });
   }
 
   #commit(writes: Write[], more: () => void = () => undefined): Promise<void> {
