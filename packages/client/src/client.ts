@@ -179,14 +179,17 @@ export class Client {
     this.#documents.set(id, document);
   }
 
-  /** Where all open documents stand together: the worst of their states, the sums of their counts. */
+  /** Where all open documents stand together: the worst of their states, the sums of their counts; `loading` while one of them is. */
   get status(): ClientStatus {
-    let [edits, unsaved] = [0, 0];
+    let [edits, unsaved, loading, least] = [0, 0, false, 1];
     for (const document of this.#documents.values()) {
       edits += document.edits.all;
       unsaved += document.edits.unsaved;
+      const { status } = document;
+      loading ||= status.loading;
+      least = Math.min(least, status.progress ?? 1);
     }
-    return withEdits(this.#status, edits, unsaved);
+    return withEdits({ ...this.#status, loading, progress: least < 1 ? least : undefined }, edits, unsaved);
   }
 
   /** Calls `listener` now and whenever the status may have changed. Gives what ends the subscription. */

@@ -25,6 +25,8 @@ test("a newcomer reads and edits what the server shows first, long before the hi
   const bold = (from: number, to: number) => [{ from, to, name: "bold", value: true }];
   assert.deepEqual(shown, { loading: true, unsaved: 3, body: "body!", first: bold(0, 4), then: bold(1, 5) });
   await bob.waitForFunction(() => (globalThis.doc.status.progress ?? 0) > 0);
+  const whole = () => (({ loading, progress = 1 }) => [loading, progress > 0 && progress < 1])(globalThis.client.status);
+  assert.deepEqual(await bob.evaluate(whole), [true, true], "the client says so, too");
   // Somebody else writes there meanwhile.
   await write(ann, "meanwhile");
   await ann.evaluate(() => globalThis.client.goOnline());
@@ -32,6 +34,7 @@ test("a newcomer reads and edits what the server shows first, long before the hi
   assert.equal(await bob.evaluate(() => globalThis.doc.status.loading), true, "the line is slow enough");
   line.heal();
   await loaded(bob);
+  assert.deepEqual(await bob.evaluate(whole), [false, false]);
   await bob.evaluate(() => (globalThis as unknown as { saved: Promise<void> }).saved);
   for (const page of [bob, ann]) {
     await titles(page, "by the newcomer", "meanwhile", "written before");
