@@ -291,7 +291,8 @@ export class SyncDocument<T extends object = Record<string, unknown>, P = unknow
 
   /**
    * The outbox as automerge's change chunks, one behind the other, for the user to keep elsewhere. Behind them what waits for the history, or found
-   * no place in it, as lines of JSON: the value that it was made on (`base`), and the edits of each change in order (`entries`).
+   * no place in it, as lines of JSON, each a `WaitingLine`: the value that it was made on (`base`), and the edits of each change in order
+   * (`entries`). Waits until the document is loaded.
    */
   export(): Promise<Uint8Array> {
     return this.#ask({ do: "export", document: this.#id });

@@ -14,7 +14,8 @@ export { type ChangeId, type Cursor, type Inspection, type Snapshot, SyncDocumen
 export type { Frame, TokenSource } from "./driver.js";
 export { type ConflictChange, type ErrorCode, RejoinError } from "./errors.js";
 export type { Peer, Presence, PresenceOptions } from "./presence.js";
+export type { InJson, WaitingLine } from "./shelf.js";
 export type { ClientStatus, State, Status } from "./status.js";
 export { Counter, type MarkOptions, Text, type Value } from "./values.js";
-export type { Expand, Held, Mark, MarkValue, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
+export type { Edit, Expand, Held, Mark, MarkValue, NewValue, OutboxEntry, Path, RejectCode, Version } from "./wasm/rejoin.js";
 export type { Traffic } from "./wire.js";

@@ -8,7 +8,7 @@
 import { type LocalStore, type Row, withRoom, type Write } from "./store/store.js";
 import { take } from "./tabs.js";
 import type { Kept } from "./wire.js";
-import type { Edit, OutboxEntry } from "./wasm/rejoin.js";
+import type { Edit, NewValue, OutboxEntry } from "./wasm/rejoin.js";
 
 /** The format of the rows, in their first byte. The engine has others; a version that does not know it says `store-newer`. */
 const FORMAT = 4;
@@ -26,6 +26,27 @@ export type Gone = { code: NonNullable<OutboxEntry["code"]>; reason: string };
 
 /** The edits of one change. They wait unless they are `done`, or `gone`. */
 export type Entry = { readonly n: number; readonly edits: Edit[]; readonly time: number; done?: true; gone?: Gone; kept?: true; dirty?: true };
+
+/** A value in a line of JSON: what JSON has no word for is an object that names its kind, such as `{ "date": 0 }`, in milliseconds since 1970. */
+export type InJson<T> = T extends Date ? { readonly date: number }
+  : T extends Uint8Array ? { readonly bytes: readonly number[] }
+  : T extends bigint ? { readonly bigint: string }
+  : T extends number ? T | { readonly number: "NaN" | "Infinity" | "-Infinity" | "-0" }
+  : T extends object ? { readonly [K in keyof T]: InJson<T[K]> }
+  : T;
+
+/** A line of JSON behind the changes of an export: what one page load edited before the document's history was there. */
+export type WaitingLine = {
+  /** The value that it was made on; `at` is where in the server's log that was, 0 if it was this device's own. */
+  readonly base?: { readonly at: number; readonly value: InJson<NewValue> };
+  /** What was edited at once, in order and at this time (in milliseconds since 1970), each on top of those before; what is a change is left out. */
+  readonly entries: readonly {
+    readonly edits: readonly InJson<Edit>[];
+    readonly time: number;
+    /** It found no place, or was refused. It waits otherwise. */
+    readonly gone?: { readonly code: NonNullable<OutboxEntry["code"]>; readonly reason: string };
+  }[];
+};
 
 /** Whether a row is one of these. */
 export function isWaiting([, value]: Row): boolean {
@@ -70,10 +91,10 @@ export class Series {
     return this.#tail;
   }
 
-  /** All of it as a line of JSON, if any of it is in no change. */
+  /** What of it is in no change, as a line of JSON. */
   get text(): string {
-    const { base, entries } = this;
-    return entries.every(({ done }) => done) ? "" : `\n${json({ base, entries })}`;
+    const entries = this.entries.filter(({ done }) => !done).map(({ edits, time, gone }) => ({ edits, time, gone }));
+    return entries.length > 0 ? `\n${json({ base: this.base, entries })}` : "";
   }
 
   add(edits: Edit[], time: number): Entry {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 
-import { Shelf } from "#modules/shelf.js";
+import { Shelf, type WaitingLine } from "#modules/shelf.js";
 import { MemoryStore } from "#modules/store/memory.js";
 import type { Row } from "#modules/store/store.js";
 import { type Edit, type EngineEvent, initSync, Replica } from "#modules/wasm/rejoin.js";
@@ -60,6 +60,11 @@ test("rows of format 4 are read as what they were written for, and written alike
   assert.deepEqual([series.id, series.base], [ID, { at: 3, value: BASE }]);
   const entry = (edits: Edit[], index: number) => ({ n: index + 1, edits, time: 1_790_000_000_000 + index, kept: true, ...(index === 0 && { done: true }), ...(index === 3 && { gone: GONE }) });
   assert.deepEqual(series.entries, EDITS.map(entry));
+
+  const line = JSON.parse(series.text) as WaitingLine;
+  const waits = (entry: { done?: true }) => !entry.done;
+  const kept = (await keptRows()).slice(1).map(([, value]) => JSON.parse(new TextDecoder().decode(value.slice(1))) as { done?: true });
+  assert.deepEqual([line.base?.at, line.entries], [3, kept.filter(waits)], "what is exported");
 
   const store = new MemoryStore();
   const again = shelf(store).begin(NAME, series.base as NonNullable<typeof series.base>, none);

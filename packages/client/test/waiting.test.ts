@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 
 import type { BrowserContext, Page } from "playwright-core";
 
+import type { WaitingLine } from "#dist/index.js";
+
 import { crash, joinDocument, load, loaded, open, synced, titles, write } from "./support/browser.js";
 import { tightStorage } from "./support/full.js";
 import type { Line } from "./support/line.js";
@@ -69,7 +71,7 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
     const exported = await again.evaluate(async () => {
       const bytes = await globalThis.doc.export();
       const [, ...lines] = new TextDecoder().decode(bytes).split("\n{");
-      return lines.map((line) => JSON.parse(`{${line}`) as { base: unknown; entries: { edits: unknown[] }[] });
+      return lines.map((line) => JSON.parse(`{${line}`) as WaitingLine);
     });
     // Before it may be changes: root keys that the server may not have.
     assert.equal(exported.length, 1);
@@ -92,6 +94,8 @@ test("what a newcomer edits while the network is gone survives a crash and a rel
     await again.evaluate(() => globalThis.client.close());
     await load(again, stage.site.origin);
     await joinDocument(again, line.url, { name });
+    // However early it is asked for.
+    assert.match(await again.evaluate(async () => new TextDecoder().decode(await globalThis.doc.export())), /said better/);
     assert.deepEqual(await standing(again), then);
 
     // Meanwhile somebody has written there.
