@@ -4,7 +4,7 @@
 //! same checks as what clients push.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -17,7 +17,7 @@ use sync_core::storage::{Append, DocumentRecord, Store, StoredPack};
 use super::Failure;
 use crate::archive::{Item, MAGIC};
 use crate::materialise;
-use crate::store::{Options, ReadStore as _, SqliteReader, SqliteStore};
+use crate::store::{Held, Options, ReadStore as _, SqliteReader, SqliteStore};
 use crate::walk::{self, Walk};
 
 /// Changes packed together when a document is imported.
@@ -116,31 +116,42 @@ fn export_store(store: &mut SqliteReader, out: &mut BufWriter<File>) -> Result<S
     let (mut documents, mut packs) = (0, 0);
     for name in store.names().map_err(Failure::data)? {
         let document = DocumentName::parse(&name).map_err(|e| Failure::data(format!("{name:?}: {e}")))?;
-        let at = |e| Failure::data(format!("{document}: {e}"));
-        let mut loaded = store.load(&document, LogSeq(0), READ_BYTES).map_err(at)?;
-        let Some(record) = loaded.record.take() else { continue };
-        let head = record.head;
-        Item::Document(document.clone(), record).write(out).map_err(Failure::data)?;
-        documents += 1;
-        let mut last = LogSeq(0);
-        loop {
-            for pack in loaded.packs.drain(..).take_while(|p| p.last() <= head) {
-                last = pack.last();
-                packs += 1;
-                Item::Pack(pack).write(out).map_err(Failure::data)?;
-            }
-            if last >= head {
-                break;
-            }
-            // Appended to by a running server meanwhile, or longer than one read.
-            loaded = store.load(&document, last, READ_BYTES).map_err(at)?;
-            if loaded.packs.is_empty() {
-                return Err(Failure::data(format!("{document}: replaced while it was exported; try again")));
-            }
+        if let Some(more) = export_log(store, &document, READ_BYTES, out)? {
+            documents += 1;
+            packs += more;
         }
     }
     Item::End { documents, packs }.write(out).map_err(Failure::data)?;
     Ok(format!("{documents} documents, {packs} packs"))
+}
+
+/// Writes a document and its packs as they stand at one moment. How many they are; `None` if there is no such document.
+fn export_log(
+    store: &mut SqliteReader,
+    document: &DocumentName,
+    read_bytes: usize,
+    out: &mut impl Write,
+) -> Result<Option<u64>, Failure> {
+    // What a running server appends, compacts or deletes meanwhile would not follow on what was read before.
+    let mut store = Held::new(store).map_err(Failure::data)?;
+    let at = |e| Failure::data(format!("{document}: {e}"));
+    let mut loaded = store.load(document, LogSeq(0), read_bytes).map_err(at)?;
+    let Some(record) = loaded.record.take() else { return Ok(None) };
+    let head = record.head;
+    Item::Document(document.clone(), record).write(out).map_err(Failure::data)?;
+    let (mut last, mut packs) = (LogSeq(0), 0);
+    loop {
+        for pack in loaded.packs.drain(..) {
+            last = pack.last();
+            packs += 1;
+            Item::Pack(pack).write(out).map_err(Failure::data)?;
+        }
+        if last >= head {
+            return Ok(Some(packs));
+        }
+        // Longer than one read. A store whose packs end before the head says so itself.
+        loaded = store.load(document, last, read_bytes).map_err(at)?;
+    }
 }
 
 pub(super) fn import(args: &Import) -> Result<(), Failure> {
@@ -280,4 +291,57 @@ fn check_items(items: &[Item]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::walk::tests::{compact, history, store};
+
+    /// Compacts, and then appends to, the document that is written to it, once its first bytes have come.
+    struct Meddler<'a> {
+        store: &'a mut SqliteStore,
+        document: &'a DocumentName,
+        walk: Walk,
+        later: &'a [Change],
+        bytes: Vec<u8>,
+    }
+
+    impl Write for Meddler<'_> {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.bytes.extend(bytes);
+            for changes in std::mem::take(&mut self.later).chunks(1) {
+                let append = pack_up(self.document, &mut self.walk, changes).expect("fits");
+                assert!(commit(self.store, append).is_ok());
+            }
+            compact(self.store, self.document);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What was compacted between two reads was written twice, so that no import took the file, or was never come by, so that the export did
+    /// not end.
+    #[test]
+    fn an_export_has_a_document_as_it_stood_whatever_a_server_does_meanwhile() {
+        for later in [0, 5] {
+            let (dir, document, changes) =
+                (tempfile::tempdir().expect("a folder"), "d".parse().expect("a name"), history(15));
+            let (now, later) = changes.split_at(changes.len() - later);
+            let (mut store, walk) = store(dir.path(), &document, now);
+            let mut reader = store.reader().expect("opens");
+            let mut meddler = Meddler { store: &mut store, document: &document, walk, later, bytes: Vec::new() };
+            let packs = export_log(&mut reader, &document, 0, &mut meddler).ok().flatten().expect("exports");
+            assert_eq!(packs, now.len() as u64);
+            let mut bytes = meddler.bytes;
+            Item::End { documents: 1, packs }.write(&mut bytes).expect("writes");
+            let items = read_items(&bytes).ok().expect("reads");
+            assert!(check_items(&items).is_ok(), "an import takes it");
+            // Nothing is held any more.
+            assert_eq!(reader.load(&document, LogSeq(0), 0).expect("loads").record.expect("is there").head.0, 15);
+        }
+    }
 }

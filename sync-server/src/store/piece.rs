@@ -52,11 +52,11 @@ pub(super) fn load(
     bytes_max: usize,
 ) -> Result<Pieces, StoreError> {
     // One transaction, so that the pieces belong to the document's live incarnation.
-    let transaction = connection.unchecked_transaction().map_err(from_sqlite)?;
-    let found = row::find(&transaction, name)?;
+    let _state = row::one_state(connection)?;
+    let found = row::find(connection, name)?;
     let live = found.and_then(|row| row.record.incarnation.map(|incarnation| (row.id, incarnation)));
     let Some((id, incarnation)) = live else { return Ok(Pieces::default()) };
-    read(&transaction, id, incarnation, from, bytes_max)
+    read(connection, id, incarnation, from, bytes_max)
 }
 
 /// The position of a document's snapshot, whether or not the rest of it makes sense.

@@ -204,6 +204,19 @@ impl ReadStore for SqliteReader {
         self.store_id
     }
 
+    fn hold(&mut self) -> Result<bool, StoreError> {
+        let free = self.connection.is_autocommit();
+        if free {
+            self.connection.execute_batch("BEGIN").map_err(from_sqlite)?;
+        }
+        Ok(free)
+    }
+
+    fn release(&mut self) {
+        // It fails only where a failed read has ended the transaction already.
+        let _ = self.connection.execute_batch("ROLLBACK");
+    }
+
     fn load(&mut self, document: &DocumentName, after: LogSeq, bytes_max: usize) -> Result<Loaded, StoreError> {
         row::load(&self.connection, document, after, bytes_max)
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use flate2::Crc;
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
 use sync_core::storage::{Append, DocumentRecord, Loaded, StoreError, StoredPack, StoredSnapshot};
 
@@ -126,6 +126,11 @@ fn pack(row: &Row<'_>, incarnation: Incarnation) -> Result<StoredPack, StoreErro
     Ok(pack)
 }
 
+/// As long as it lives what is read belongs together, while the writer goes on. `None` where the reader holds one state anyway.
+pub(super) fn one_state(connection: &Connection) -> Result<Option<Transaction<'_>>, StoreError> {
+    connection.is_autocommit().then(|| connection.unchecked_transaction()).transpose().map_err(from_sqlite)
+}
+
 /// A document's record and packs, read from one state of the database.
 pub(super) fn load(
     connection: &Connection,
@@ -133,25 +138,24 @@ pub(super) fn load(
     after: LogSeq,
     bytes_max: usize,
 ) -> Result<Loaded, StoreError> {
-    // One transaction, so that head and packs belong together while the writer goes on.
-    let transaction = connection.unchecked_transaction().map_err(from_sqlite)?;
-    let Some(DocumentRow { id, record }) = find(&transaction, name)? else {
+    let _state = one_state(connection)?;
+    let Some(DocumentRow { id, record }) = find(connection, name)? else {
         return Ok(Loaded::default());
     };
-    let packs = range(&transaction, id, &record, after, bytes_max)?;
+    let packs = range(connection, id, &record, after, bytes_max)?;
     Ok(Loaded { record: Some(record), snapshot: None, packs })
 }
 
 /// As [`load`], from the snapshot on.
 pub(super) fn open(connection: &Connection, name: &DocumentName, bytes_max: usize) -> Result<Loaded, StoreError> {
-    let transaction = connection.unchecked_transaction().map_err(from_sqlite)?;
-    let Some(DocumentRow { id, record }) = find(&transaction, name)? else {
+    let _state = one_state(connection)?;
+    let Some(DocumentRow { id, record }) = find(connection, name)? else {
         return Ok(Loaded::default());
     };
-    let found = record.incarnation.map(|incarnation| snapshot(&transaction, id, incarnation)).transpose()?.flatten();
+    let found = record.incarnation.map(|incarnation| snapshot(connection, id, incarnation)).transpose()?.flatten();
     // One beyond the log is of no use; nor is one that is damaged: the packs hold everything.
     let snapshot = found.filter(|snapshot| snapshot.seq <= record.head);
-    let packs = range(&transaction, id, &record, snapshot.as_ref().map_or(LogSeq(0), |s| s.seq), bytes_max)?;
+    let packs = range(connection, id, &record, snapshot.as_ref().map_or(LogSeq(0), |s| s.seq), bytes_max)?;
     Ok(Loaded { record: Some(record), snapshot, packs })
 }
 
