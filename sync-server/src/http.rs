@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use axum::Router;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::to_bytes;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -23,6 +25,9 @@ use crate::own::Own;
 use crate::rooms::Rooms;
 use crate::socket::Surroundings;
 use crate::writer::StoreThreads;
+
+/// Longest reason of the framework that is passed on.
+const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// What requests need.
 pub(crate) struct App {
@@ -53,12 +58,36 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "not-found", "no such path") })
+        .layer(map_response(in_our_words))
         .with_state(app)
 }
 
 /// An error as JSON.
 fn error(status: StatusCode, code: &str, message: impl AsRef<str>) -> Response {
     (status, axum::Json(json!({"error": {"code": code, "message": message.as_ref()}}))).into_response()
+}
+
+/// Says what the framework refuses by itself, such as a query that it can't read, as all other errors are said.
+async fn in_our_words(response: Response) -> Response {
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_ours = kind.is_some_and(|kind| kind == "application/json");
+    if is_ours || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let reason = to_bytes(body, REASON_BYTES_MAX).await.unwrap_or_default();
+    let name = status.canonical_reason().unwrap_or("refused");
+    let message = if reason.is_empty() { name.into() } else { String::from_utf8_lossy(&reason) };
+    let mut said = error(status, &name.to_ascii_lowercase().replace(' ', "-"), message);
+    for (name, value) in head.headers.iter().filter(|(name, _)| !of_body(name)) {
+        said.headers_mut().append(name, value.clone());
+    }
+    said
+}
+
+fn of_body(name: &HeaderName) -> bool {
+    [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name)
 }
 
 /// Whether a browser's page may do this: requests without an `Origin` come from no page.

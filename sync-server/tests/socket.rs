@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Client, PATIENCE, Process, blob, change, noise, request};
+use common::{Client, PATIENCE, Process, blob, change, noise, request, text};
 use serde_json::Value;
 use sync_core::protocol::{Mode, ServerMessage};
 use tokio_tungstenite::connect_async;
@@ -101,6 +101,24 @@ async fn a_request_that_is_not_ours_is_refused_with_a_reason() {
     };
     assert_eq!(status(app).await, 101);
     assert_eq!(server.get("/sync").0, 400);
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_is_said_as_json_as_well() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let said = |method: &str, path: &str, headers: &str| {
+        let (status, body) = server.http(method, path, headers);
+        let body = json(&text(&body));
+        assert!(body["error"]["message"].as_str().is_some_and(|said| !said.is_empty()), "{method} {path}: {body}");
+        (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let refused = |status, code: &str| (status, code.to_owned());
+    assert_eq!(said("GET", "/v1/documents?limit=x", ""), refused(400, "bad-request"));
+    assert_eq!(said("GET", "/v1/documents/%ff", ""), refused(400, "bad-request"));
+    assert_eq!(said("POST", "/v1/documents", ""), refused(405, "method-not-allowed"));
+    assert_eq!(said("GET", "/sync", ""), refused(400, "bad-request"));
+    assert_eq!(said("GET", "/none", ""), refused(404, "not-found"));
 }
 
 #[tokio::test]
