@@ -42,6 +42,8 @@ pub struct Config {
     pub durability: DurabilityMode,
     /// Origins of web pages that may connect, beside the server's own; `*` for all.
     pub allow_origin: Vec<String>,
+    /// Names that the server answers to, beside addresses, `localhost` and those of `allow_origin`; `*` for all.
+    pub allow_host: Vec<String>,
     /// Documents that nobody may change, as patterns of their names: `archive/**`. Reading them goes on.
     pub read_only: Vec<String>,
     /// Rules by which the server settles conflicts, in the document and so for everybody.
@@ -88,6 +90,7 @@ impl Default for Config {
             allow_anonymous: false,
             durability: DurabilityMode::Durable,
             allow_origin: Vec::new(),
+            allow_host: Vec::new(),
             read_only: Vec::new(),
             settle: Vec::new(),
             workers: 0,
@@ -110,12 +113,13 @@ impl Default for Config {
 }
 
 /// The keys that the environment may set, so that other `REJOIN_*` variables disturb nothing.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "listen",
     "data",
     "allow_anonymous",
     "durability",
     "allow_origin",
+    "allow_host",
     "read_only",
     "workers",
     "room_idle_s",

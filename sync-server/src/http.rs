@@ -5,6 +5,7 @@
 mod conflicts;
 mod documents;
 mod health;
+mod host;
 mod upgrade;
 
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+pub(crate) use self::host::Hosts;
 use crate::health::Health;
 use crate::own::Own;
 use crate::rooms::Rooms;
@@ -38,6 +40,7 @@ pub(crate) struct App {
     pub(crate) health: Arc<Health>,
     pub(crate) metrics: Option<PrometheusHandle>,
     pub(crate) allow_origin: Vec<String>,
+    pub(crate) hosts: Hosts,
     pub(crate) connections_max: usize,
     pub(crate) connections: Arc<AtomicUsize>,
     pub(crate) sessions: Arc<AtomicU64>,
@@ -59,6 +62,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(|| async { error(StatusCode::NOT_FOUND, "not-found", "no such path") })
         .layer(map_response(in_our_words))
+        .layer(from_fn_with_state(app.clone(), host::check))
         .with_state(app)
 }
 

@@ -22,8 +22,9 @@ use crate::clock::Clock;
 use crate::compactor::Compactor;
 use crate::compactor::maker::Maker;
 use crate::config::Config;
+use crate::config::settle::Settling;
 use crate::health::Health;
-use crate::http::{App, router};
+use crate::http::{App, Hosts, router};
 use crate::materialise::Materialiser;
 use crate::meter;
 use crate::own::Own;
@@ -59,6 +60,9 @@ pub enum StartError {
     /// What nobody may change is named in a way that can't match.
     #[error("read_only: {0}")]
     ReadOnly(#[from] PatternError),
+    /// A name that it is to answer to is none.
+    #[error("allow_host: {0}")]
+    Host(String),
     /// A rule that is to settle conflicts is none, or can't hold anywhere.
     #[error("settle: {0}")]
     Settle(String),
@@ -77,7 +81,7 @@ impl StartError {
     /// 2 where whoever started it can put it right by starting it differently, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Exposed(_) | Self::ReadOnly(_) | Self::Settle(_) | Self::Listen(..) => 2,
+            Self::Exposed(_) | Self::ReadOnly(_) | Self::Host(_) | Self::Settle(_) | Self::Listen(..) => 2,
             Self::Store(_, StoreError::Locked | StoreError::Newer { .. }) => 2,
             Self::Store(..) | Self::Threads(_) => 1,
         }
@@ -101,11 +105,7 @@ pub struct Server {
 impl Server {
     /// Opens the store and listens. Connections are accepted once this returns.
     pub async fn start(config: &Config) -> Result<Self, StartError> {
-        if !config.listen.ip().is_loopback() && !config.allow_anonymous {
-            return Err(StartError::Exposed(config.listen));
-        }
-        let read_only = config.read_only()?;
-        let settling = config.settling().map_err(StartError::Settle)?;
+        let (hosts, read_only, settling) = checked(config)?;
         // Before the store, so that a taken port leaves nothing behind.
         let listener = TcpListener::bind(config.listen).await.map_err(|e| StartError::Listen(config.listen, e))?;
         let address = listener.local_addr().map_err(|e| StartError::Listen(config.listen, e))?;
@@ -150,6 +150,7 @@ impl Server {
             health: health.clone(),
             metrics,
             allow_origin: config.allow_origin.clone(),
+            hosts,
             connections_max: config.connections_max,
             connections: Arc::new(AtomicUsize::new(0)),
             sessions,
@@ -196,6 +197,15 @@ impl Server {
             tracing::warn!("a thread is still busy; what it has acknowledged is safe");
         }
     }
+}
+
+/// What of a configuration can be wrong before anything is opened.
+fn checked(config: &Config) -> Result<(Hosts, Vec<NamePattern>, Settling), StartError> {
+    if !config.listen.ip().is_loopback() && !config.allow_anonymous {
+        return Err(StartError::Exposed(config.listen));
+    }
+    let hosts = Hosts::new(config).map_err(StartError::Host)?;
+    Ok((hosts, config.read_only()?, config.settling().map_err(StartError::Settle)?))
 }
 
 /// Resolves once a stop is asked for, or nobody could ask any more.

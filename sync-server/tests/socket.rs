@@ -103,6 +103,37 @@ async fn a_request_that_is_not_ours_is_refused_with_a_reason() {
     assert_eq!(server.get("/sync").0, 400);
 }
 
+/// A page whose own name leads to this machine asks from its own origin, as browsers see it.
+#[tokio::test]
+async fn a_page_whose_name_leads_here_is_refused_whatever_it_asks_for() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &["--allow-host", "sync.example"]);
+    let upgrade = async |host: &str| {
+        let mut request = request(server.address);
+        for (name, value) in [("host", host), ("origin", &format!("http://{host}"))] {
+            request.headers_mut().insert(name, value.parse().expect("a value"));
+        }
+        match connect_async(request).await {
+            Ok(_) => 101,
+            Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
+            Err(e) => panic!("{e}"),
+        }
+    };
+    for path in ["/v1/documents", "/metrics", "/none"] {
+        let (status, body) = server.request_at("evil.example:8787", "GET", path, "", "");
+        let body = json(&text(&body));
+        assert_eq!((status, body["error"]["code"].as_str()), (403, Some("forbidden-host")), "{path}");
+        assert!(body["error"]["message"].as_str().is_some_and(|said| said.contains("--allow-host")), "{body}");
+    }
+    let own = "Origin: http://evil.example\r\n";
+    assert_eq!(server.request_at("evil.example", "DELETE", "/v1/documents/a", own, "").0, 403);
+    assert_eq!(upgrade("evil.example").await, 403);
+    for host in ["sync.example", "localhost:8787", "notes.localhost", "127.0.0.1", "[::1]:8787"] {
+        assert_eq!(server.request_at(host, "GET", "/v1/documents", "", "").0, 200, "{host}");
+        assert_eq!(upgrade(host).await, 101, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn what_the_framework_refuses_is_said_as_json_as_well() {
     let dir = tempfile::tempdir().expect("a temporary folder");

@@ -35,6 +35,10 @@ pub(super) struct Serve {
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     allow_origin: Vec<String>,
+    /// A name that the server is reached by, as a proxy passes it on, beside addresses, localhost and the origins' names; repeatable; `*` for all
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    allow_host: Vec<String>,
     /// Documents that nobody may change, by a pattern of their names, such as `archive/**`; repeatable
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -84,9 +84,13 @@ impl Process {
     }
 
     fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> (u16, Vec<u8>) {
+        self.request_at(&self.address.to_string(), method, path, headers, body)
+    }
+
+    /// As one asks who knows the server by another name.
+    pub fn request_at(&self, host: &str, method: &str, path: &str, headers: &str, body: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).expect("connects");
         stream.set_read_timeout(Some(PATIENCE)).expect("takes a timeout");
-        let host = self.address;
         write!(stream, "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n{body}")
             .expect("sends");
         let mut answer = Vec::new();

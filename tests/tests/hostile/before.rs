@@ -21,7 +21,7 @@ async fn garbage_instead_of_http_and_of_frames_ends_the_connection() {
         let mut raw = Raw::connect(address).await.expect("connects");
         let garbage: &[u8] = match round % 4 {
             0 => &noise,
-            1 => b"GET /sync HTTP/1.1\r\nHost: x\r\nnonsense\r\n\r\n",
+            1 => b"GET /sync HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n",
             2 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
             _ => b"GET /sync HTTP/9.9\r\n\r\n",
         };
@@ -66,7 +66,7 @@ async fn who_connects_and_asks_nothing_or_slowly_is_let_go_and_keeps_nobody_out(
         match n % 3 {
             0 => {}
             1 => raw.bytes(b"GET /sync HTTP/1.1\r\nHost: ").await.expect("it is taken"),
-            _ => raw.bytes(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("it is taken"),
+            _ => raw.bytes(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("it is taken"),
         }
         slow.push(raw);
     }
