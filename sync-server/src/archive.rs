@@ -3,7 +3,7 @@
 //! Item shapes: `[0, name, incarnation or null, head, digest, [tombstones]]`, `[1, first, count, digest, bytes]` of the document
 //! before it, `[2, documents, packs]`. Whoever reads one without its end knows that it is cut off.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 
 use bytes::Bytes;
 use minicbor::data::Type;
@@ -14,6 +14,12 @@ use sync_core::storage::{DocumentRecord, StoredPack};
 
 /// How such a file begins.
 pub(crate) const MAGIC: &[u8] = b"rejoin store 1\n";
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 256 << 10;
+
+/// Longest item, which is more than a store can hold in one row.
+const ITEM_BYTES_MAX: usize = 1 << 30;
 
 /// One item.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,5 +71,55 @@ impl Item {
             2 => Ok(Self::End { documents: d.u64()?, packs: d.u64()? }),
             _ => Err(Error::message("an item of a kind that this version does not know")),
         }
+    }
+}
+
+/// The items of a file, of which one is in memory at a time.
+pub(crate) struct Items<R> {
+    from: R,
+    /// What was read of it and is not yet given.
+    held: Vec<u8>,
+}
+
+impl<R: Read> Items<R> {
+    /// Behind the magic line.
+    pub(crate) fn new(from: R) -> Self {
+        Self { from, held: Vec::new() }
+    }
+
+    /// The next one; `None` where the file ends, [`io::ErrorKind::UnexpectedEof`] where it ends within an item.
+    pub(crate) fn next(&mut self) -> io::Result<Option<Item>> {
+        loop {
+            let mut d = Decoder::new(&self.held);
+            match Item::read(&mut d) {
+                Ok(item) => {
+                    let end = d.position();
+                    self.held.drain(..end);
+                    return Ok(Some(item));
+                }
+                Err(e) if e.is_end_of_input() => {}
+                Err(e) => return Err(io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
+            }
+            if self.held.len() > ITEM_BYTES_MAX {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "an item is larger than any pack"));
+            }
+            if self.read_on()? == 0 {
+                return if self.held.is_empty() { Ok(None) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
+            }
+        }
+    }
+
+    /// Reads what there is, without waiting for more: it may come through a pipe. How much that was.
+    fn read_on(&mut self) -> io::Result<usize> {
+        let before = self.held.len();
+        self.held.resize(before + READ_BYTES, 0);
+        let read = loop {
+            match self.from.read(&mut self.held[before..]) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        self.held.truncate(before + read.as_ref().map_or(0, |read| *read));
+        read
     }
 }

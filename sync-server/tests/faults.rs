@@ -2,11 +2,13 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
-use common::{Client, Process, change, noise, run, text};
-use rusqlite::Connection;
+use common::{Client, PATIENCE, Process, change, noise, run, text};
+use rusqlite::{Connection, OpenFlags};
 use sync_core::protocol::RejectCode;
 
 fn plain(path: &Path) -> &str {
@@ -185,6 +187,56 @@ async fn a_store_and_a_document_leave_and_come_back() {
     std::fs::write(&cut, &bytes[..bytes.len() - 10]).expect("writes");
     let output = run(&["import", "--data", plain(&dir.path().join("other")), plain(&cut)]);
     assert_eq!(output.status.code(), Some(1), "half a file is none");
+    assert!(text(&output.stderr).contains("cut off"), "{}", text(&output.stderr));
+    is_unfinished(&dir.path().join("other"));
+}
+
+/// No command takes a folder for a store of which only a part is there.
+fn is_unfinished(data: &Path) {
+    let data = plain(data);
+    for command in ["verify", "stats", "compact", "serve"] {
+        let listen: &[&str] = if command == "serve" { &["--listen", "127.0.0.1:0"] } else { &[] };
+        let output = run(&[&[command, "--data", data], listen].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+        assert!(said.contains("did not come to its end"), "{command}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_leaves_a_folder_that_nothing_takes_for_a_store() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (data, whole, pipe) = (dir.path().join("data"), dir.path().join("whole"), dir.path().join("pipe"));
+    let mut server = Process::start(&data, &[]);
+    push(&server, "a", "milk").await;
+    push(&server, "b", "bread").await;
+    server.terminate();
+    assert!(run(&["export", "--data", plain(&data), "--out", plain(&whole)]).status.success());
+    let bytes = std::fs::read(&whole).expect("reads");
+
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
+    let restored = dir.path().join("restored");
+    let mut import = common::command(&["import", "--data", plain(&restored), plain(&pipe)]).spawn().expect("starts");
+    let mut file = std::fs::OpenOptions::new().write(true).open(&pipe).expect("somebody reads");
+    // All but its end, which says how much there is.
+    file.write_all(&bytes[..bytes.len() - 4]).expect("writes");
+    let start = Instant::now();
+    let documents = || -> rusqlite::Result<u32> {
+        let store = Connection::open_with_flags(restored.join("store.sqlite"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        store.query_row("SELECT count(*) FROM document", [], |row| row.get(0))
+    };
+    while documents() != Ok(2) {
+        assert!(start.elapsed() < PATIENCE, "nothing is imported");
+        std::thread::yield_now();
+    }
+    import.kill().expect("is killed");
+    import.wait().expect("ends");
+    is_unfinished(&restored);
+    let output = run(&["import", "--data", plain(&restored), plain(&whole)]);
+    assert!(text(&output.stderr).contains("remove the folder"), "{}", text(&output.stderr));
+    std::fs::remove_dir_all(&restored).expect("removes");
+    assert!(run(&["import", "--data", plain(&restored), plain(&whole)]).status.success());
+    assert!(text(&run(&["verify", "--data", plain(&restored)]).stdout).contains("2 documents, 2 changes"));
 }
 
 /// A store as format 1 wrote it: `made/of/parts` in two packs, `plain`, and the tombstone of `gone`.

@@ -5,16 +5,21 @@
 #[allow(dead_code)]
 mod format;
 
-use format::Item;
+use format::{Item, Items};
 
 pub(super) fn run(input: &[u8]) {
-    let mut decoder = minicbor::Decoder::new(input);
+    let (mut decoder, mut items) = (minicbor::Decoder::new(input), Items::new(input));
     while decoder.position() < input.len() {
-        let Ok(item) = Item::read(&mut decoder) else { return };
+        let Ok(item) = Item::read(&mut decoder) else {
+            assert!(items.next().is_err());
+            return;
+        };
+        assert_eq!(items.next().expect("the same bytes").as_ref(), Some(&item));
         let mut bytes = Vec::new();
         item.write(&mut bytes).expect("a vector takes any bytes");
         let mut again = minicbor::Decoder::new(&bytes);
         assert_eq!(Item::read(&mut again).expect("own bytes"), item);
         assert_eq!(again.position(), bytes.len());
     }
+    assert!(items.next().expect("its end").is_none());
 }

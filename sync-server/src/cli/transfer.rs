@@ -4,18 +4,17 @@
 //! same checks as what clients push.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use minicbor::Decoder;
 use sync_core::change::Change;
-use sync_core::id::{Digest, DocumentName, Incarnation, LogSeq};
+use sync_core::id::{DocumentName, Incarnation, LogSeq};
 use sync_core::pack;
 use sync_core::storage::{Append, DocumentRecord, Store, StoredPack};
 
 use super::Failure;
-use crate::archive::{Item, MAGIC};
+use crate::archive::{Item, Items, MAGIC};
 use crate::materialise;
 use crate::store::{Held, Options, ReadStore as _, SqliteReader, SqliteStore};
 use crate::walk::{self, Walk};
@@ -155,15 +154,25 @@ fn export_log(
 }
 
 pub(super) fn import(args: &Import) -> Result<(), Failure> {
-    let bytes = fs::read(&args.file).map_err(|e| Failure::usage(format!("{}: {e}", args.file.display())))?;
-    if args.document.is_none() && !bytes.starts_with(MAGIC) {
-        let message = format!("{} is no exported store; for an automerge file say --document", args.file.display());
-        return Err(Failure::usage(message));
-    }
-    let mut store = SqliteStore::open(&args.data, Options::default()).map_err(|e| Failure::store(&args.data, e))?;
+    let unread = |e| Failure::usage(format!("{}: {e}", args.file.display()));
+    let open = || SqliteStore::open(&args.data, Options::default()).map_err(|e| Failure::store(&args.data, e));
+    let mut file = File::open(&args.file).map_err(unread)?;
     let said = match &args.document {
-        Some(document) => import_document(&mut store, document, &bytes)?,
-        None => import_store(&mut store, &args.data, &bytes[MAGIC.len()..])?,
+        Some(document) => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map_err(unread)?;
+            import_document(&mut open()?, document, &bytes)?
+        }
+        None => {
+            let mut begins = Vec::new();
+            (&mut file).take(MAGIC.len() as u64).read_to_end(&mut begins).map_err(unread)?;
+            if begins != MAGIC {
+                let message =
+                    format!("{} is no exported store; for an automerge file say --document", args.file.display());
+                return Err(Failure::usage(message));
+            }
+            import_store(&mut open()?, &args.data, file)?
+        }
     };
     println!("{said}, into {}", args.data.display());
     Ok(())
@@ -216,81 +225,85 @@ fn fresh_incarnation() -> Result<Incarnation, Failure> {
     Ok(Incarnation(bytes))
 }
 
-fn import_store(store: &mut SqliteStore, data: &Path, bytes: &[u8]) -> Result<String, Failure> {
+fn import_store(store: &mut SqliteStore, data: &Path, file: impl Read) -> Result<String, Failure> {
     let held = store.reader().and_then(|mut r| r.names()).map_err(Failure::data)?;
     if !held.is_empty() {
         return Err(Failure::usage(format!("{} holds documents already: name a new folder", data.display())));
     }
-    // All of it is read and checked before any of it is written.
-    let items = read_items(bytes)?;
-    check_items(&items)?;
+    // What is there of it may look whole, and be what clients take for all that there is.
+    store.begin_restore().map_err(Failure::data)?;
+    restore(store, file).map_err(|Failure { code, message }| Failure {
+        code,
+        message: format!("{message}; {} is unfinished: remove it", data.display()),
+    })
+}
+
+/// Checks what a file holds as `verify` does, and writes it, one pack after the other.
+fn restore(store: &mut SqliteStore, file: impl Read) -> Result<String, Failure> {
+    let cut_off = || Failure::data("the file is cut off: it has no end");
+    let mut items = Items::new(file);
+    let mut next = || match items.next() {
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof => Err(cut_off()),
+        other => other.map_err(Failure::data),
+    };
     let (mut documents, mut packs) = (0u64, 0u64);
-    let mut current: Option<(&DocumentName, &DocumentRecord, Digest)> = None;
-    for item in &items {
-        match item {
+    let mut current: Option<Restoring> = None;
+    let counted = loop {
+        match next()?.ok_or_else(cut_off)? {
             Item::Document(name, record) => {
-                if !record.deleted.is_empty() {
-                    store.restore_tombstones(name, record).map_err(Failure::data)?;
-                }
-                let start = record.incarnation.map_or(record.digest, sync_core::log::digest_start);
-                current = Some((name, record, start));
+                current.take().map_or(Ok(()), Restoring::end)?;
+                current = Some(Restoring::begin(store, name, record)?);
                 documents += 1;
             }
             Item::Pack(pack) => {
-                let Some((name, record, digest_before)) = current else { continue };
-                let Some(incarnation) = record.incarnation else { continue };
-                current = Some((name, record, pack.digest));
-                commit(store, Append { document: name.clone(), incarnation, digest_before, pack: pack.clone() })?;
+                current.as_mut().ok_or_else(|| Failure::data("a pack belongs to no document"))?.append(store, pack)?;
                 packs += 1;
             }
-            Item::End { .. } => {}
+            Item::End { documents, packs } => break (documents, packs),
         }
+    };
+    current.take().map_or(Ok(()), Restoring::end)?;
+    if counted != (documents, packs) || next()?.is_some() {
+        return Err(Failure::data("the file does not hold what its end says"));
     }
-    let id = store.renew_id().map_err(Failure::data)?;
+    let id = store.finish_restore().map_err(Failure::data)?;
     Ok(format!("{documents} documents, {packs} packs, as the new store {id}"))
 }
 
-fn read_items(bytes: &[u8]) -> Result<Vec<Item>, Failure> {
-    let cut_off = || Failure::data("the file is cut off: it has no end");
-    let mut d = Decoder::new(bytes);
-    let mut items = Vec::new();
-    while d.position() < bytes.len() {
-        items.push(Item::read(&mut d).map_err(|e| if e.is_end_of_input() { cut_off() } else { Failure::data(e) })?);
-    }
-    let count = |f: fn(&Item) -> bool| items.iter().filter(|i| f(i)).count() as u64;
-    let (documents, packs) = (count(|i| matches!(i, Item::Document(..))), count(|i| matches!(i, Item::Pack(_))));
-    match items.last() {
-        Some(Item::End { documents: d, packs: p }) if (*d, *p) == (documents, packs) => Ok(items),
-        Some(Item::End { .. }) => Err(Failure::data("the file does not hold what its end says")),
-        _ => Err(cut_off()),
-    }
+/// A document being restored.
+struct Restoring {
+    name: DocumentName,
+    record: DocumentRecord,
+    /// None if only its tombstones are left.
+    walk: Option<Walk>,
 }
 
-/// Takes every document apart, as `verify` does.
-fn check_items(items: &[Item]) -> Result<(), Failure> {
-    let mut current: Option<(&DocumentName, &DocumentRecord, Walk)> = None;
-    for item in items {
-        if let Item::Pack(pack) = item {
-            let (name, _, walk) = current.as_mut().ok_or_else(|| Failure::data("a pack belongs to no document"))?;
-            walk.pack(pack).map_err(|e| Failure::data(format!("{name}: {e}")))?;
-            continue;
+impl Restoring {
+    fn begin(store: &mut SqliteStore, name: DocumentName, record: DocumentRecord) -> Result<Self, Failure> {
+        if !record.deleted.is_empty() {
+            store.restore_tombstones(&name, &record).map_err(Failure::data)?;
         }
-        if let Some((name, record, walk)) = current.take()
-            && record.incarnation.is_some()
-            && (walk.log().head(), walk.log().digest()) != (record.head, record.digest)
-        {
-            return Err(Failure::data(format!(
-                "{name}: its packs end at {}, not at {}",
-                walk.log().head(),
-                record.head
-            )));
-        }
-        if let Item::Document(name, record) = item {
-            let incarnation = record.incarnation.unwrap_or(Incarnation([0; 8]));
-            current = Some((name, record, Walk::new(incarnation, true)));
-        }
+        let walk = record.incarnation.map(|incarnation| Walk::new(incarnation, true));
+        Ok(Self { name, record, walk })
     }
-    Ok(())
+
+    fn append(&mut self, store: &mut SqliteStore, pack: StoredPack) -> Result<(), Failure> {
+        let Self { name, walk, .. } = self;
+        let walk = walk.as_mut().ok_or_else(|| Failure::data(format!("{name}: it is deleted and has packs")))?;
+        let (incarnation, digest_before) = (walk.log().incarnation(), walk.log().digest());
+        walk.pack(&pack).map_err(|e| Failure::data(format!("{name}: {e}")))?;
+        commit(store, Append { document: name.clone(), incarnation, digest_before, pack })
+    }
+
+    fn end(self) -> Result<(), Failure> {
+        let Self { name, record, walk } = self;
+        let Some(walk) = walk else { return Ok(()) };
+        let (found, head) = (walk.log().head(), record.head);
+        if (found, walk.log().digest()) == (head, record.digest) {
+            return Ok(());
+        }
+        Err(Failure::data(format!("{name}: its packs end at {found}, not at {head}")))
+    }
 }
 
 #[cfg(test)]
@@ -338,8 +351,9 @@ mod tests {
             assert_eq!(packs, now.len() as u64);
             let mut bytes = meddler.bytes;
             Item::End { documents: 1, packs }.write(&mut bytes).expect("writes");
-            let items = read_items(&bytes).ok().expect("reads");
-            assert!(check_items(&items).is_ok(), "an import takes it");
+            let other = tempfile::tempdir().expect("a folder");
+            let mut other = SqliteStore::open(other.path(), Options::default()).expect("opens");
+            assert!(restore(&mut other, &bytes[..]).is_ok(), "an import takes it");
             // Nothing is held any more.
             assert_eq!(reader.load(&document, LogSeq(0), 0).expect("loads").record.expect("is there").head.0, 15);
         }

@@ -78,6 +78,7 @@ impl SqliteReader {
         if found == 0 {
             return Err(StoreError::Corrupt("the store is empty: no server has written to it yet".into()));
         }
+        schema::check_finished(&connection)?;
         schema::check_documents(&connection)?;
         let store_id =
             schema::store_id(&connection)?.ok_or_else(|| StoreError::Corrupt("the store has no identity".into()))?;

@@ -132,6 +132,17 @@ pub(super) fn copy_path(path: &Path, found: u32) -> PathBuf {
     name.into()
 }
 
+/// In `meta` as long as a store is being restored.
+pub(super) const RESTORING: &str = "restoring";
+
+/// Refuses a store of which only a part is there.
+pub(super) fn check_finished(connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM meta WHERE key = ?1)";
+    let unfinished: bool = connection.query_row(sql, [RESTORING], |row| row.get(0)).map_err(from_sqlite)?;
+    let what = "an import into it is under way or did not come to its end: where none runs remove the folder, and import again";
+    if unfinished { Err(StoreError::Corrupt(what.into())) } else { Ok(()) }
+}
+
 /// The store's identity, if it has one yet.
 pub(super) fn store_id(connection: &Connection) -> Result<Option<StoreId>, StoreError> {
     let id = connection

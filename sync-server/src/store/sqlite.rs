@@ -72,6 +72,7 @@ impl SqliteStore {
         let mut connection = Connection::open(&path).map_err(from_sqlite)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         schema::prepare(&mut connection, &path, migrations)?;
+        schema::check_finished(&connection)?;
         schema::check_documents(&connection)?;
         let synchronous = match options.durability {
             Durability::Durable => "FULL",
@@ -123,6 +124,22 @@ impl SqliteStore {
     /// Gives the store a new identity, as a restore must: cursors into the old one no longer count.
     pub fn renew_id(&mut self) -> Result<StoreId, StoreError> {
         self.store_id = make_store_id(&self.connection)?;
+        self.reader = self.reader()?;
+        Ok(self.store_id)
+    }
+
+    /// Has nobody open the store again, this process's lock or not, until [`Self::finish_restore`].
+    pub fn begin_restore(&mut self) -> Result<(), StoreError> {
+        let sql = "INSERT INTO meta (key, value) VALUES (?1, x'')";
+        self.connection.execute(sql, [schema::RESTORING]).map(|_| ()).map_err(from_sqlite)
+    }
+
+    /// Ends a restore: from here on it is a store as any other, under an identity of its own.
+    pub fn finish_restore(&mut self) -> Result<StoreId, StoreError> {
+        let transaction = self.connection.transaction().map_err(from_sqlite)?;
+        transaction.execute("DELETE FROM meta WHERE key = ?1", [schema::RESTORING]).map_err(from_sqlite)?;
+        self.store_id = make_store_id(&transaction)?;
+        transaction.commit().map_err(from_sqlite)?;
         self.reader = self.reader()?;
         Ok(self.store_id)
     }
