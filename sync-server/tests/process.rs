@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Instant;
 
-use common::{Process, run, text};
+use common::{Process, command, run, text};
 use rusqlite::Connection;
 
 #[test]
@@ -61,6 +61,32 @@ fn a_store_of_a_newer_version_is_refused_with_what_to_do() {
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("use the newer version"), "{}", text(&output.stderr));
     assert_eq!(run(&["stats", "--data", data]).status.code(), Some(2));
+}
+
+/// It was passed over, and the server logged as if nothing had been said.
+#[test]
+fn a_wrong_log_filter_is_named() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", dir.path().to_str().expect("plain")];
+    let output = command(&serve).env("REJOIN_LOG", "sync_server=loud").output().expect("runs");
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains("REJOIN_LOG") && said.contains("loud"), "{said}");
+}
+
+#[test]
+fn lists_in_the_environment_are_written_as_in_the_file() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data", dir.path().to_str().expect("plain")];
+    for (key, list, wrong) in [
+        ("REJOIN_READ_ONLY", r#"["archive/**", "a//b"]"#, "a//b"),
+        ("REJOIN_ALLOW_HOST", r#"["sync.example", "http://x"]"#, "http://x"),
+        ("REJOIN_ALLOW_ORIGIN", "https://app.example", "expected a sequence"),
+    ] {
+        let output = command(&serve).env(key, list).output().expect("runs");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(wrong), "{}", text(&output.stderr));
+    }
 }
 
 #[test]

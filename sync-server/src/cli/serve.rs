@@ -1,5 +1,7 @@
 //! `serve`: runs the server until it is told to stop.
 
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,6 +13,9 @@ use tracing_subscriber::EnvFilter;
 use super::Failure;
 use crate::config::DurabilityMode;
 use crate::{Config, Server};
+
+/// What is logged unless `REJOIN_LOG` says otherwise. That a new store was made is said by the address being listened on.
+const LOG: &str = "info,rusqlite_migration=warn";
 
 /// What the command line says; what it does not say comes from `REJOIN_*`, a file, or the defaults.
 #[derive(Debug, Args, Serialize)]
@@ -100,7 +105,7 @@ pub(super) struct Serve {
 pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     let mut config = Config::gather(args.config.as_deref(), args).map_err(Failure::usage)?;
     config.worker = std::env::current_exe().ok();
-    let filter = EnvFilter::try_from_env("REJOIN_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = log_filter(std::env::var_os("REJOIN_LOG")).map_err(Failure::usage)?;
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
     raise_open_files();
@@ -109,6 +114,14 @@ pub(super) fn run(args: &Serve) -> Result<(), Failure> {
     // What still runs has been given its time.
     runtime.shutdown_background();
     result
+}
+
+/// What is logged.
+fn log_filter(said: Option<OsString>) -> Result<EnvFilter, String> {
+    let said = said.filter(|said| !said.is_empty()).unwrap_or_else(|| LOG.into());
+    let filter = said.to_str().map(EnvFilter::try_new);
+    let wrong = |why: &dyn Display| format!("REJOIN_LOG={said:?} is no filter such as {LOG}: {why}");
+    filter.ok_or_else(|| wrong(&"it is no text"))?.map_err(|e| wrong(&e))
 }
 
 async fn serve(config: &Config) -> Result<(), Failure> {

@@ -79,7 +79,9 @@ pub(super) fn prepare(connection: &mut Connection, path: &Path, migrations: &[M<
     let found = check(connection, known)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(from_sqlite)?;
     if found > 0 && found < known {
-        copy_aside(connection, &copy_path(path, found))?;
+        let copy = copy_path(path, found);
+        copy_aside(connection, &copy)?;
+        tracing::info!(found, known, copy = %copy.display(), "upgrading a store of an older format, which was copied aside");
     }
     Migrations::from_slice(migrations).to_latest(connection).map_err(|e| match e {
         rusqlite_migration::Error::RusqliteError { err, .. } => from_sqlite(err),
