@@ -5,7 +5,9 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use sync_core::protocol::CloseCode;
 use sync_core::storage::StoreError;
@@ -29,23 +31,73 @@ pub(crate) fn install() -> Option<PrometheusHandle> {
         .clone()
 }
 
-/// Shows what can be counted from the first request on, not from the first event.
+/// What goes up only.
+const COUNTERS: [(&str, &str); 8] = [
+    ("rejoin_rejects_total", "Documents, pushes and changes refused."),
+    ("rejoin_connections_overflowed_total", "Connections closed because too much was queued for them."),
+    ("rejoin_connections_refused_total", "Connections closed before they asked for anything."),
+    ("rejoin_received_bytes_total", "Bytes of frames that came in."),
+    ("rejoin_sent_bytes_total", "Bytes of frames that went out."),
+    ("rejoin_changes_accepted_total", "Changes committed."),
+    ("rejoin_compaction_failures_total", "Times that a document could not be compacted."),
+    ("rejoin_newcomer_snapshot_failures_total", "Times that no document snapshot could be made."),
+];
+
+/// What goes up and down.
+const GAUGES: [(&str, &str); 4] = [
+    ("rejoin_connections", "Connections that are WebSockets."),
+    ("rejoin_rooms", "Documents in memory."),
+    ("rejoin_rooms_quarantined", "Documents in memory that fail."),
+    ("rejoin_writer_queue", "Tasks waiting for the store's writer."),
+];
+
+/// What is measured each time.
+const HISTOGRAMS: [(&str, &str); 6] = [
+    ("rejoin_commit_seconds", "How long a commit took."),
+    ("rejoin_commit_documents", "Appends of a commit."),
+    ("rejoin_commit_bytes", "Bytes of a commit."),
+    ("rejoin_compaction_seconds", "How long compacting a document took."),
+    ("rejoin_newcomer_snapshot_seconds", "How long making a document snapshot took."),
+    ("rejoin_materialise_seconds", "How long reading a document for HTTP took."),
+];
+
+const CLOSED: &str = "rejoin_connections_closed_total";
+const STORE_ERRORS: &str = "rejoin_store_errors_total";
+
+const CLOSE_CODES: [CloseCode; 10] = [
+    CloseCode::Normal,
+    CloseCode::Restarting,
+    CloseCode::Overloaded,
+    CloseCode::Malformed,
+    CloseCode::Unauthenticated,
+    CloseCode::Forbidden,
+    CloseCode::Timeout,
+    CloseCode::NoCommonVersion,
+    CloseCode::TooLarge,
+    CloseCode::Rate,
+];
+
+const STORE_ERROR_KINDS: [&str; 6] = ["head-moved", "full", "read-only", "io", "corrupt", "other"];
+
+/// Shows what can be counted from the first request on, not from the first event: a rate begins with a count of 0.
 fn start_at_zero() {
-    connections(0.0);
-    rooms(0.0);
-    quarantined(0.0);
-    received(0);
-    sent(0);
-    writer_queue(0);
-    for name in [
-        "rejoin_rejects_total",
-        "rejoin_connections_overflowed_total",
-        "rejoin_connections_refused_total",
-        "rejoin_changes_accepted_total",
-        "rejoin_compaction_failures_total",
-    ] {
+    for (name, what) in COUNTERS {
+        describe_counter!(name, what);
         counter!(name).increment(0);
     }
+    for (name, what) in GAUGES {
+        describe_gauge!(name, what);
+        gauge!(name).set(0.0);
+    }
+    for (name, what) in HISTOGRAMS {
+        describe_histogram!(name, what);
+        // Looking it up is enough.
+        let _ = histogram!(name);
+    }
+    describe_counter!(CLOSED, "Connections closed, by the code that was said.");
+    CLOSE_CODES.into_iter().for_each(|code| closing(code).increment(0));
+    describe_counter!(STORE_ERRORS, "Calls of the store that failed, by kind.");
+    STORE_ERROR_KINDS.into_iter().for_each(|kind| counter!(STORE_ERRORS, "kind" => kind).increment(0));
 }
 
 /// A connection was accepted (1) or has ended (-1).
@@ -75,7 +127,11 @@ pub(crate) fn answered(message: &[u8]) {
 
 /// A connection was closed with this code.
 pub(crate) fn closed(code: CloseCode) {
-    counter!("rejoin_connections_closed_total", "code" => (code as u16).to_string()).increment(1);
+    closing(code).increment(1);
+}
+
+fn closing(code: CloseCode) -> Counter {
+    counter!(CLOSED, "code" => (code as u16).to_string())
 }
 
 /// A connection was refused before it asked for anything.
@@ -141,7 +197,7 @@ pub(crate) fn store_error(error: &StoreError) {
         StoreError::Corrupt(_) => "corrupt",
         _ => "other",
     };
-    counter!("rejoin_store_errors_total", "kind" => kind).increment(1);
+    counter!(STORE_ERRORS, "kind" => kind).increment(1);
 }
 
 /// Tasks waiting for the writer.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use common::{Process, command, run, text};
@@ -19,6 +20,29 @@ fn it_says_where_it_listens_and_where_its_data_is_and_stops_when_told() {
     let start = Instant::now();
     assert_eq!(server.terminate().code(), Some(0));
     assert!(start.elapsed().as_secs() < 10);
+}
+
+/// Operators' names for what is measured. Of some it was not known that they exist until something had gone wrong.
+#[test]
+fn every_metric_that_the_docs_name_is_there_from_the_start_and_no_other() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let (_, shown) = server.get("/metrics");
+    let names = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        words.filter(|word| word.starts_with("rejoin_")).map(str::to_owned).collect()
+    };
+    let docs = names(include_str!("../../docs/operations.md"));
+    let of_kind = |kind: &str| -> Vec<&str> {
+        shown.lines().filter_map(|line| line.strip_prefix(kind)?.split(' ').next()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_kind("# TYPE ").into_iter().map(str::to_owned).collect::<BTreeSet<_>>(), docs);
+    assert_eq!(of_kind("# HELP ").len(), docs.len(), "each says what it is");
+    let samples = |name: &str| shown.lines().any(|l| l.starts_with(name) && l.ends_with(" 0"));
+    assert!(docs.iter().all(|name| samples(name)), "{shown}");
+    for label in ["code=\"1013\"", "code=\"4400\"", "kind=\"full\"", "kind=\"io\""] {
+        assert!(shown.contains(label), "{label}: {shown}");
+    }
 }
 
 #[test]
