@@ -133,8 +133,14 @@ impl Compactor {
                     meter::newcomer_snapshot(start.elapsed());
                     tracing::debug!(%document, "made a snapshot for newcomers");
                 }
-                // Deleted or compacted meanwhile, or the disk is in trouble: the next commits bring it here again.
-                Err(e) => tracing::debug!(%document, error = %e, "no snapshot for newcomers"),
+                // Deleted or compacted meanwhile.
+                Err(StoreError::HeadMoved { .. }) => {}
+                Err(_) if *self.stop.borrow() => {}
+                // The disk is in trouble: the next commits bring it here again.
+                Err(e) => {
+                    meter::newcomer_snapshot_failed();
+                    tracing::warn!(%document, error = %e, "no snapshot for newcomers can be kept for now");
+                }
             },
             Err(e @ MakerError::NotStarted(_)) => {
                 meter::newcomer_snapshot_failed();
@@ -177,9 +183,14 @@ impl Compactor {
                     self.rooms.compacted(document.clone());
                 }
             }
-            // Deleted meanwhile, or the disk is in trouble: the next commits bring it here again.
+            // Deleted meanwhile.
             Ok(Err(StoreError::HeadMoved { .. })) => {}
-            Ok(Err(e)) if e.is_retryable() => tracing::debug!(%document, error = %e, "not compacted"),
+            Ok(Err(_)) if *self.stop.borrow() => {}
+            // The disk is in trouble: the next commits bring it here again.
+            Ok(Err(e)) if e.is_retryable() => {
+                meter::compaction_failed();
+                tracing::warn!(%document, error = %e, "the document can't be compacted for now");
+            }
             Ok(Err(e)) => give_up(e.to_string()),
             Err(_) => give_up("compacting it panics".into()),
         }

@@ -9,7 +9,7 @@ use sync_core::storage::StoreError;
 pub(crate) enum Trouble {
     /// It stops.
     Stopping,
-    /// The last write to the store failed.
+    /// The last push or deletion could not be written.
     Store(StoreError),
 }
 

@@ -182,31 +182,27 @@ fn write(mut store: SqliteStore, mut jobs: mpsc::Receiver<WriteJob>, health: &He
 fn alone(store: &mut SqliteStore, job: WriteJob, health: &Health) -> bool {
     match job {
         WriteJob::Delete(document, reply) => {
-            let result = store.delete(&document);
-            if let Err(e) = &result {
-                meter::store_error(e);
+            let result = counted(store.delete(&document));
+            // One that went through says nothing of others: a full disk takes deletes.
+            if let Err(e) = &result
+                && e.is_retryable()
+            {
+                health.wrote(Err(e));
             }
             let _ = reply.send(result);
         }
-        WriteJob::Compact(step, reply) => {
-            let result = store.compact(&step);
-            if let Err(e) = &result {
-                meter::store_error(e);
-            }
-            let _ = reply.send(result);
-        }
-        WriteJob::Keep(snapshot, reply) => {
-            let result = store.keep_snapshot(&snapshot);
-            if let Err(e) = &result {
-                meter::store_error(e);
-            }
-            let _ = reply.send(result);
-        }
+        // Without these two the server does its work all the same.
+        WriteJob::Compact(step, reply) => drop(reply.send(counted(store.compact(&step)))),
+        WriteJob::Keep(snapshot, reply) => drop(reply.send(counted(store.keep_snapshot(&snapshot)))),
         WriteJob::Probe => health.wrote(store.probe().as_ref().map(|_| ())),
         WriteJob::Stop => return false,
         WriteJob::Append(..) => unreachable!("appends share a transaction"),
     }
     true
+}
+
+fn counted<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    result.inspect_err(meter::store_error)
 }
 
 #[derive(Default)]
@@ -260,10 +256,7 @@ fn read(mut store: impl ReadStore, mut jobs: mpsc::Receiver<ReadJob>) {
             }
             ReadJob::Open { document, bytes_max, reply } => answer(store.open(&document, bytes_max), reply),
             ReadJob::Pieces { document, from, bytes_max, reply } => {
-                let result = store.pieces(&document, from, bytes_max);
-                if let Err(e) = &result {
-                    meter::store_error(e);
-                }
+                let result = counted(store.pieces(&document, from, bytes_max));
                 reply.send(StoreDone::Pieces(result), None);
             }
             ReadJob::Stop => return,
@@ -272,8 +265,5 @@ fn read(mut store: impl ReadStore, mut jobs: mpsc::Receiver<ReadJob>) {
 }
 
 fn answer(result: Result<Loaded, StoreError>, reply: Reply) {
-    if let Err(e) = &result {
-        meter::store_error(e);
-    }
-    reply.send(StoreDone::Loaded(result), None);
+    reply.send(StoreDone::Loaded(counted(result)), None);
 }

@@ -148,6 +148,38 @@ async fn a_client_older_than_compaction_resyncs_fully_never_synced_with_nothing(
     assert!(status == 200 && body.contains("\"late\":true") && body.contains("\"n\":299"), "{status} {body}");
 }
 
+/// It was told nowhere; and a deletion that failed left the server ready.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compaction_that_fails_is_counted_and_a_deletion_that_fails_makes_the_server_unready() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (folder, config) = (dir.path().join("data"), dir.path().join("rejoin.toml"));
+    let mut server = Process::start(&folder, &[]);
+    let (mut client, _) = Client::open(server.address, "doc").await;
+    let mut held = ChangeTable::new();
+    for change in &history()[..64] {
+        push(&mut client, &held, change).await;
+        held.insert(change).expect("in order");
+    }
+    drop(client);
+    assert_eq!(server.terminate().code(), Some(0));
+    // Somebody else writes, and does not end.
+    let other = rusqlite::Connection::open(folder.join("store.sqlite")).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("is free");
+    std::fs::write(&config, "compact_after = 16\n").expect("writes");
+    let server = Process::start(&folder, &["--config", config.to_str().expect("a plain path")]);
+    let start = Instant::now();
+    while !server.get("/metrics").1.contains("rejoin_compaction_failures_total 1") {
+        assert!(start.elapsed() < PATIENCE, "no failure is counted");
+        std::thread::yield_now();
+    }
+    assert_eq!(server.get("/readyz").0, 200, "pushes are taken");
+    assert_eq!(server.http("DELETE", "/v1/documents/doc", "").0, 503);
+    assert!(server.until_ready_is(503).contains("store-failed"));
+    drop(other);
+    server.until_ready_is(200);
+    assert_eq!(server.http("DELETE", "/v1/documents/doc", "").0, 204);
+}
+
 /// What the log holds already is acknowledged as held, however long ago it was compacted.
 async fn push_again(client: &mut Client, changes: &[Change]) {
     let pack = pack::encode(&changes[..50], 0, &ChangeTable::new()).expect("packs");

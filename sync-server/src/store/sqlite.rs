@@ -246,7 +246,9 @@ impl Store for SqliteStore {
     }
 
     fn delete(&mut self, document: &DocumentName) -> Result<bool, StoreError> {
-        let transaction = self.connection.transaction().map_err(from_sqlite)?;
+        // One that begins by reading would not wait for a writer that is no server of ours.
+        let immediate = rusqlite::TransactionBehavior::Immediate;
+        let transaction = self.connection.transaction_with_behavior(immediate).map_err(from_sqlite)?;
         let Some(DocumentRow { id, mut record }) = row::find(&transaction, document)? else { return Ok(false) };
         let Some(incarnation) = record.incarnation else { return Ok(false) };
         record.deleted.push(incarnation);
