@@ -43,10 +43,22 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// How often metrics are tidied.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Patience with connections, requests and threads when stopping, each; together well below ten seconds.
-const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(3);
+/// A stop takes no longer, whoever does not answer.
+pub const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Patience when stopping with all requests, connections, workers and threads.
 const REQUESTS_END_WITHIN: Duration = Duration::from_secs(1);
+const CONNECTIONS_END_WITHIN: Duration = Duration::from_secs(3);
+const WORKERS_END_WITHIN: Duration = Duration::from_secs(1);
 const THREADS_END_WITHIN: Duration = Duration::from_secs(4);
+
+const _: () = assert!(
+    REQUESTS_END_WITHIN.as_secs()
+        + CONNECTIONS_END_WITHIN.as_secs()
+        + WORKERS_END_WITHIN.as_secs()
+        + THREADS_END_WITHIN.as_secs()
+        < STOP_WITHIN.as_secs()
+);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -176,7 +188,8 @@ impl Server {
         self.address
     }
 
-    /// Stops accepting, tells sessions to come back later, commits what is queued, and ends. Within ten seconds.
+    /// Stops accepting, tells sessions to come back later, commits what is queued, and ends. Within [`STOP_WITHIN`]: what was not committed by then was not
+    /// acknowledged either.
     pub async fn stop(mut self) {
         self.health.stopping();
         self.stop_connections.send_replace(true);
@@ -187,12 +200,18 @@ impl Server {
         let _ = tokio::time::timeout(CONNECTIONS_END_WITHIN, self.alive.recv()).await;
         self.background.iter().for_each(JoinHandle::abort);
         self.stop_workers.send_replace(true);
-        for worker in self.workers {
-            let _ = tokio::time::timeout(REQUESTS_END_WITHIN, worker).await;
-        }
-        self.store.stop().await;
-        let threads = self.threads;
-        let ended = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join())));
+        let workers = async {
+            for worker in self.workers {
+                let _ = worker.await;
+            }
+        };
+        let _ = tokio::time::timeout(WORKERS_END_WITHIN, workers).await;
+        let (store, threads) = (self.store, self.threads);
+        let ended = async move {
+            // Where the disk is stuck its queue may be full.
+            store.stop().await;
+            tokio::task::spawn_blocking(move || threads.into_iter().for_each(|t| drop(t.join()))).await
+        };
         if tokio::time::timeout(THREADS_END_WITHIN, ended).await.is_err() {
             tracing::warn!("a thread is still busy; what it has acknowledged is safe");
         }
@@ -254,4 +273,34 @@ fn background(
         }
     });
     vec![probing, upkeep]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::DATABASE_FILE;
+    use crate::walk::tests::{history, store};
+
+    /// It waited for a place in the writer's queue, behind everything that stood there.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_that_is_stuck_with_much_to_do_does_not_hold_up_a_stop() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let document = "d".parse().expect("a name");
+        drop(store(dir.path(), &document, &history(1)));
+        let listen = "127.0.0.1:0".parse().expect("an address");
+        let config = Config { listen, data: dir.path().to_owned(), ..Config::default() };
+        let server = Server::start(&config).await.expect("starts");
+        // Somebody else writes, and does not end: each job takes as long as the writer waits for that.
+        let other = rusqlite::Connection::open(dir.path().join(DATABASE_FILE)).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("is free");
+        let mut waiting = 0;
+        while !server.store.is_full() || waiting < 2 {
+            let (store, document) = (server.store.clone(), document.clone());
+            waiting += usize::from(server.store.is_full());
+            tokio::spawn(async move { store.delete(document).await });
+            tokio::task::yield_now().await;
+        }
+        tokio::time::timeout(STOP_WITHIN, server.stop()).await.expect("stops");
+        drop(other);
+    }
 }

@@ -145,6 +145,12 @@ impl StoreThreads {
         answer.blocking_recv().map_err(|_| stopping())?
     }
 
+    /// Whether the writer has as much to do as it takes.
+    #[cfg(test)]
+    pub(crate) fn is_full(&self) -> bool {
+        self.writes.capacity() == 0
+    }
+
     /// Tries whether the store takes writes again, if the writer has nothing else to do.
     pub(crate) fn probe(&self) {
         let _ = self.writes.try_send(WriteJob::Probe);

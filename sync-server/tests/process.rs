@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use common::{Process, command, run, text};
 use rusqlite::Connection;
+use sync_server::server::STOP_WITHIN;
 
 #[test]
 fn it_says_where_it_listens_and_where_its_data_is_and_stops_when_told() {
@@ -19,7 +20,7 @@ fn it_says_where_it_listens_and_where_its_data_is_and_stops_when_told() {
     assert_eq!(server.get("/nowhere").0, 404);
     let start = Instant::now();
     assert_eq!(server.terminate().code(), Some(0));
-    assert!(start.elapsed().as_secs() < 10);
+    assert!(start.elapsed() < STOP_WITHIN);
 }
 
 /// Operators' names for what is measured. Of some it was not known that they exist until something had gone wrong.

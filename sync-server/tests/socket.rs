@@ -5,6 +5,7 @@ mod common;
 use common::{Client, PATIENCE, Process, blob, change, noise, request, text};
 use serde_json::Value;
 use sync_core::protocol::{Mode, ServerMessage};
+use sync_server::server::STOP_WITHIN;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -212,6 +213,23 @@ async fn open_with_small_buffers(address: std::net::SocketAddr, document: &str) 
 
 /// Changes of 900 kB: more in all than what the two systems keep between them.
 const LARGE_CHANGES: u8 = 20;
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_client_that_takes_nothing() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let mut server = Process::start(dir.path(), &["--write-within-s", "600", "--heartbeat-s", "600"]);
+    let reader = open_with_small_buffers(server.address, "a").await;
+    let (mut writer, _) = Client::open(server.address, "a").await;
+    for actor in 1..=LARGE_CHANGES {
+        writer.push(actor.into(), &[blob(actor, &noise(900_000))]).await;
+        writer.ack().await;
+    }
+    let start = std::time::Instant::now();
+    let status = tokio::task::spawn_blocking(move || server.terminate()).await.expect("ends");
+    assert_eq!(status.code(), Some(0));
+    assert!(start.elapsed() < STOP_WITHIN);
+    drop(reader);
+}
 
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_dropped() {
