@@ -195,7 +195,7 @@ export class Person {
 
   #showInbox() {
     const inbox = this.#find("rejoin-conflicts");
-    inbox.places = ({ path, document }) => (document.startsWith("archive/") ? "Last year’s note" : placeWords(path, this.#shop.value));
+    inbox.places = ({ path, document, base }) => (document.startsWith("archive/") ? "Last year’s note" : placeWords(path, this.#shop.value, base));
     inbox.edit = () => this.#find(".archive").focus();
     inbox.documents = [this.#shop, this.#archive];
   }
@@ -227,8 +227,9 @@ function fill(shop) {
 
 const FIELDS = { quantity: "on shelf", sold: "sold", pieces: "pieces", status: "status" };
 
-function placeWords([table, key, field], { stock, orders }) {
+/** What is removed has its name in `base` alone. */
+function placeWords([table, key, field], { stock, orders }, base) {
   if (table === "notice") return "Notice at the door";
-  const name = table === "stock" ? (stock[key]?.name ?? key) : `${orders[key]?.who ?? key}’s order`;
+  const name = table === "stock" ? (stock[key]?.name ?? base?.name ?? key) : `${orders[key]?.who ?? base?.who ?? key}’s order`;
   return [name, FIELDS[field]].filter(Boolean).join(" · ");
 }
