@@ -89,22 +89,20 @@ fn bundle() -> Result<(), Failure> {
 /// The order takes a tenth off what is loaded, since compression looks back 32 KB only. Measured, `-Oz` adds a sixteenth instead: what it folds
 /// together compressed better apart. So only what takes something off is asked for.
 fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
-    const PASSES: [&[&str]; 2] = [
-        &[
-            "-g",
-            "--dce",
-            "--vacuum",
-            "--duplicate-function-elimination",
-            "--simplify-locals-nostructure",
-            "--merge-blocks",
-            "--remove-unused-brs",
-            "--vacuum",
-            "--reorder-locals",
-            "--duplicate-function-elimination",
-            "--remove-unused-module-elements",
-        ],
-        &["--reorder-functions-by-name", "--strip-debug"],
+    const SHRINK: [&str; 11] = [
+        "-g",
+        "--dce",
+        "--vacuum",
+        "--duplicate-function-elimination",
+        "--simplify-locals-nostructure",
+        "--merge-blocks",
+        "--remove-unused-brs",
+        "--vacuum",
+        "--reorder-locals",
+        "--duplicate-function-elimination",
+        "--remove-unused-module-elements",
     ];
+    const ORDER: [&str; 2] = ["--reorder-functions-by-name", "--strip-debug"];
     // What Rust's compiler uses for this target, and nothing newer.
     const FEATURES: [&str; 6] = [
         "--enable-bulk-memory",
@@ -114,17 +112,17 @@ fn settle(module: &Path, out: &Path) -> Result<(), Failure> {
         "--enable-reference-types",
         "--enable-sign-ext",
     ];
-    let between = out.with_extension("named");
-    for (passes, from, to) in [(PASSES[0], module, &*between), (PASSES[1], &*between, out)] {
-        if to == out {
-            let plain = fs::read(from).map_err(|error| failed(from, &error))?;
-            fs::write(from, likeness::ranked(&plain)?).map_err(|error| failed(from, &error))?;
-        }
+    let optimise = |from: &Path, to: &Path, passes: &[&str]| {
         let mut command = Command::new("node");
         command.current_dir(folder()).arg("node_modules/binaryen/bin/wasm-opt").args(FEATURES);
         command.arg(from).arg("-o").arg(to).args(passes);
-        run::quietly("wasm-opt", &mut command, COMPILE_LIMIT)?;
-    }
+        run::quietly("wasm-opt", &mut command, COMPILE_LIMIT)
+    };
+    let between = out.with_extension("named");
+    optimise(module, &between, &SHRINK)?;
+    let shrunk = fs::read(&between).map_err(|error| failed(&between, &error))?;
+    fs::write(&between, likeness::ranked(&shrunk)?).map_err(|error| failed(&between, &error))?;
+    optimise(&between, out, &ORDER)?;
     fs::remove_file(&between).map_err(|error| failed(&between, &error))
 }
 
