@@ -77,29 +77,32 @@ impl Item {
 /// The items of a file, of which one is in memory at a time.
 pub(crate) struct Items<R> {
     from: R,
-    /// What was read of it and is not yet given.
+    /// What was read of it last.
     held: Vec<u8>,
+    /// How much of that was given.
+    given: usize,
 }
 
 impl<R: Read> Items<R> {
     /// Behind the magic line.
     pub(crate) fn new(from: R) -> Self {
-        Self { from, held: Vec::new() }
+        Self { from, held: Vec::new(), given: 0 }
     }
 
     /// The next one; `None` where the file ends, [`io::ErrorKind::UnexpectedEof`] where it ends within an item.
     pub(crate) fn next(&mut self) -> io::Result<Option<Item>> {
         loop {
-            let mut d = Decoder::new(&self.held);
+            let mut d = Decoder::new(&self.held[self.given..]);
             match Item::read(&mut d) {
                 Ok(item) => {
-                    let end = d.position();
-                    self.held.drain(..end);
+                    self.given += d.position();
                     return Ok(Some(item));
                 }
                 Err(e) if e.is_end_of_input() => {}
                 Err(e) => return Err(io::Error::new(io::ErrorKind::InvalidData, e.to_string())),
             }
+            self.held.drain(..self.given);
+            self.given = 0;
             if self.held.len() > ITEM_BYTES_MAX {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "an item is larger than any pack"));
             }
