@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
@@ -35,18 +35,23 @@ pub(crate) enum Letter {
     RoomLost,
 }
 
+/// Who reads a mailbox and can do so for whoever has put something there.
+pub(crate) trait Reader: Send + Sync {
+    /// Takes what is there, without waiting. False, if it can't now and is to be woken.
+    fn take_now(&self) -> bool;
+}
+
 /// The sending side, held by rooms. Clones are the same mailbox.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Mailbox(Arc<Shared>);
 
 /// The receiving end: one for each mailbox.
-#[derive(Debug)]
 pub(crate) struct Inbox(Arc<Shared>);
 
 /// A queue that costs an idle connection a few words, where a channel of the runtime costs it a block of places.
-#[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
+    reader: OnceLock<Weak<dyn Reader>>,
     receiver: AtomicWaker,
     budget: Budget,
     queued: AtomicUsize,
@@ -72,8 +77,6 @@ impl Shared {
             return false;
         }
         queue.letters.push_back(letter);
-        drop(queue);
-        self.receiver.wake();
         true
     }
 
@@ -95,6 +98,7 @@ impl Mailbox {
     pub(crate) fn new(budget: Budget) -> (Self, Inbox) {
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
+            reader: OnceLock::new(),
             receiver: AtomicWaker::new(),
             budget,
             queued: AtomicUsize::new(0),
@@ -103,7 +107,20 @@ impl Mailbox {
         (Self(shared.clone()), Inbox(shared))
     }
 
-    /// Queues a room's message. Never waits; says the one `Overflow` when the bound is passed, and drops what comes later.
+    /// Lets whoever announces something have it read.
+    pub(crate) fn read_by(&self, reader: Weak<dyn Reader>) {
+        let _ = self.0.reader.set(reader);
+    }
+
+    /// Has what was put there read: by this thread, if the reader is at rest, else by the reader's task.
+    pub(crate) fn announce(&self) {
+        let reader = self.0.reader.get().and_then(Weak::upgrade);
+        if !reader.is_some_and(|reader| reader.take_now()) {
+            self.0.receiver.wake();
+        }
+    }
+
+    /// Queues a room's message, which is to be announced. Never waits; says the one `Overflow` when the bound is passed, and drops what comes later.
     pub(crate) fn deliver(&self, document: &DocumentName, message: ToSession) {
         let shared = &*self.0;
         if self.is_overflowed() {
@@ -133,6 +150,7 @@ impl Mailbox {
     /// Says that a room was lost.
     pub(crate) fn room_lost(&self) {
         self.0.send(Letter::RoomLost);
+        self.0.receiver.wake();
     }
 }
 

@@ -35,20 +35,24 @@ const GATHERED_MAX: usize = 64;
 /// Most rooms of one worker that stay in memory though nobody has them open; of more, those that are idle longest go at once.
 const IDLE_ROOMS_MAX: usize = 1_024;
 
+/// Most connections that one turn of a task writes to. The runtime lets a task do 128 things with sockets before others have their turn.
+const ANNOUNCED_AT_ONCE: usize = 64;
+
 #[allow(clippy::large_enum_variant, reason = "all but a few are requests")]
-#[derive(Debug)]
 enum ToWorker {
-    Request {
+    Requests {
         session: SessionId,
-        document: DocumentName,
-        request: Request,
+        requests: Vec<Asked>,
         mailbox: Mailbox,
-        /// Its bytes, which count against [`REQUESTS_QUEUED_BYTES_MAX`] until it is taken.
+        /// Their bytes, which count against [`REQUESTS_QUEUED_BYTES_MAX`] until they are taken.
         queued: OwnedSemaphorePermit,
     },
     Replaced(DocumentName),
     Compacted(DocumentName),
 }
+
+/// A request for a document's room.
+pub(crate) type Asked = (DocumentName, Request);
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -97,27 +101,31 @@ impl Rooms {
         (Self { workers: workers.into() }, tasks)
     }
 
-    fn worker(&self, document: &DocumentName) -> &Queue {
+    fn index(&self, document: &DocumentName) -> usize {
         let mut hasher = DefaultHasher::new();
         document.hash(&mut hasher);
-        let index = hasher.finish() % self.workers.len() as u64;
-        &self.workers[index as usize]
+        (hasher.finish() % self.workers.len() as u64) as usize
     }
 
-    /// Hands a session's request to a document's room; waits while its worker is busy.
-    pub(crate) async fn request(
-        &self,
-        session: SessionId,
-        document: DocumentName,
-        request: Request,
-        mailbox: &Mailbox,
-    ) {
-        let queue = self.worker(&document);
-        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX).min(REQUESTS_QUEUED_BYTES_MAX);
-        let queued = queue.bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes it");
-        let mailbox = mailbox.clone();
-        // Workers that have stopped want nothing.
-        let _ = queue.requests.send(ToWorker::Request { session, document, request, mailbox, queued }).await;
+    fn worker(&self, document: &DocumentName) -> &Queue {
+        &self.workers[self.index(document)]
+    }
+
+    /// Hands a session's requests to their rooms, in order; waits while a worker is busy. What goes to one worker goes together.
+    pub(crate) async fn requests(&self, session: SessionId, mut asked: Vec<Asked>, mailbox: &Mailbox) {
+        while let Some((document, _)) = asked.first() {
+            let index = self.index(document);
+            let others = asked.iter().position(|(document, _)| self.index(document) != index);
+            let rest = others.map_or_else(Vec::new, |others| asked.split_off(others));
+            let requests = std::mem::replace(&mut asked, rest);
+            let bytes = requests.iter().map(|(_, request)| request.bytes()).sum::<usize>();
+            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(REQUESTS_QUEUED_BYTES_MAX);
+            let queue = &self.workers[index];
+            let queued = queue.bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes it");
+            let mailbox = mailbox.clone();
+            // Workers that have stopped want nothing.
+            let _ = queue.requests.send(ToWorker::Requests { session, requests, mailbox, queued }).await;
+        }
     }
 
     /// Says that a document was deleted: its room, if there is one, ends all subscriptions.
@@ -190,9 +198,11 @@ impl Worker {
 
     async fn message(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Request { session, document, request, mailbox, queued } => {
+            ToWorker::Requests { session, requests, mailbox, queued } => {
                 drop(queued);
-                self.request(session, document, request, mailbox).await;
+                for (document, request) in requests {
+                    self.request(session, document, request, &mailbox).await;
+                }
             }
             ToWorker::Replaced(document) => {
                 self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
@@ -204,7 +214,7 @@ impl Worker {
         }
     }
 
-    async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox) {
+    async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: &Mailbox) {
         let joins = matches!(request, Request::Join { .. });
         let leaves = matches!(request, Request::Leave);
         if matches!(request, Request::Push { .. }) {
@@ -215,7 +225,7 @@ impl Worker {
             return;
         }
         if joins {
-            self.host(&document).mailboxes.insert(session, mailbox);
+            self.host(&document).mailboxes.insert(session, mailbox.clone());
         }
         self.turn(&document, |room, now| room.handle_input(now, Input::Session(session, request))).await;
         if leaves && let Some(hosted) = self.rooms.get_mut(&document) {
@@ -297,9 +307,10 @@ impl Worker {
         });
         let Some(outputs) = drained else { return };
         let Some(hosted) = self.rooms.get_mut(document) else { return };
+        let mut served: Vec<Mailbox> = Vec::new();
         for output in outputs {
             match output {
-                Output::Deliver(session, message) => deliver(hosted, document, session, message),
+                Output::Deliver(session, message) => served.extend(deliver(hosted, document, session, message)),
                 Output::Store(task, work) => {
                     let reply = Reply {
                         to: self.results.clone(),
@@ -312,6 +323,7 @@ impl Worker {
             }
         }
         self.settle(document);
+        announce(served);
     }
 
     /// Notes when the room is due next, whether it is idle, and whether it fails.
@@ -354,14 +366,27 @@ impl Worker {
     }
 }
 
-fn deliver(hosted: &mut Hosted, document: &DocumentName, session: SessionId, message: room::ToSession) {
+/// Puts a message in the mailbox of a session, which is then to be announced.
+fn deliver(
+    hosted: &mut Hosted,
+    document: &DocumentName,
+    session: SessionId,
+    message: room::ToSession,
+) -> Option<Mailbox> {
     meter::answered(&message.message);
     let ended = message.then != Then::Continue;
-    let Some(mailbox) = hosted.mailboxes.get(&session) else { return };
+    let mailbox = hosted.mailboxes.get(&session)?;
     mailbox.deliver(document, message);
-    if ended {
-        hosted.mailboxes.remove(&session);
+    if ended { hosted.mailboxes.remove(&session) } else { Some(mailbox.clone()) }
+}
+
+/// Has connections take what was put in their mailboxes.
+fn announce(mut served: Vec<Mailbox>) {
+    while served.len() > ANNOUNCED_AT_ONCE {
+        let some = served.split_off(served.len() - ANNOUNCED_AT_ONCE);
+        tokio::spawn(async move { some.iter().for_each(Mailbox::announce) });
     }
+    served.iter().for_each(Mailbox::announce);
 }
 
 fn seed() -> [u8; 32] {

@@ -1,45 +1,45 @@
 //! One WebSocket connection: a task that owns its session, reads while there is room to answer, and writes all that is ready at once.
 //!
+//! What rooms have for it is written by whoever brings it, as far as the socket takes it at once: to wake a task for each subscriber costs more than the
+//! writing. So the connection stands behind a lock, which nobody holds while waiting; where it is taken, and for all that has to wait, the task is woken.
+//!
 //! Reading pauses while much is queued for writing, so a client that does not read can't make the server buffer without bound; a
 //! client that takes nothing for `write_within_s` is dropped.
 
-use std::collections::VecDeque;
+mod io;
+
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use bytes::Bytes;
-use futures_util::{Sink as _, Stream as _};
-use sync_core::id::{DocumentName, SessionId};
+use axum::extract::ws::{Message, WebSocket};
+use sync_core::id::SessionId;
 use sync_core::protocol::CloseCode;
-use sync_core::room::Request;
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Input, Output, Session};
 use sync_core::time::Instant;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite;
+use tokio::time::Sleep;
 
 use crate::budget::Budget;
 use crate::clock::Clock;
-use crate::mailbox::{Inbox, Letter, Mailbox};
+use crate::mailbox::{Inbox, Letter, Mailbox, Reader};
 use crate::meter;
-use crate::rooms::Rooms;
+use crate::rooms::{Asked, Rooms};
 use crate::server::stopped;
+use io::{Io, Queued, close, refusal};
 
 /// With this many bytes queued for writing, nothing more is read from the client or taken from rooms.
 const QUEUED_BYTES_HIGH: usize = 256 << 10;
 
-/// What a queued message counts beside its bytes: a client that pings and does not read queues many small ones.
-const QUEUED_MESSAGE_BYTES: usize = 128;
-
 /// How long a close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Longest reason that fits a close frame.
-const CLOSE_REASON_BYTES_MAX: usize = 123;
+/// Once the session has asked for so much, rooms are told before more is read. Until then what the client has sent goes to them together.
+const ASKED_AT_ONCE: usize = 16;
 
 /// Letters taken from the mailbox at a time.
 const LETTERS_MAX: usize = 256;
@@ -63,21 +63,24 @@ pub(crate) fn serve(socket: WebSocket, id: SessionId, surroundings: Arc<Surround
     let mut session = Session::new(surroundings.session.clone(), id);
     // The time for its hello begins now, not with the first thing heard.
     session.handle_timeout(now);
-    let connection = Box::new(Connection {
+    let connection = Arc::new(Shared(Mutex::new(Some(Connection {
         session,
-        io: Io { socket, queue: VecDeque::new(), queued: 0, handed: Vec::new(), dirty: false, progress: false },
+        io: Io::new(socket),
         id,
-        mailbox,
+        mailbox: mailbox.clone(),
         inbox,
-        asked: VecDeque::new(),
+        asked: Vec::new(),
+        waker: None,
+        letters_first: false,
         progress_at: now,
-        closing: None,
-        said_goodbye: false,
+        stage: Stage::Live,
         assembling: 0,
-        surroundings,
-    });
-    async {
-        connection.run().await;
+        surroundings: surroundings.clone(),
+    }))));
+    let reader: Arc<dyn Reader> = connection.clone();
+    mailbox.read_by(Arc::downgrade(&reader));
+    async move {
+        run(connection, id, mailbox, surroundings).await;
         meter::connections(-1.0);
     }
 }
@@ -92,90 +95,26 @@ enum Event {
     Flushed,
 }
 
-/// A message to write, and whose room's bytes it carries.
-struct Queued {
-    bytes: Bytes,
-    from: Option<(DocumentName, usize)>,
+/// What the task is to do without the lock.
+enum Next {
+    /// Hand these on to rooms, waiting for those that are busy.
+    Ask(Vec<Asked>),
+    /// It has ended.
+    End,
 }
 
-struct Io {
-    socket: WebSocket,
-    queue: VecDeque<Queued>,
-    queued: usize,
-    /// Given to the socket and not yet flushed.
-    handed: Vec<(DocumentName, usize)>,
-    dirty: bool,
-    progress: bool,
+#[derive(Debug, PartialEq)]
+enum Stage {
+    Live,
+    /// Nothing more is sent: the client is gone, or takes nothing.
+    Gone,
+    /// The client has sent a close frame.
+    SaidGoodbye,
+    Closing(CloseCode, String),
 }
 
-impl Io {
-    fn push(&mut self, message: Queued) {
-        // Patience with the client begins with what is there to be taken, not with what was last taken.
-        self.progress |= !self.is_writing();
-        self.queued += message.bytes.len() + QUEUED_MESSAGE_BYTES;
-        self.queue.push_back(message);
-    }
-
-    /// Writes what it can and reads if allowed, whichever gets on first. Dropping the future in between loses nothing.
-    fn poll(&mut self, cx: &mut Context<'_>, reading: bool) -> Poll<Event> {
-        match self.poll_write(cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(Event::Flushed),
-            Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone),
-            Poll::Pending => {}
-        }
-        if !reading {
-            return Poll::Pending;
-        }
-        match Pin::new(&mut self.socket).poll_next(cx) {
-            Poll::Ready(Some(Ok(message))) => Poll::Ready(Event::Read(message)),
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Event::ReadFailed(e)),
-            Poll::Ready(None) => Poll::Ready(Event::Gone),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    /// Ready once everything queued has been flushed; pending if there was nothing to do.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
-        while !self.queue.is_empty() {
-            match Pin::new(&mut self.socket).poll_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                other => return other,
-            }
-            let Some(Queued { bytes, from }) = self.queue.pop_front() else { break };
-            self.queued -= bytes.len() + QUEUED_MESSAGE_BYTES;
-            meter::sent(bytes.len());
-            if let Some((document, count)) = from {
-                self.hand(document, count);
-            }
-            self.dirty = true;
-            self.progress = true;
-            if let Err(e) = Pin::new(&mut self.socket).start_send(Message::Binary(bytes)) {
-                return Poll::Ready(Err(e));
-            }
-        }
-        if !self.dirty {
-            return Poll::Pending;
-        }
-        let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-        if let Poll::Ready(Ok(())) = flushed {
-            self.dirty = false;
-            self.progress = true;
-        }
-        flushed
-    }
-
-    /// Notes bytes of a document's room. Most flushes are of one document.
-    fn hand(&mut self, document: DocumentName, count: usize) {
-        match self.handed.last_mut() {
-            Some((last, bytes)) if *last == document => *bytes += count,
-            _ => self.handed.push((document, count)),
-        }
-    }
-
-    fn is_writing(&self) -> bool {
-        self.dirty || !self.queue.is_empty()
-    }
-}
+/// A connection until it has ended. Its task and whoever has something for it take turns.
+struct Shared(Mutex<Option<Connection>>);
 
 struct Connection {
     session: Session,
@@ -183,62 +122,167 @@ struct Connection {
     id: SessionId,
     mailbox: Mailbox,
     inbox: Inbox,
-    /// What the session has for rooms, which may have to wait for their workers. Empty between turns.
-    asked: VecDeque<(DocumentName, Request)>,
+    /// What the session has for rooms, which may have to wait for their workers.
+    asked: Vec<Asked>,
+    /// Its task's. None while that waits for rooms, or has never been polled.
+    waker: Option<Waker>,
+    /// Letters and the socket take turns at being looked at first, so that neither can keep the other waiting.
+    letters_first: bool,
     /// When the client last took something.
     progress_at: Instant,
-    closing: Option<(CloseCode, String)>,
-    /// The client has sent a close frame.
-    said_goodbye: bool,
+    stage: Stage,
     /// Bytes of unfinished messages that are counted in the budget.
     assembling: usize,
     surroundings: Arc<Surroundings>,
 }
 
+async fn run(connection: Arc<Shared>, id: SessionId, mailbox: Mailbox, surroundings: Arc<Surroundings>) {
+    let mut stop = surroundings.stop.clone();
+    let mut stopping = pin!(stopped(&mut stop));
+    let due = connection.held(|connection| connection.due());
+    let mut timer = pin!(tokio::time::sleep_until(surroundings.clock.timer(due)));
+    loop {
+        match poll_fn(|cx| connection.poll(cx, timer.as_mut(), stopping.as_mut())).await {
+            Next::Ask(asked) => {
+                surroundings.rooms.requests(id, asked, &mailbox).await;
+            }
+            Next::End => return connection.end().await,
+        }
+    }
+}
+
+impl Shared {
+    fn held<T>(&self, turn: impl FnOnce(&mut Connection) -> T) -> T {
+        let mut held = self.0.lock().expect("a panic ends the only task that waits for it");
+        turn(held.as_mut().expect("it is taken out at its end"))
+    }
+
+    /// The task's turns, until it has to wait.
+    fn poll(&self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, stopping: Pin<&mut impl Future>) -> Poll<Next> {
+        self.held(|connection| connection.poll(cx, timer, stopping))
+    }
+
+    /// Ends it. Rare, and large: no part of what every connection holds.
+    fn end(&self) -> Pin<Box<impl Future<Output = ()> + use<>>> {
+        let held = self.0.lock().expect("a panic ends the only task that waits for it").take();
+        Box::pin(held.expect("it ends once").end())
+    }
+}
+
+impl Reader for Shared {
+    fn take_now(&self) -> bool {
+        let Ok(mut held) = self.0.try_lock() else { return false };
+        let Some(connection) = held.as_mut() else { return false };
+        catch_unwind(AssertUnwindSafe(|| connection.take_now())).unwrap_or_else(|_| {
+            connection.refuse(CloseCode::Overloaded, "the connection was lost to a defect; open it again");
+            connection.wake();
+            true
+        })
+    }
+}
+
 impl Connection {
-    async fn run(mut self: Box<Self>) {
-        let mut stop = self.surroundings.stop.clone();
-        let mut stopping = pin!(stopped(&mut stop));
-        let mut timer = pin!(tokio::time::sleep_until(self.surroundings.clock.timer(self.due())));
-        // Letters and the socket take turns at being looked at first, so that neither can keep the other waiting.
-        let mut letters_first = false;
-        while self.closing.is_none() {
-            let roomy = self.io.queued < QUEUED_BYTES_HIGH;
+    /// Ready when something is to be done without the lock.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut timer: Pin<&mut Sleep>,
+        mut stopping: Pin<&mut impl Future>,
+    ) -> Poll<Next> {
+        loop {
+            if self.stage != Stage::Live {
+                return Poll::Ready(Next::End);
+            }
+            if self.asked.len() >= ASKED_AT_ONCE {
+                return Poll::Ready(self.ask());
+            }
             let due = self.surroundings.clock.timer(self.due());
             // Most turns put it off: a timer that fires too early costs less than one that is set at each turn.
             if due < timer.deadline() || timer.is_elapsed() {
                 timer.as_mut().reset(due);
             }
-            letters_first = !letters_first;
-            let (io, inbox) = (&mut self.io, &mut self.inbox);
-            let mut poll_letter = |cx: &mut Context<'_>| if roomy { inbox.poll_next(cx) } else { Poll::Pending };
-            let event = poll_fn(|cx| {
-                if letters_first && let Poll::Ready(letter) = poll_letter(cx) {
-                    return Poll::Ready(Event::Letter(letter));
-                }
-                if let Poll::Ready(event) = io.poll(cx, roomy) {
-                    return Poll::Ready(event);
-                }
-                if !letters_first && let Poll::Ready(letter) = poll_letter(cx) {
-                    return Poll::Ready(Event::Letter(letter));
-                }
-                if timer.as_mut().poll(cx).is_ready() {
-                    return Poll::Ready(Event::Due);
-                }
-                stopping.as_mut().poll(cx).map(|()| Event::Stop)
-            });
-            let event = event.await;
-            let goes_on = self.event(event);
-            self.ask().await;
-            if !goes_on {
-                break;
+            let mut event = self.poll_event(cx);
+            if event.is_pending() && timer.as_mut().poll(cx).is_ready() {
+                event = Poll::Ready(Event::Due);
             }
-            if std::mem::take(&mut self.io.progress) || !self.io.is_writing() {
-                self.progress_at = self.surroundings.clock.now();
+            if event.is_pending() && stopping.as_mut().poll(cx).is_ready() {
+                event = Poll::Ready(Event::Stop);
             }
+            let Poll::Ready(event) = event else {
+                if !self.asked.is_empty() {
+                    return Poll::Ready(self.ask());
+                }
+                match &mut self.waker {
+                    Some(waker) => waker.clone_from(cx.waker()),
+                    None => self.waker = Some(cx.waker().clone()),
+                }
+                return Poll::Pending;
+            };
+            self.event(event);
+            self.note_progress();
         }
-        // Rare, and large: no part of what every connection holds.
-        Box::pin(self.end()).await;
+    }
+
+    /// The task waits for rooms next: it alone is to take turns until they have what was asked.
+    fn ask(&mut self) -> Next {
+        self.waker = None;
+        Next::Ask(std::mem::take(&mut self.asked))
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        let roomy = self.is_roomy();
+        self.letters_first = !self.letters_first;
+        if roomy
+            && self.letters_first
+            && let Poll::Ready(letter) = self.inbox.poll_next(cx)
+        {
+            return Poll::Ready(Event::Letter(letter));
+        }
+        if let Poll::Ready(event) = self.io.poll(cx, roomy) {
+            return Poll::Ready(event);
+        }
+        if roomy && !self.letters_first {
+            return self.inbox.poll_next(cx).map(Event::Letter);
+        }
+        Poll::Pending
+    }
+
+    /// Takes what rooms have brought and writes it, for whoever brought it, and wakes the task if that leaves something to wait for. False, if this is
+    /// no time for it.
+    fn take_now(&mut self) -> bool {
+        let Some(waker) = self.waker.clone() else { return false };
+        if self.stage != Stage::Live {
+            return false;
+        }
+        if self.is_roomy()
+            && let Some(letter) = self.inbox.next_ready()
+        {
+            self.letters(letter);
+        }
+        match self.io.poll_write(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Ok(())) => self.event(Event::Flushed),
+            Poll::Ready(Err(_)) => self.event(Event::Gone),
+            Poll::Pending => {}
+        }
+        self.note_progress();
+        if self.stage != Stage::Live || !self.asked.is_empty() || self.io.is_writing() {
+            self.wake();
+        }
+        true
+    }
+
+    fn wake(&self) {
+        self.waker.iter().for_each(Waker::wake_by_ref);
+    }
+
+    fn is_roomy(&self) -> bool {
+        self.io.queued < QUEUED_BYTES_HIGH
+    }
+
+    fn note_progress(&mut self) {
+        if std::mem::take(&mut self.io.progress) || !self.io.is_writing() {
+            self.progress_at = self.surroundings.clock.now();
+        }
     }
 
     /// The session's next timeout, or the end of patience with a client that takes nothing.
@@ -255,14 +299,11 @@ impl Connection {
         self.io.is_writing() && self.patience_ends() <= self.surroundings.clock.now()
     }
 
-    /// Whether the connection goes on.
-    fn event(&mut self, event: Event) -> bool {
+    fn event(&mut self, event: Event) {
         match event {
             Event::Letter(letter) => self.letters(letter),
+            Event::Due if self.is_stuck() => self.stage = Stage::Gone,
             Event::Due => {
-                if self.is_stuck() {
-                    return false;
-                }
                 self.session.handle_timeout(self.surroundings.clock.now());
                 self.drain();
             }
@@ -277,14 +318,11 @@ impl Connection {
             }
             Event::Read(Message::Text(_)) => self.refuse(CloseCode::Malformed, "frames are binary"),
             Event::Read(Message::Ping(_) | Message::Pong(_)) => {}
-            Event::Read(Message::Close(_)) => {
-                self.said_goodbye = true;
-                return false;
-            }
-            Event::Gone => return false,
+            Event::Read(Message::Close(_)) => self.stage = Stage::SaidGoodbye,
+            Event::Gone => self.stage = Stage::Gone,
             Event::ReadFailed(error) => match refusal(error) {
                 Some((code, reason)) => self.refuse(code, reason),
-                None => return false,
+                None => self.stage = Stage::Gone,
             },
             Event::Flushed => {
                 while let Some((document, bytes)) = self.io.handed.pop() {
@@ -292,7 +330,6 @@ impl Connection {
                 }
             }
         }
-        true
     }
 
     /// Parts of a message that may never end are held until they do.
@@ -307,14 +344,14 @@ impl Connection {
     }
 
     fn refuse(&mut self, code: CloseCode, reason: &str) {
-        self.closing = Some((code, reason.to_owned()));
+        self.stage = Stage::Closing(code, reason.to_owned());
     }
 
     /// Takes a letter and those behind it, as far as there is room for what they bring.
     fn letters(&mut self, first: Letter) {
         self.letter(first);
         for _ in 1..LETTERS_MAX {
-            if self.closing.is_some() || self.io.queued >= QUEUED_BYTES_HIGH {
+            if self.stage != Stage::Live || !self.is_roomy() {
                 return;
             }
             let Some(letter) = self.inbox.next_ready() else { return };
@@ -354,66 +391,31 @@ impl Connection {
                     let input = Input::Authenticated(Some(grant), Clock::wall());
                     self.session.handle_input(self.surroundings.clock.now(), input);
                 }
-                Output::Room(document, request) => self.asked.push_back((document, request)),
-                Output::Close(code, reason) => self.closing = Some((code, reason)),
+                Output::Room(document, request) => self.asked.push((document, request)),
+                Output::Close(code, reason) => self.stage = Stage::Closing(code, reason),
             }
-        }
-    }
-
-    /// Hands on what the session has for rooms, waiting for those that are busy.
-    async fn ask(&mut self) {
-        while let Some((document, request)) = self.asked.pop_front() {
-            self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
         }
     }
 
     /// Leaves all rooms, then writes what is queued and the close frame, as far as the client takes it in time.
-    async fn end(mut self: Box<Self>) {
+    async fn end(mut self) {
         self.session.handle_input(self.surroundings.clock.now(), Input::Disconnected);
         while let Some(output) = self.session.poll_output() {
             if let Output::Room(document, request) = output {
-                self.asked.push_back((document, request));
+                self.asked.push((document, request));
             }
         }
-        self.ask().await;
-        let mut this = *self;
-        drop(this.inbox);
-        this.surroundings.budget.give_back(this.assembling);
-        match this.closing.take() {
-            Some((code, reason)) => {
+        self.surroundings.rooms.requests(self.id, self.asked, &self.mailbox).await;
+        drop(self.inbox);
+        self.surroundings.budget.give_back(self.assembling);
+        match self.stage {
+            Stage::Closing(code, reason) => {
                 meter::closed(code);
-                let _ = tokio::time::timeout(CLOSE_WITHIN, close(this.io, code, reason)).await;
+                let _ = tokio::time::timeout(CLOSE_WITHIN, close(self.io, code, reason)).await;
             }
             // The answer to a close frame goes out with the next read.
-            None if this.said_goodbye => drop(tokio::time::timeout(CLOSE_WITHIN, this.io.socket.recv()).await),
-            None => {}
+            Stage::SaidGoodbye => drop(tokio::time::timeout(CLOSE_WITHIN, self.io.socket.recv()).await),
+            Stage::Live | Stage::Gone => {}
         }
-    }
-}
-
-async fn close(mut io: Io, code: CloseCode, reason: String) {
-    if io.is_writing() && poll_fn(|cx| io.poll_write(cx)).await.is_err() {
-        return;
-    }
-    let mut end = reason.len().min(CLOSE_REASON_BYTES_MAX);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    let frame = CloseFrame { code: code as u16, reason: reason[..end].into() };
-    if io.socket.send(Message::Close(Some(frame))).await.is_err() {
-        return;
-    }
-    // The client's own close frame ends it; what it sends before is not wanted any more.
-    while let Some(Ok(_)) = io.socket.recv().await {}
-}
-
-/// How a failed read is answered, if the client is still there.
-fn refusal(error: axum::Error) -> Option<(CloseCode, &'static str)> {
-    match error.into_inner().downcast_ref::<tungstenite::Error>()? {
-        tungstenite::Error::Capacity(_) => Some((CloseCode::TooLarge, "the frame is larger than negotiated")),
-        tungstenite::Error::Utf8(_) => Some((CloseCode::Malformed, "frames are binary")),
-        tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => None,
-        tungstenite::Error::Protocol(_) => Some((CloseCode::Malformed, "no well-formed frame")),
-        _ => None,
     }
 }

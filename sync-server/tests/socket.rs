@@ -40,6 +40,37 @@ async fn a_push_is_acknowledged_shown_to_others_and_there_after_a_kill() {
     assert_eq!((status, json(&body)["text"].as_str()), (200, Some("milk")), "{body}");
 }
 
+/// More than one turn of a worker writes to, most of them by threads that are not their task's.
+#[tokio::test]
+async fn what_is_written_reaches_each_of_many_once_and_in_order() {
+    const SUBSCRIBERS: usize = 150;
+    const CHANGES: u8 = 40;
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let server = Process::start(dir.path(), &[]);
+    let (mut writer, _) = Client::open(server.address, "busy").await;
+    let mut readers = Vec::new();
+    for _ in 0..SUBSCRIBERS {
+        let (mut reader, _) = Client::open(server.address, "busy").await;
+        readers.push(tokio::spawn(async move {
+            let mut next = 1;
+            while next <= u64::from(CHANGES) {
+                let seen = reader.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+                assert_eq!(seen.first.0, next, "nothing is left out or comes twice");
+                next += u64::from(sync_core::pack::count(&seen.pack.expect("has changes").0).expect("is a pack"));
+            }
+            // It is still answered: whoever wrote for it left it in order.
+            reader.push(1, &[]).await;
+            reader.ack().await
+        }));
+    }
+    for number in 1..=CHANGES {
+        writer.push(number.into(), &[change(number, "all at once")]).await;
+    }
+    for reader in readers {
+        assert!(reader.await.expect("gets all").durable);
+    }
+}
+
 #[tokio::test]
 async fn documents_are_listed_read_and_deleted_over_http() {
     let dir = tempfile::tempdir().expect("a temporary folder");

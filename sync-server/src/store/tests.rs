@@ -247,3 +247,12 @@ fn a_store_that_becomes_durable_is_judged_as_such_from_then_on() {
     }
     assert!(is_damaged(SqliteReader::open(torn(&dir).path())));
 }
+
+/// What cargo's configuration names; that commits use `fdatasync` SQLite tells nobody.
+#[test]
+fn sqlite_is_built_with_our_flags() {
+    let dir = folder();
+    let sql = "SELECT count(*) FROM pragma_compile_options WHERE compile_options = 'DEFAULT_MEMSTATUS=0'";
+    let count = open(&dir).connection_for_test().query_row(sql, [], |row| row.get::<_, i64>(0));
+    assert_eq!(count, Ok(1), "LIBSQLITE3_FLAGS of .cargo/config.toml");
+}
