@@ -199,7 +199,8 @@ impl<'a> Columns<'a> {
         let actions = numbers(action, "operations", limits.operations_max, true, ACTION_MAX)?;
         let rows = actions.count;
         let objects = optional("object actors", obj_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
-        let counters = optional("object counters", obj_counter, rows, |c, n| numbers(c, n, rows, false, OP_COUNTER_MAX))?;
+        let counters =
+            optional("object counters", obj_counter, rows, |c, n| numbers(c, n, rows, false, OP_COUNTER_MAX))?;
         let key_actors = optional("key actors", key_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
         let elements = optional("key counters", key_counter, rows, |c, n| deltas(c, n, rows, false))?;
         let keys = optional("keys", key_string, rows, |c, n| strings(c, n, rows, bytes_max))?;
@@ -213,15 +214,29 @@ impl<'a> Columns<'a> {
         let pred_counters = deltas(pred_counter, "predecessor counters", preds, true)?;
         let pred_counters = exact("predecessor counters", pred_counters, preds)?;
         let runs = [
-            actions, objects, counters, key_actors, elements, keys, inserts, metas, names, groups, pred_actors, pred_counters,
+            actions,
+            objects,
+            counters,
+            key_actors,
+            elements,
+            keys,
+            inserts,
+            metas,
+            names,
+            groups,
+            pred_actors,
+            pred_counters,
         ];
         // Its own actor need not be named. Of more actors than there are bits nothing is proven.
         let named = 1 | objects.seen | key_actors.seen | pred_actors.seen;
-        let all_named = 1u64.checked_shl(actors as u32).unwrap_or(0).wrapping_sub(1) == named;
+        let all_named = 1u64.checked_shl(actors as u32).is_some_and(|end| end - 1 == named);
         Ok(Form {
             counts: Counts { operations: rows, predecessors: preds },
             // Flags that are all false are left out, as nulls are.
-            plain: all_named && runs.iter().all(|rows| rows.plain) && expands.plain && (expand.is_empty() || expands.values > 0),
+            plain: all_named
+                && runs.iter().all(|rows| rows.plain)
+                && expands.plain
+                && (expand.is_empty() || expands.values > 0),
             held: Held {
                 objects: objects.values,
                 object_counters: counters.values,
@@ -289,7 +304,13 @@ fn deltas(column: &[u8], what: &'static str, max: u64, needed: bool) -> Result<R
 
 /// Counts a column of strings, each at most `bytes_max` long.
 fn strings(column: &[u8], what: &'static str, max: u64, bytes_max: u64) -> Result<Rows, ScanError> {
-    runs(column, what, max, |r| r.at_most(bytes_max, "key bytes").and_then(|length| r.take(length, what)), |_, _| Ok(()))
+    runs(
+        column,
+        what,
+        max,
+        |r| r.at_most(bytes_max, "key bytes").and_then(|length| r.take(length, what)),
+        |_, _| Ok(()),
+    )
 }
 
 /// Checks that the value lengths add up to the values' bytes, and counts the nulls and the unsigned numbers among the values.

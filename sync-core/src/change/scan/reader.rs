@@ -154,7 +154,7 @@ pub(super) fn booleans(column: &[u8], what: &'static str, max: u64) -> Result<Ro
     let mut value = false;
     while !reader.is_empty() {
         let count = reader.unsigned(what)?;
-        let first = reader.remaining() + 1 == column.len();
+        let first = !value && rows.count == 0;
         rows.add(count, what, max)?;
         rows.plain &= count > 0 || (first && !reader.is_empty());
         rows.values += if value { count } else { 0 };
@@ -203,7 +203,9 @@ mod tests {
     #[test]
     fn of_a_columns_forms_one_is_plain() {
         let plain = |bytes: &[u8]| numbers(bytes, 100).expect("well-formed").plain;
-        for column in [&[][..], &[0x7f, 1], &[0x7e, 1, 2], &[2, 1, 2, 2], &[2, 1, 0x7f, 2, 3, 1], &[0, 1, 0x7f, 1, 0, 2]] {
+        for column in
+            [&[][..], &[0x7f, 1], &[0x7e, 1, 2], &[2, 1, 2, 2], &[2, 1, 0x7f, 2, 3, 1], &[0, 1, 0x7f, 1, 0, 2]]
+        {
             assert!(plain(column), "{column:?}");
         }
         assert!(plain(&[0x7f, 1, 0, 1, 0x7f, 1, 0, 1, 2, 1, 0, 1, 2, 1]), "nulls part what is equal");
