@@ -100,3 +100,27 @@ fn actors_that_nobody_names_are_noticed_however_many_there_are() {
         assert_eq!(encoding(&with_unnamed_actor(&change)), Some(Encoding::Other), "one more than {others} actors");
     }
 }
+
+#[test]
+fn deps_in_another_order_and_a_checksum_of_something_else_are_not_proven() {
+    let mut docs = [1, 2].map(|n| AutoCommit::new().with_actor(actor(n)));
+    docs.iter_mut().for_each(|doc| doc.put(ROOT, "k", 1).expect("a new key"));
+    let [first, second] = &mut docs;
+    first.merge(second).expect("replicas merge");
+    first.put(ROOT, "other", 2).expect("a new key");
+    let change = first.get_last_local_change().expect("just made");
+    assert_eq!(change.deps().len(), 2);
+    let unchecked = |bytes: &[u8]| {
+        let change =
+            quietly(|| Change::try_from(bytes)).expect("no panic").expect("automerge does not compare checksums");
+        canonical::check(&Parsed::from_automerge(change).expect("a seq that fits"))
+    };
+    let whole = change.raw_bytes();
+    assert_eq!(unchecked(whole), Encoding::Proven);
+    let mut sum = whole.to_vec();
+    sum[5] ^= 1;
+    assert_eq!(unchecked(&sum), Encoding::Other);
+    let mut chunk = Chunk::parse(whole);
+    chunk.head[1..65].rotate_left(32);
+    assert_eq!(unchecked(&chunk.build()), Encoding::Other);
+}

@@ -9,7 +9,10 @@ mod operation;
 mod order;
 mod refusal;
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use automerge::ExpandedChange;
 
 use crate::change::{Change, Operations};
 use crate::document::{is_init_actor, is_init_change};
@@ -57,26 +60,32 @@ pub fn admit_and_keep(
         return Err(Refusal::ForgedInit);
     }
     let header = header::check(change, table, index, limits)?;
-    let operations = decode(change)?;
+    let mut expanded = decode(change)?;
+    let mut operations = Operations(mem::take(&mut expanded.operations));
     let mut context = Context::new(change, table, index, limits, &header)?;
     operation::check_all(&operations.0, &mut context)?;
     let staged = context.finish();
-    // A change that automerge would write differently can save what no longer loads.
-    if !form.proves(change, &operations) && !encodes_alike(change) {
-        return Err(Refusal::NotCanonical);
+    if !form.proves(change, &operations) {
+        // Decoded once more behind it, since two copies at once would be twice the memory.
+        expanded.operations = operations.0;
+        encodes_alike(change, expanded)?;
+        operations = decode(change).map(|expanded| Operations(expanded.operations))?;
     }
     let Header { place, deps, last_op, skipped } = header;
     index.admit(staged, &Addition { place, deps: &deps, last_op, skipped });
     Ok(operations)
 }
 
-fn decode(change: &Change) -> Result<Operations, Refusal> {
+fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {
     // automerge panics where a column says what no editor writes.
-    catch_unwind(AssertUnwindSafe(|| Operations::of(change))).map_err(|_| Refusal::Undecodable)
+    catch_unwind(AssertUnwindSafe(|| change.automerge().decode())).map_err(|_| Refusal::Undecodable)
 }
 
-/// Whether automerge writes the same bytes again.
-fn encodes_alike(change: &Change) -> bool {
-    let again = catch_unwind(AssertUnwindSafe(|| automerge::Change::from(change.automerge().decode())));
-    again.is_ok_and(|again| again.raw_bytes() == change.bytes())
+/// A change that automerge would write differently can save what no longer loads.
+fn encodes_alike(change: &Change, expanded: ExpandedChange) -> Result<(), Refusal> {
+    let again = catch_unwind(AssertUnwindSafe(|| automerge::Change::from(expanded)));
+    match again {
+        Ok(again) if again.raw_bytes() == change.bytes() => Ok(()),
+        _ => Err(Refusal::NotCanonical),
+    }
 }
