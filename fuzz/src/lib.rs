@@ -4,10 +4,12 @@
 //! of the product it needs sync-core alone, so that a build under the fuzzer's flags stays short.
 #![forbid(unsafe_code)]
 
+pub mod canonical;
 pub mod choices;
 pub mod chunk;
 pub mod client;
 pub mod editor;
+pub mod encodings;
 pub mod gate;
 pub mod host;
 pub mod law;

@@ -7,6 +7,7 @@ use automerge::legacy::{ElementId, Key, MarkData, ObjectId, Op, OpId, OpType};
 use automerge::{Change, ExpandedChange, ObjType, ScalarValue};
 use sync_core::rng::Rng;
 
+use crate::canonical;
 use crate::choices::Choices;
 use crate::chunk::Chunk;
 use crate::editor::{Editor, actor};
@@ -215,6 +216,7 @@ impl<C: Choices> World<C> {
             tally.unparsed += 1;
             return;
         };
+        canonical::check(&parsed);
         let before = self.gate.clone();
         let admitted = quietly(|| self.gate.admit_parsed(&parsed)).expect("the validator does not panic");
         if admitted.is_err() {

@@ -3,6 +3,7 @@
 mod archive;
 mod change;
 mod clock;
+mod encodings;
 mod law;
 mod link;
 mod local_rows;
@@ -27,7 +28,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 15] = [
     Target { name: "client_messages", what: "bytes as messages of a client", body: messages::client },
     Target { name: "server_messages", what: "bytes as messages of a server", body: messages::server },
     Target { name: "parts", what: "messages cut into parts, and put together again", body: parts::run },
@@ -35,6 +36,7 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "pack", what: "bytes as a pack, deflated or not", body: pack::run },
     Target { name: "archive", what: "bytes as an exported store", body: archive::run },
     Target { name: "change", what: "bytes of a change with a checksum that fits", body: change::run },
+    Target { name: "encodings", what: "changes in other bytes than automerge's", body: encodings::run },
     Target { name: "law", what: "edits mutated, and what is accepted lived through", body: law::run },
     Target { name: "stored_log", what: "what a server's store gives a room", body: stored_log::run },
     Target { name: "snapshot", what: "bytes as a snapshot of a log, and what follows on it", body: snapshot::run },

@@ -46,7 +46,7 @@ macro_rules! replays {
 }
 
 replays! {
-    client_messages server_messages parts clock pack archive change law stored_log snapshot local_rows server replica link
+    client_messages server_messages parts clock pack archive change encodings law stored_log snapshot local_rows server replica link
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Owns the guarded way from bytes to a parsed change. Whether the change may enter a document is the validator's business.
 
+mod form;
 mod scan;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use automerge::legacy::Op;
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::ChangeLimits;
 
+pub use form::Form;
 pub(crate) use scan::Counts;
 pub use scan::ScanError;
 
@@ -44,7 +46,7 @@ impl Change {
 
     /// The same, with what was counted.
     pub(crate) fn parse_counted(bytes: &[u8], limits: &ChangeLimits) -> Result<(Self, Counts), ChangeError> {
-        let counts = scan::scan(bytes, limits)?;
+        let counts = scan::scan(bytes, limits)?.counts;
         // automerge panics on some column contents that only a hostile writer makes.
         let parsed = catch_unwind(AssertUnwindSafe(|| automerge::Change::try_from(bytes)));
         let change = match parsed {
@@ -59,9 +61,9 @@ impl Change {
         Ok((Self::from_automerge(change)?, counts))
     }
 
-    /// Checks the bounds that [`Change::parse`] checks, for a change that came another way.
-    pub fn check_bounds(&self, limits: &ChangeLimits) -> Result<(), ScanError> {
-        scan::scan(self.bytes(), limits).map(|_| ())
+    /// Checks the bounds that [`Change::parse`] checks, for a change that came another way, and says in which form it is written.
+    pub fn check_bounds(&self, limits: &ChangeLimits) -> Result<Form, ScanError> {
+        scan::scan(self.bytes(), limits)
     }
 
     /// Takes a change that this process's own automerge made or parsed.

@@ -9,6 +9,7 @@ mod operation;
 mod order;
 mod refusal;
 
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use automerge::ExpandedChange;
@@ -16,7 +17,7 @@ use automerge::ExpandedChange;
 use crate::change::{Change, Operations};
 use crate::document::{is_init_actor, is_init_change};
 use crate::limits::ChangeLimits;
-use crate::op_index::{Addition, OpIndex, Staged};
+use crate::op_index::{Addition, OpIndex};
 use crate::planted::Planted;
 use crate::table::ChangeTable;
 use context::Context;
@@ -43,10 +44,7 @@ impl Refusal {
 /// Checks `change` against `table` (what is held, without it) and `index`, and if it may enter, adds its operations to `index`.
 /// On refusal nothing is changed. The caller then inserts it in `table`.
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
-    let (staged, header, expanded) = check(change, table, index, limits)?;
-    canonical(change, expanded)?;
-    enter(index, staged, &header);
-    Ok(())
+    admit_and_keep(change, table, index, limits).map(drop)
 }
 
 /// As [`admit`], and gives the operations, so that what else looks at them need not decode them again.
@@ -56,36 +54,26 @@ pub fn admit_and_keep(
     index: &mut OpIndex,
     limits: &ChangeLimits,
 ) -> Result<Operations, Refusal> {
-    let (staged, header, expanded) = check(change, table, index, limits)?;
-    // A copy costs a tenth of decoding, and automerge encodes only what it is given for good.
-    let operations = Operations(expanded.operations.clone());
-    canonical(change, expanded)?;
-    enter(index, staged, &header);
-    Ok(operations)
-}
-
-fn check(
-    change: &Change,
-    table: &ChangeTable,
-    index: &OpIndex,
-    limits: &ChangeLimits,
-) -> Result<(Staged, Header, ExpandedChange), Refusal> {
     table.check(change)?;
-    change.check_bounds(limits)?;
+    let form = change.check_bounds(limits)?;
     if is_init_actor(change.actor()) && !is_init_change(change) && !limits.planted.has(Planted::AcceptForgedInit) {
         return Err(Refusal::ForgedInit);
     }
     let header = header::check(change, table, index, limits)?;
-    let expanded = decode(change)?;
+    let mut expanded = decode(change)?;
+    let mut operations = Operations(mem::take(&mut expanded.operations));
     let mut context = Context::new(change, table, index, limits, &header)?;
-    operation::check_all(&expanded.operations, &mut context)?;
+    operation::check_all(&operations.0, &mut context)?;
     let staged = context.finish();
-    Ok((staged, header, expanded))
-}
-
-fn enter(index: &mut OpIndex, staged: Staged, header: &Header) {
+    if !form.proves(change, &operations) {
+        // Decoded once more behind it, since two copies at once would be twice the memory.
+        expanded.operations = operations.0;
+        encodes_alike(change, expanded)?;
+        operations = decode(change).map(|expanded| Operations(expanded.operations))?;
+    }
     let Header { place, deps, last_op, skipped } = header;
-    index.admit(staged, &Addition { place: *place, deps, last_op: *last_op, skipped: *skipped });
+    index.admit(staged, &Addition { place, deps: &deps, last_op, skipped });
+    Ok(operations)
 }
 
 fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {
@@ -94,7 +82,7 @@ fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {
 }
 
 /// A change that automerge would write differently can save what no longer loads.
-fn canonical(change: &Change, expanded: ExpandedChange) -> Result<(), Refusal> {
+fn encodes_alike(change: &Change, expanded: ExpandedChange) -> Result<(), Refusal> {
     let again = catch_unwind(AssertUnwindSafe(|| automerge::Change::from(expanded)));
     match again {
         Ok(again) if again.raw_bytes() == change.bytes() => Ok(()),

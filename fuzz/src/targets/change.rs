@@ -4,6 +4,7 @@
 use sync_core::change::Change;
 use sync_core::limits::ChangeLimits;
 
+use crate::canonical;
 use crate::choices::{Choices as _, Input};
 use crate::chunk::{Chunk, wrap};
 use crate::law;
@@ -18,6 +19,7 @@ pub(super) fn run(input: &[u8]) {
     let limits = ChangeLimits { operations_max: 20_000, predecessors_max: 20_000, ..ChangeLimits::default() };
     let Ok(change) = Change::parse(&bytes, &limits) else { return };
     assert_eq!(change.bytes(), bytes, "parsing gives other bytes");
+    canonical::check(&change);
     let mut gate = material.world.gate.clone();
     gate.limits = limits;
     if gate.admit_parsed(&change).is_err() {

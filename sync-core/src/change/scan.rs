@@ -5,13 +5,18 @@
 
 mod reader;
 
+use super::form::{Form, Held};
 use crate::limits::{ACTOR_BYTES_MAX, ChangeLimits, OP_COUNTER_MAX, SAFE_INTEGER_MAX};
-use reader::{Reader, booleans, runs};
+use reader::{Reader, Rows, booleans, runs};
 
 const MAGIC: [u8; 4] = [0x85, 0x6f, 0x4a, 0x83];
 const CHANGE_CHUNK: u8 = 1;
 /// automerge's action numbers end here.
 const ACTION_MAX: u64 = 7;
+/// Types of values, as they stand beside a value's length.
+const NULL: u64 = 0;
+const TRUE: u64 = 2;
+const UINT: u64 = 3;
 
 /// Why a chunk was refused before it was parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,7 +87,7 @@ pub(crate) struct Counts {
 }
 
 /// Refuses a chunk that could not be parsed in bounded time and memory.
-pub(crate) fn scan(bytes: &[u8], limits: &ChangeLimits) -> Result<Counts, ScanError> {
+pub(crate) fn scan(bytes: &[u8], limits: &ChangeLimits) -> Result<Form, ScanError> {
     if bytes.len() > limits.change_bytes_max {
         return Err(ScanError::TooLong { bytes: bytes.len(), max: limits.change_bytes_max });
     }
@@ -173,7 +178,7 @@ impl<'a> Columns<'a> {
         Ok(columns)
     }
 
-    fn check(&self, actors: u64, limits: &ChangeLimits) -> Result<Counts, ScanError> {
+    fn check(&self, actors: u64, limits: &ChangeLimits) -> Result<Form, ScanError> {
         let [
             obj_actor,
             obj_counter,
@@ -191,26 +196,64 @@ impl<'a> Columns<'a> {
             name,
         ] = self.0;
         let bytes_max = limits.key_bytes_max as u64;
-        let rows = numbers(action, "operations", limits.operations_max, true, ACTION_MAX)?;
-        optional("object actors", obj_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
-        optional("object counters", obj_counter, rows, |c, n| numbers(c, n, rows, false, OP_COUNTER_MAX))?;
-        optional("key actors", key_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
-        optional("key counters", key_counter, rows, |c, n| deltas(c, n, rows, false))?;
-        optional("keys", key_string, rows, |c, n| strings(c, n, rows, bytes_max))?;
-        exact("insert", booleans(insert, "insert", rows)?, rows)?;
-        exact("value lengths", values(meta, value, rows, limits)?, rows)?;
-        optional("expand", expand, rows, |c, n| booleans(c, n, rows))?;
-        optional("mark names", name, rows, |c, n| strings(c, n, rows, bytes_max))?;
-        let (preds, groups) = groups(group, rows, limits.predecessors_max)?;
-        exact("predecessor counts", groups, rows)?;
-        exact("predecessor actors", numbers(pred_actor, "predecessor actors", preds, true, actors - 1)?, preds)?;
-        exact("predecessor counters", deltas(pred_counter, "predecessor counters", preds, true)?, preds)?;
-        Ok(Counts { operations: rows, predecessors: preds })
+        let actions = numbers(action, "operations", limits.operations_max, true, ACTION_MAX)?;
+        let rows = actions.count;
+        let objects = optional("object actors", obj_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
+        let counters =
+            optional("object counters", obj_counter, rows, |c, n| numbers(c, n, rows, false, OP_COUNTER_MAX))?;
+        let key_actors = optional("key actors", key_actor, rows, |c, n| numbers(c, n, rows, false, actors - 1))?;
+        let elements = optional("key counters", key_counter, rows, |c, n| deltas(c, n, rows, false))?;
+        let keys = optional("keys", key_string, rows, |c, n| strings(c, n, rows, bytes_max))?;
+        let inserts = exact("insert", booleans(insert, "insert", rows)?, rows)?;
+        let (metas, nulls, uints) = values(meta, value, rows, limits)?;
+        let expands = optional("expand", expand, rows, |c, n| booleans(c, n, rows))?;
+        let names = optional("mark names", name, rows, |c, n| strings(c, n, rows, bytes_max))?;
+        let (groups, preds) = groups(group, rows, limits.predecessors_max)?;
+        let pred_actors = numbers(pred_actor, "predecessor actors", preds, true, actors - 1)?;
+        let pred_actors = exact("predecessor actors", pred_actors, preds)?;
+        let pred_counters = deltas(pred_counter, "predecessor counters", preds, true)?;
+        let pred_counters = exact("predecessor counters", pred_counters, preds)?;
+        let runs = [
+            actions,
+            objects,
+            counters,
+            key_actors,
+            elements,
+            keys,
+            inserts,
+            metas,
+            names,
+            groups,
+            pred_actors,
+            pred_counters,
+        ];
+        // Its own actor need not be named. Of more actors than there are bits nothing is proven.
+        let named = 1 | objects.seen | key_actors.seen | pred_actors.seen;
+        let all_named = 1u64.checked_shl(actors as u32).is_some_and(|end| end - 1 == named);
+        Ok(Form {
+            counts: Counts { operations: rows, predecessors: preds },
+            // Flags that are all false are left out, as nulls are.
+            plain: all_named
+                && runs.iter().all(|rows| rows.plain)
+                && expands.plain
+                && (expand.is_empty() || expands.values > 0),
+            held: Held {
+                objects: objects.values,
+                object_counters: counters.values,
+                key_actors: key_actors.values,
+                elements: elements.values,
+                keys: keys.values,
+                nulls,
+                uints,
+                expands: expands.values,
+                names: names.values,
+            },
+        })
     }
 }
 
-fn exact(column: &'static str, rows: u64, expected: u64) -> Result<(), ScanError> {
-    if rows == expected { Ok(()) } else { Err(ScanError::Rows { column, rows, expected }) }
+fn exact(column: &'static str, rows: Rows, expected: u64) -> Result<Rows, ScanError> {
+    if rows.count == expected { Ok(rows) } else { Err(ScanError::Rows { column, rows: rows.count, expected }) }
 }
 
 /// A column that is left out where it would hold nothing.
@@ -218,28 +261,29 @@ fn optional<'a>(
     name: &'static str,
     column: &'a [u8],
     rows: u64,
-    count: impl FnOnce(&'a [u8], &'static str) -> Result<u64, ScanError>,
-) -> Result<(), ScanError> {
-    if column.is_empty() { Ok(()) } else { exact(name, count(column, name)?, rows) }
+    count: impl FnOnce(&'a [u8], &'static str) -> Result<Rows, ScanError>,
+) -> Result<Rows, ScanError> {
+    if column.is_empty() { Ok(Rows::NONE) } else { exact(name, count(column, name)?, rows) }
 }
 
 /// Counts a column of numbers, each at most `largest`.
-fn numbers(column: &[u8], what: &'static str, max: u64, needed: bool, largest: u64) -> Result<u64, ScanError> {
-    runs(
-        column,
-        what,
-        max,
-        |r| r.unsigned(what),
-        |value, _| match value {
-            Some(value) if value > largest => Err(ScanError::OutOfRange(what)),
-            None if needed => Err(ScanError::Null(what)),
-            _ => Ok(()),
-        },
-    )
+fn numbers(column: &[u8], what: &'static str, max: u64, needed: bool, largest: u64) -> Result<Rows, ScanError> {
+    let mut seen = 0;
+    let visit = |value, _| match value {
+        Some(value) if value > largest => Err(ScanError::OutOfRange(what)),
+        Some(value) => {
+            seen |= 1u64.checked_shl(value as u32).unwrap_or(0);
+            Ok(())
+        }
+        None if needed => Err(ScanError::Null(what)),
+        None => Ok(()),
+    };
+    let rows = runs(column, what, max, |r| r.unsigned(what), visit)?;
+    Ok(Rows { seen, ..rows })
 }
 
 /// Counts a column of counters written as differences, each within the range of counters.
-fn deltas(column: &[u8], what: &'static str, max: u64, needed: bool) -> Result<u64, ScanError> {
+fn deltas(column: &[u8], what: &'static str, max: u64, needed: bool) -> Result<Rows, ScanError> {
     let mut counter = 0i64;
     let visit = |delta: Option<i64>, count: u64| {
         let Some(delta) = delta else {
@@ -259,43 +303,57 @@ fn deltas(column: &[u8], what: &'static str, max: u64, needed: bool) -> Result<u
 }
 
 /// Counts a column of strings, each at most `bytes_max` long.
-fn strings(column: &[u8], what: &'static str, max: u64, bytes_max: u64) -> Result<u64, ScanError> {
-    let string = |r: &mut Reader<'_>| {
-        let length = r.at_most(bytes_max, "key bytes")?;
-        r.take(length, what).map(|_| ())
-    };
-    runs(column, what, max, string, |_, _| Ok(()))
+fn strings(column: &[u8], what: &'static str, max: u64, bytes_max: u64) -> Result<Rows, ScanError> {
+    runs(
+        column,
+        what,
+        max,
+        |r| r.at_most(bytes_max, "key bytes").and_then(|length| r.take(length, what)),
+        |_, _| Ok(()),
+    )
 }
 
-/// Counts the rows of the value lengths and checks that they add up to the values' bytes.
-fn values(meta: &[u8], value: &[u8], rows: u64, limits: &ChangeLimits) -> Result<u64, ScanError> {
+/// Checks that the value lengths add up to the values' bytes, and counts the nulls and the unsigned numbers among the values.
+fn values(meta: &[u8], value: &[u8], rows: u64, limits: &ChangeLimits) -> Result<(Rows, u64, u64), ScanError> {
     let what = "value lengths";
-    let mut total = 0u64;
+    let (mut total, mut nulls, mut uints, mut odd) = (0u64, 0, 0, false);
     let visit = |meta: Option<u64>, count: u64| {
-        let length = meta.ok_or(ScanError::Null(what))? >> 4;
+        let meta = meta.ok_or(ScanError::Null(what))?;
+        let length = meta >> 4;
         if length > limits.value_bytes_max as u64 {
             return Err(ScanError::TooMany { what: "value bytes", count: length, max: limits.value_bytes_max as u64 });
         }
         total = length.checked_mul(count).and_then(|l| l.checked_add(total)).ok_or(ScanError::OutOfRange(what))?;
+        match meta & 0xf {
+            NULL if length == 0 => nulls += count,
+            // automerge reads no bytes of these, however many are announced.
+            NULL..=TRUE => odd |= length > 0,
+            UINT => uints += count,
+            _ => {}
+        }
         Ok(())
     };
-    let counted = runs(meta, what, rows, |r| r.unsigned(what), visit)?;
-    exact("values", value.len() as u64, total)?;
-    Ok(counted)
+    let counted = exact(what, runs(meta, what, rows, |r| r.unsigned(what), visit)?, rows)?;
+    if value.len() as u64 != total {
+        return Err(ScanError::Rows { column: "values", rows: value.len() as u64, expected: total });
+    }
+    Ok((Rows { plain: counted.plain && !odd, ..counted }, nulls, uints))
 }
 
-/// Counts the predecessors of all operations, and the operations they are given for.
-fn groups(column: &[u8], rows: u64, max: u64) -> Result<(u64, u64), ScanError> {
+/// Counts the operations, and their predecessors.
+fn groups(column: &[u8], rows: u64, max: u64) -> Result<(Rows, u64), ScanError> {
     let what = "predecessor counts";
-    let mut total = 0u64;
+    let (mut total, mut several) = (0u64, false);
     let visit = |group: Option<u64>, count: u64| {
         let group = group.ok_or(ScanError::Null(what))?;
+        several |= group > 1;
         total = match group.checked_mul(count).and_then(|p| p.checked_add(total)) {
             Some(total) if total <= max => total,
             _ => return Err(ScanError::TooMany { what: "predecessors", count: group.max(total), max }),
         };
         Ok(())
     };
-    let counted = runs(column, what, rows, |r| r.unsigned(what), visit)?;
-    Ok((total, counted))
+    let counted = exact(what, runs(column, what, rows, |r| r.unsigned(what), visit)?, rows)?;
+    // Decoding sorts the predecessors of an operation, and here nobody looks at their order.
+    Ok((Rows { plain: counted.plain && !several, ..counted }, total))
 }

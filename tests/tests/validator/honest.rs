@@ -4,6 +4,7 @@ use automerge::transaction::{CommitOptions, Transactable};
 use automerge::{AutoCommit, ObjType, ROOT};
 use rejoin_tests::traces::{self, Concurrent, Sequential};
 
+use rejoin_fuzz::canonical::{self, Encoding};
 use rejoin_fuzz::editor::{Editor, Habits, actor};
 use rejoin_fuzz::gate::Gate;
 
@@ -64,6 +65,10 @@ fn check(name: &str, changes: &[automerge::Change]) -> Gate {
         assert_eq!(gate.admit_parsed(change), Ok(()), "{name}: refused an honest change");
     }
     let each = begun.elapsed().as_nanos() as f64 / 1000.0 / parsed.len().max(1) as f64;
+    // What the scan does not prove, automerge writes again: no more than the operations with several predecessors.
+    let proven = parsed.iter().filter(|change| canonical::check(change) == Encoding::Proven).count();
+    let several = |change: &&automerge::Change| change.decode().operations.iter().any(|op| op.pred.len() > 1);
+    assert_eq!(proven, changes.len() - changes.iter().filter(several).count(), "{name}");
     let operations: usize = parsed.iter().map(sync_core::change::Change::operations).sum();
     println!(
         "{name}: {} changes, {operations} operations, {} runs, index {} bytes, admit and insert {each:.2} us a change",
