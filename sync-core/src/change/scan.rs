@@ -213,20 +213,8 @@ impl<'a> Columns<'a> {
         let pred_actors = exact("predecessor actors", pred_actors, preds)?;
         let pred_counters = deltas(pred_counter, "predecessor counters", preds, true)?;
         let pred_counters = exact("predecessor counters", pred_counters, preds)?;
-        let runs = [
-            actions,
-            objects,
-            counters,
-            key_actors,
-            elements,
-            keys,
-            inserts,
-            metas,
-            names,
-            groups,
-            pred_actors,
-            pred_counters,
-        ];
+        let every = [actions, objects, counters, key_actors, elements, keys];
+        let further = [inserts, metas, names, groups, pred_actors, pred_counters];
         // Its own actor need not be named. Of more actors than there are bits nothing is proven.
         let named = 1 | objects.seen | key_actors.seen | pred_actors.seen;
         let all_named = 1u64.checked_shl(actors as u32).is_some_and(|end| end - 1 == named);
@@ -234,7 +222,7 @@ impl<'a> Columns<'a> {
             counts: Counts { operations: rows, predecessors: preds },
             // Flags that are all false are left out, as nulls are.
             plain: all_named
-                && runs.iter().all(|rows| rows.plain)
+                && every.iter().chain(&further).all(|rows| rows.plain)
                 && expands.plain
                 && (expand.is_empty() || expands.values > 0),
             held: Held {
