@@ -142,10 +142,11 @@ impl Own {
         };
         let join = Request::Join { open: Box::new(open), access: Access::Write, accepts: 0 };
         let push = Request::Push { batch: BATCH, pack: written.pack.clone() };
-        let requests = [join, push].map(|request| (document.clone(), request));
-        self.rooms.requests(session, requests.into(), &mailbox).await;
+        for request in [join, push] {
+            self.rooms.request(session, document.clone(), request, &mailbox).await;
+        }
         let answered = tokio::time::timeout(ANSWERED_WITHIN, answer(&mut inbox, &written)).await;
-        self.rooms.requests(session, vec![(document, Request::Leave)], &mailbox).await;
+        self.rooms.request(session, document, Request::Leave, &mailbox).await;
         answered.unwrap_or(Err(OwnError::Silent))
     }
 }

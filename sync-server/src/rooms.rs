@@ -40,19 +40,17 @@ const ANNOUNCED_AT_ONCE: usize = 64;
 
 #[allow(clippy::large_enum_variant, reason = "all but a few are requests")]
 enum ToWorker {
-    Requests {
+    Request {
         session: SessionId,
-        requests: Vec<Asked>,
+        document: DocumentName,
+        request: Request,
         mailbox: Mailbox,
-        /// Their bytes, which count against [`REQUESTS_QUEUED_BYTES_MAX`] until they are taken.
+        /// Its bytes, which count against [`REQUESTS_QUEUED_BYTES_MAX`] until it is taken.
         queued: OwnedSemaphorePermit,
     },
     Replaced(DocumentName),
     Compacted(DocumentName),
 }
-
-/// A request for a document's room.
-pub(crate) type Asked = (DocumentName, Request);
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -101,31 +99,27 @@ impl Rooms {
         (Self { workers: workers.into() }, tasks)
     }
 
-    fn index(&self, document: &DocumentName) -> usize {
+    fn worker(&self, document: &DocumentName) -> &Queue {
         let mut hasher = DefaultHasher::new();
         document.hash(&mut hasher);
-        (hasher.finish() % self.workers.len() as u64) as usize
+        let index = hasher.finish() % self.workers.len() as u64;
+        &self.workers[index as usize]
     }
 
-    fn worker(&self, document: &DocumentName) -> &Queue {
-        &self.workers[self.index(document)]
-    }
-
-    /// Hands a session's requests to their rooms, in order; waits while a worker is busy. What goes to one worker goes together.
-    pub(crate) async fn requests(&self, session: SessionId, mut asked: Vec<Asked>, mailbox: &Mailbox) {
-        while let Some((document, _)) = asked.first() {
-            let index = self.index(document);
-            let others = asked.iter().position(|(document, _)| self.index(document) != index);
-            let rest = others.map_or_else(Vec::new, |others| asked.split_off(others));
-            let requests = std::mem::replace(&mut asked, rest);
-            let bytes = requests.iter().map(|(_, request)| request.bytes()).sum::<usize>();
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(REQUESTS_QUEUED_BYTES_MAX);
-            let queue = &self.workers[index];
-            let queued = queue.bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes it");
-            let mailbox = mailbox.clone();
-            // Workers that have stopped want nothing.
-            let _ = queue.requests.send(ToWorker::Requests { session, requests, mailbox, queued }).await;
-        }
+    /// Hands a session's request to a document's room; waits while its worker is busy.
+    pub(crate) async fn request(
+        &self,
+        session: SessionId,
+        document: DocumentName,
+        request: Request,
+        mailbox: &Mailbox,
+    ) {
+        let queue = self.worker(&document);
+        let bytes = u32::try_from(request.bytes()).unwrap_or(u32::MAX).min(REQUESTS_QUEUED_BYTES_MAX);
+        let queued = queue.bytes.clone().acquire_many_owned(bytes).await.expect("nobody closes it");
+        let mailbox = mailbox.clone();
+        // Workers that have stopped want nothing.
+        let _ = queue.requests.send(ToWorker::Request { session, document, request, mailbox, queued }).await;
     }
 
     /// Says that a document was deleted: its room, if there is one, ends all subscriptions.
@@ -198,11 +192,9 @@ impl Worker {
 
     async fn message(&mut self, message: ToWorker) {
         match message {
-            ToWorker::Requests { session, requests, mailbox, queued } => {
+            ToWorker::Request { session, document, request, mailbox, queued } => {
                 drop(queued);
-                for (document, request) in requests {
-                    self.request(session, document, request, &mailbox).await;
-                }
+                self.request(session, document, request, mailbox).await;
             }
             ToWorker::Replaced(document) => {
                 self.shared.backplane.publish(Announcement { document: document.clone(), head: LogSeq(0) });
@@ -214,7 +206,7 @@ impl Worker {
         }
     }
 
-    async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: &Mailbox) {
+    async fn request(&mut self, session: SessionId, document: DocumentName, request: Request, mailbox: Mailbox) {
         let joins = matches!(request, Request::Join { .. });
         let leaves = matches!(request, Request::Leave);
         if matches!(request, Request::Push { .. }) {
@@ -225,7 +217,7 @@ impl Worker {
             return;
         }
         if joins {
-            self.host(&document).mailboxes.insert(session, mailbox.clone());
+            self.host(&document).mailboxes.insert(session, mailbox);
         }
         self.turn(&document, |room, now| room.handle_input(now, Input::Session(session, request))).await;
         if leaves && let Some(hosted) = self.rooms.get_mut(&document) {

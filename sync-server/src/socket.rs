@@ -16,8 +16,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
-use sync_core::id::SessionId;
+use sync_core::id::{DocumentName, SessionId};
 use sync_core::protocol::CloseCode;
+use sync_core::room::Request;
 use sync_core::scope::Scope;
 use sync_core::session::{self, Grant, Input, Output, Session};
 use sync_core::time::Instant;
@@ -28,7 +29,7 @@ use crate::budget::Budget;
 use crate::clock::Clock;
 use crate::mailbox::{Inbox, Letter, Mailbox, Reader};
 use crate::meter;
-use crate::rooms::{Asked, Rooms};
+use crate::rooms::Rooms;
 use crate::server::stopped;
 use io::{Io, Queued, close, refusal};
 
@@ -37,9 +38,6 @@ const QUEUED_BYTES_HIGH: usize = 256 << 10;
 
 /// How long a close may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-
-/// Once the session has asked for so much, rooms are told before more is read. Until then what the client has sent goes to them together.
-const ASKED_AT_ONCE: usize = 16;
 
 /// Letters taken from the mailbox at a time.
 const LETTERS_MAX: usize = 256;
@@ -98,7 +96,7 @@ enum Event {
 /// What the task is to do without the lock.
 enum Next {
     /// Hand these on to rooms, waiting for those that are busy.
-    Ask(Vec<Asked>),
+    Ask(Vec<(DocumentName, Request)>),
     /// It has ended.
     End,
 }
@@ -123,7 +121,7 @@ struct Connection {
     mailbox: Mailbox,
     inbox: Inbox,
     /// What the session has for rooms, which may have to wait for their workers.
-    asked: Vec<Asked>,
+    asked: Vec<(DocumentName, Request)>,
     /// Its task's. None while that waits for rooms, or has never been polled.
     waker: Option<Waker>,
     /// Letters and the socket take turns at being looked at first, so that neither can keep the other waiting.
@@ -144,7 +142,9 @@ async fn run(connection: Arc<Shared>, id: SessionId, mailbox: Mailbox, surroundi
     loop {
         match poll_fn(|cx| connection.poll(cx, timer.as_mut(), stopping.as_mut())).await {
             Next::Ask(asked) => {
-                surroundings.rooms.requests(id, asked, &mailbox).await;
+                for (document, request) in asked {
+                    surroundings.rooms.request(id, document, request, &mailbox).await;
+                }
             }
             Next::End => return connection.end().await,
         }
@@ -193,8 +193,10 @@ impl Connection {
             if self.stage != Stage::Live {
                 return Poll::Ready(Next::End);
             }
-            if self.asked.len() >= ASKED_AT_ONCE {
-                return Poll::Ready(self.ask());
+            if !self.asked.is_empty() {
+                // It alone is to take turns until rooms have what was asked.
+                self.waker = None;
+                return Poll::Ready(Next::Ask(std::mem::take(&mut self.asked)));
             }
             let due = self.surroundings.clock.timer(self.due());
             // Most turns put it off: a timer that fires too early costs less than one that is set at each turn.
@@ -209,9 +211,6 @@ impl Connection {
                 event = Poll::Ready(Event::Stop);
             }
             let Poll::Ready(event) = event else {
-                if !self.asked.is_empty() {
-                    return Poll::Ready(self.ask());
-                }
                 match &mut self.waker {
                     Some(waker) => waker.clone_from(cx.waker()),
                     None => self.waker = Some(cx.waker().clone()),
@@ -221,12 +220,6 @@ impl Connection {
             self.event(event);
             self.note_progress();
         }
-    }
-
-    /// The task waits for rooms next: it alone is to take turns until they have what was asked.
-    fn ask(&mut self) -> Next {
-        self.waker = None;
-        Next::Ask(std::mem::take(&mut self.asked))
     }
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
@@ -254,9 +247,11 @@ impl Connection {
         if self.stage != Stage::Live {
             return false;
         }
-        if self.is_roomy()
-            && let Some(letter) = self.inbox.next_ready()
-        {
+        // The task waits for the socket then, and takes what is in the mailbox, where it is counted, when that has taken what it has.
+        if self.io.is_writing() {
+            return true;
+        }
+        if let Some(letter) = self.inbox.next_ready() {
             self.letters(letter);
         }
         match self.io.poll_write(&mut Context::from_waker(&waker)) {
@@ -405,7 +400,9 @@ impl Connection {
                 self.asked.push((document, request));
             }
         }
-        self.surroundings.rooms.requests(self.id, self.asked, &self.mailbox).await;
+        for (document, request) in self.asked {
+            self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
+        }
         drop(self.inbox);
         self.surroundings.budget.give_back(self.assembling);
         match self.stage {
