@@ -183,10 +183,45 @@ impl Drop for Inbox {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Wake, Waker};
+
     use bytes::Bytes;
     use sync_core::room::Then;
 
     use super::*;
+
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// One that takes what is there, or can't.
+    struct Says(bool);
+
+    impl Reader for Says {
+        fn take_now(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_task_is_woken_where_nobody_takes_for_it() {
+        for (reader, woken) in [(None, 1), (Some(false), 1), (Some(true), 0)] {
+            let (mailbox, mut inbox) = Mailbox::new(Budget::new(usize::MAX));
+            let reader = reader.map(|takes| Arc::new(Says(takes)) as Arc<dyn Reader>);
+            reader.iter().for_each(|reader| mailbox.read_by(Arc::downgrade(reader)));
+            let task = Arc::new(Woken(AtomicUsize::new(0)));
+            let waker = Waker::from(task.clone());
+            assert!(inbox.poll_next(&mut Context::from_waker(&waker)).is_pending());
+            let name = DocumentName::parse("a").expect("a name");
+            mailbox.deliver(&name, ToSession { message: Bytes::from_static(b"abc"), then: Then::Continue });
+            mailbox.announce();
+            assert_eq!(task.0.load(Ordering::Relaxed), woken);
+        }
+    }
 
     #[test]
     fn too_much_says_overflow_once_and_is_dropped() {
