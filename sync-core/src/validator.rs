@@ -44,7 +44,7 @@ impl Refusal {
 /// Checks `change` against `table` (what is held, without it) and `index`, and if it may enter, adds its operations to `index`.
 /// On refusal nothing is changed. The caller then inserts it in `table`.
 pub fn admit(change: &Change, table: &ChangeTable, index: &mut OpIndex, limits: &ChangeLimits) -> Result<(), Refusal> {
-    admit_and_keep(change, table, index, limits).map(drop)
+    enter(change, table, index, limits).map(drop)
 }
 
 /// As [`admit`], and gives the operations, so that what else looks at them need not decode them again.
@@ -54,6 +54,17 @@ pub fn admit_and_keep(
     index: &mut OpIndex,
     limits: &ChangeLimits,
 ) -> Result<Operations, Refusal> {
+    let operations = enter(change, table, index, limits)?;
+    Ok(operations.unwrap_or_else(|| Operations::of(change)))
+}
+
+/// As [`admit`], and gives the operations, unless automerge had to encode them: that takes them, and two copies at once would be twice the memory.
+fn enter(
+    change: &Change,
+    table: &ChangeTable,
+    index: &mut OpIndex,
+    limits: &ChangeLimits,
+) -> Result<Option<Operations>, Refusal> {
     table.check(change)?;
     let form = change.check_bounds(limits)?;
     if is_init_actor(change.actor()) && !is_init_change(change) && !limits.planted.has(Planted::AcceptForgedInit) {
@@ -61,19 +72,20 @@ pub fn admit_and_keep(
     }
     let header = header::check(change, table, index, limits)?;
     let mut expanded = decode(change)?;
-    let mut operations = Operations(mem::take(&mut expanded.operations));
+    let operations = Operations(mem::take(&mut expanded.operations));
     let mut context = Context::new(change, table, index, limits, &header)?;
     operation::check_all(&operations.0, &mut context)?;
     let staged = context.finish();
-    if !form.proves(change, &operations) {
-        // Decoded once more behind it, since two copies at once would be twice the memory.
+    let kept = if form.proves(change, &operations) {
+        Some(operations)
+    } else {
         expanded.operations = operations.0;
         encodes_alike(change, expanded)?;
-        operations = decode(change).map(|expanded| Operations(expanded.operations))?;
-    }
+        None
+    };
     let Header { place, deps, last_op, skipped } = header;
     index.admit(staged, &Addition { place, deps: &deps, last_op, skipped });
-    Ok(operations)
+    Ok(kept)
 }
 
 fn decode(change: &Change) -> Result<ExpandedChange, Refusal> {
