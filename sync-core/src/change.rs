@@ -54,11 +54,8 @@ impl Change {
             Ok(Err(e)) => return Err(ChangeError::Parse(e.to_string())),
             Err(_) => return Err(ChangeError::Parse("the parser gave up".into())),
         };
-        // automerge compares them in documents alone.
-        if bytes.get(4..8) != Some(&change.hash().0[..4]) {
-            return Err(ChangeError::Checksum);
-        }
-        Ok((Self::from_automerge(change)?, counts))
+        let change = Self::from_automerge(change)?;
+        if change.checksum_fits() { Ok((change, counts)) } else { Err(ChangeError::Checksum) }
     }
 
     /// Checks the bounds that [`Change::parse`] checks, for a change that came another way, and says in which form it is written.
@@ -72,6 +69,11 @@ impl Change {
             return Err(ChangeError::OutOfRange("seq"));
         }
         Ok(Self(change))
+    }
+
+    /// Whether its checksum is that of its contents, which automerge compares in documents alone.
+    fn checksum_fits(&self) -> bool {
+        self.bytes().get(4..8) == Some(&self.hash().0[..4])
     }
 
     /// Its SHA-256 name.

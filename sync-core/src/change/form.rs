@@ -44,10 +44,7 @@ impl Form {
     /// Whether it is proven that automerge would write these very bytes for `operations`, which are those of `change`, as `self` is its
     /// form. A `false` proves nothing.
     pub fn proves(&self, change: &Change, operations: &Operations) -> bool {
-        self.plain
-            && self.held == Held::of(&operations.0)
-            && change.deps().is_sorted()
-            && change.bytes().get(4..8) == Some(&change.hash().0[..4])
+        self.plain && self.held == Held::of(&operations.0) && change.deps().is_sorted() && change.checksum_fits()
     }
 }
 
