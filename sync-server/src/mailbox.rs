@@ -150,7 +150,7 @@ impl Mailbox {
     /// Says that a room was lost.
     pub(crate) fn room_lost(&self) {
         self.0.send(Letter::RoomLost);
-        self.0.receiver.wake();
+        self.announce();
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::hash_map::{DefaultHasher, Entry};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{Hash as _, Hasher as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -310,7 +311,16 @@ impl Worker {
                         room: hosted.room.number(),
                         task,
                     };
-                    self.shared.store.submit(work, reply).await;
+                    let mut submitted = pin!(self.shared.store.submit(work, reply));
+                    tokio::select! {
+                        biased;
+                        () = &mut submitted => {}
+                        // What was brought before waits for no store.
+                        () = std::future::ready(()) => {
+                            announce(std::mem::take(&mut served));
+                            submitted.await;
+                        }
+                    }
                 }
             }
         }

@@ -11,7 +11,7 @@ mod io;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -64,7 +64,6 @@ pub(crate) fn serve(socket: WebSocket, id: SessionId, surroundings: Arc<Surround
     let connection = Arc::new(Shared(Mutex::new(Some(Connection {
         session,
         io: Io::new(socket),
-        id,
         mailbox: mailbox.clone(),
         inbox,
         asked: Vec::new(),
@@ -94,11 +93,11 @@ enum Event {
 }
 
 /// What the task is to do without the lock.
-enum Next {
-    /// Hand these on to rooms, waiting for those that are busy.
-    Ask(Vec<(DocumentName, Request)>),
-    /// It has ended.
-    End,
+struct Next {
+    /// For rooms, of which it has to wait for those that are busy.
+    asked: Vec<(DocumentName, Request)>,
+    /// After that it has ended.
+    ends: bool,
 }
 
 #[derive(Debug, PartialEq)]
@@ -117,7 +116,6 @@ struct Shared(Mutex<Option<Connection>>);
 struct Connection {
     session: Session,
     io: Io,
-    id: SessionId,
     mailbox: Mailbox,
     inbox: Inbox,
     /// What the session has for rooms, which may have to wait for their workers.
@@ -140,32 +138,30 @@ async fn run(connection: Arc<Shared>, id: SessionId, mailbox: Mailbox, surroundi
     let due = connection.held(|connection| connection.due());
     let mut timer = pin!(tokio::time::sleep_until(surroundings.clock.timer(due)));
     loop {
-        match poll_fn(|cx| connection.poll(cx, timer.as_mut(), stopping.as_mut())).await {
-            Next::Ask(asked) => {
-                for (document, request) in asked {
-                    surroundings.rooms.request(id, document, request, &mailbox).await;
-                }
-            }
-            Next::End => return connection.end().await,
+        let next = poll_fn(|cx| connection.held(|connection| connection.poll(cx, timer.as_mut(), stopping.as_mut())));
+        let Next { asked, ends } = next.await;
+        for (document, request) in asked {
+            surroundings.rooms.request(id, document, request, &mailbox).await;
+        }
+        if ends {
+            return connection.end().await;
         }
     }
 }
 
 impl Shared {
-    fn held<T>(&self, turn: impl FnOnce(&mut Connection) -> T) -> T {
-        let mut held = self.0.lock().expect("a panic ends the only task that waits for it");
-        turn(held.as_mut().expect("it is taken out at its end"))
+    fn lock(&self) -> MutexGuard<'_, Option<Connection>> {
+        self.0.lock().expect("a panic ends the only task that waits for it")
     }
 
-    /// The task's turns, until it has to wait.
-    fn poll(&self, cx: &mut Context<'_>, timer: Pin<&mut Sleep>, stopping: Pin<&mut impl Future>) -> Poll<Next> {
-        self.held(|connection| connection.poll(cx, timer, stopping))
+    fn held<T>(&self, turn: impl FnOnce(&mut Connection) -> T) -> T {
+        turn(self.lock().as_mut().expect("it is taken out at its end"))
     }
 
     /// Ends it. Rare, and large: no part of what every connection holds.
     fn end(&self) -> Pin<Box<impl Future<Output = ()> + use<>>> {
-        let held = self.0.lock().expect("a panic ends the only task that waits for it").take();
-        Box::pin(held.expect("it ends once").end())
+        let connection = self.lock().take().expect("it ends once");
+        Box::pin(connection.end())
     }
 }
 
@@ -182,7 +178,7 @@ impl Reader for Shared {
 }
 
 impl Connection {
-    /// Ready when something is to be done without the lock.
+    /// The task's turns, until it has to wait. Ready when something is to be done without the lock.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -190,13 +186,14 @@ impl Connection {
         mut stopping: Pin<&mut impl Future>,
     ) -> Poll<Next> {
         loop {
-            if self.stage != Stage::Live {
-                return Poll::Ready(Next::End);
+            let ends = self.stage != Stage::Live;
+            if ends {
+                self.leave();
             }
-            if !self.asked.is_empty() {
+            if ends || !self.asked.is_empty() {
                 // It alone is to take turns until rooms have what was asked.
                 self.waker = None;
-                return Poll::Ready(Next::Ask(std::mem::take(&mut self.asked)));
+                return Poll::Ready(Next { asked: std::mem::take(&mut self.asked), ends });
             }
             let due = self.surroundings.clock.timer(self.due());
             // Most turns put it off: a timer that fires too early costs less than one that is set at each turn.
@@ -211,10 +208,7 @@ impl Connection {
                 event = Poll::Ready(Event::Stop);
             }
             let Poll::Ready(event) = event else {
-                match &mut self.waker {
-                    Some(waker) => waker.clone_from(cx.waker()),
-                    None => self.waker = Some(cx.waker().clone()),
-                }
+                self.waker.get_or_insert_with(|| cx.waker().clone()).clone_from(cx.waker());
                 return Poll::Pending;
             };
             self.event(event);
@@ -243,10 +237,7 @@ impl Connection {
     /// Takes what rooms have brought and writes it, for whoever brought it, and wakes the task if that leaves something to wait for. False, if this is
     /// no time for it.
     fn take_now(&mut self) -> bool {
-        let Some(waker) = self.waker.clone() else { return false };
-        if self.stage != Stage::Live {
-            return false;
-        }
+        let Some(waker) = self.waker.clone().filter(|_| self.stage == Stage::Live) else { return false };
         // The task waits for the socket then, and takes what is in the mailbox, where it is counted, when that has taken what it has.
         if self.io.is_writing() {
             return true;
@@ -392,17 +383,18 @@ impl Connection {
         }
     }
 
-    /// Leaves all rooms, then writes what is queued and the close frame, as far as the client takes it in time.
-    async fn end(mut self) {
+    /// Leaves all rooms.
+    fn leave(&mut self) {
         self.session.handle_input(self.surroundings.clock.now(), Input::Disconnected);
         while let Some(output) = self.session.poll_output() {
             if let Output::Room(document, request) = output {
                 self.asked.push((document, request));
             }
         }
-        for (document, request) in self.asked {
-            self.surroundings.rooms.request(self.id, document, request, &self.mailbox).await;
-        }
+    }
+
+    /// Writes what is queued and the close frame, as far as the client takes it in time.
+    async fn end(mut self) {
         drop(self.inbox);
         self.surroundings.budget.give_back(self.assembling);
         match self.stage {
