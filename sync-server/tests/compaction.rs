@@ -61,7 +61,7 @@ async fn come_back(
     let mut table = table(held);
     let mut hashes: Vec<ChangeHash> = held.iter().map(Change::hash).collect();
     while hashes.len() < want {
-        let changes = client.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+        let changes = client.changes().await;
         let pack = changes.pack.expect("something is missing");
         for change in pack::decode(&pack.0, &table, &PackLimits::default()).expect("a pack").changes {
             table.insert(&change).expect("in order");

@@ -98,7 +98,7 @@ async fn a_newcomer_gets_view_and_document_before_and_after_a_kill() {
     document.put(ROOT, "later", 1).expect("puts");
     let later = Change::from_automerge(document.get_last_local_change().expect("made").clone()).expect("fits");
     writer.push(2, std::slice::from_ref(&later)).await;
-    let live = reader.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+    let live = reader.changes().await;
     assert_eq!(live.first, LogSeq(CHANGES as u64 + 1));
     // Without views, without snapshots, and after a kill.
     let (_, without_view) = open(&server, accepts::SNAPSHOTS).await;
@@ -141,7 +141,7 @@ async fn a_damaged_snapshot_is_named_by_verify_and_made_again_by_nobody_before_i
         let mut client = Client::connect(server.address).await;
         client.hello_accepting(accepts::SNAPSHOTS).await;
         client.open_as(DocumentHandle(1), "doc").await;
-        let first = client.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+        let first = client.changes().await;
         (client, first)
     };
     assert_eq!(handed.first, LogSeq(1), "the log has everything");
@@ -151,7 +151,7 @@ async fn a_damaged_snapshot_is_named_by_verify_and_made_again_by_nobody_before_i
     while held < CHANGES {
         let range = match next.take() {
             Some(range) => range,
-            None => client.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await,
+            None => client.changes().await,
         };
         let bytes = range.pack.expect("a pack").0;
         for change in pack::decode(&bytes, &table, &sync_core::limits::PackLimits::stored()).expect("a pack").changes {

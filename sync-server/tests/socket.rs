@@ -24,14 +24,14 @@ async fn a_push_is_acknowledged_shown_to_others_and_there_after_a_kill() {
     writer.push(1, std::slice::from_ref(&one)).await;
     let ack = writer.ack().await;
     assert_eq!((ack.batch.0, ack.first.0, ack.count, ack.durable), (1, 1, 1, true));
-    let seen = reader.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+    let seen = reader.changes().await;
     assert_eq!(seen.first.0, 1);
     server.kill();
 
     let server = Process::start(dir.path(), &[]);
     let (mut late, opened) = Client::open(server.address, "todos/groceries").await;
     assert_eq!((opened.head.0, opened.digest), (1, ack.digest));
-    let seen = late.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+    let seen = late.changes().await;
     assert_eq!(seen.first.0, 1);
     // The same change again is held, not doubled.
     late.push(1, &[one]).await;
@@ -54,7 +54,7 @@ async fn what_is_written_reaches_each_of_many_once_and_in_order() {
         readers.push(tokio::spawn(async move {
             let mut next = 1;
             while next <= u64::from(CHANGES) {
-                let seen = reader.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await;
+                let seen = reader.changes().await;
                 assert_eq!(seen.first.0, next, "nothing is left out or comes twice");
                 next += u64::from(sync_core::pack::count(&seen.pack.expect("has changes").0).expect("is a pack"));
             }

@@ -14,7 +14,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use sync_core::change::Change;
 use sync_core::id::{BatchId, ClientId, DocumentHandle};
 use sync_core::pack;
-use sync_core::protocol::{Ack, Blob, ClientMessage, Hello, Open, Opened, Push, Reject, ServerMessage, split};
+use sync_core::protocol::{Ack, Blob, Changes, ClientMessage, Hello, Open, Opened, Push, Reject, ServerMessage, split};
 use sync_core::scope::Access;
 use sync_core::table::ChangeTable;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -205,6 +205,10 @@ impl Client {
             _ => None,
         })
         .await
+    }
+
+    pub async fn changes(&mut self) -> Changes {
+        self.until(|m| if let ServerMessage::Changes(c) = m { Some(c) } else { None }).await
     }
 
     pub async fn reject(&mut self) -> Reject {
