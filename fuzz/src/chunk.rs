@@ -22,17 +22,18 @@ pub fn unsigned(out: &mut Vec<u8>, mut value: u64) {
     out.push(value as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> u64 {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let byte = bytes[0];
-        *bytes = &bytes[1..];
-        value |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            return value;
-        }
-    }
+/// Reads a number.
+pub(crate) fn number(rest: &mut &[u8]) -> u64 {
+    let bytes = leb(rest);
+    bytes.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
+}
+
+/// The bytes of one number.
+pub(crate) fn leb(rest: &mut &[u8]) -> Vec<u8> {
+    let length = rest.iter().position(|byte| byte & 0x80 == 0).map_or(rest.len(), |at| at + 1);
+    let (bytes, left) = rest.split_at(length);
+    *rest = left;
+    bytes.to_vec()
 }
 
 fn skip(bytes: &mut &[u8], count: u64) {
@@ -53,7 +54,7 @@ pub fn wrap(kind: u8, body: &[u8]) -> Vec<u8> {
 /// What stands in a well-formed chunk behind its length.
 pub fn body(chunk: &[u8]) -> &[u8] {
     let mut rest = &chunk[9..];
-    take(&mut rest);
+    number(&mut rest);
     rest
 }
 
@@ -62,22 +63,22 @@ impl Chunk {
     pub fn parse(chunk: &[u8]) -> Self {
         let body = body(chunk);
         let mut rest = body;
-        let deps = take(&mut rest);
+        let deps = number(&mut rest);
         skip(&mut rest, deps * 32);
-        let actor = take(&mut rest);
+        let actor = number(&mut rest);
         skip(&mut rest, actor);
         // seq, start_op, and time, which is signed but as long.
         for _ in 0..3 {
-            take(&mut rest);
+            number(&mut rest);
         }
-        let message = take(&mut rest);
+        let message = number(&mut rest);
         skip(&mut rest, message);
-        for _ in 0..take(&mut rest) {
-            let other = take(&mut rest);
+        for _ in 0..number(&mut rest) {
+            let other = number(&mut rest);
             skip(&mut rest, other);
         }
         let head = body[..body.len() - rest.len()].to_vec();
-        let specs: Vec<(u64, u64)> = (0..take(&mut rest)).map(|_| (take(&mut rest), take(&mut rest))).collect();
+        let specs: Vec<(u64, u64)> = (0..number(&mut rest)).map(|_| (number(&mut rest), number(&mut rest))).collect();
         let mut columns = Vec::new();
         for (spec, length) in specs {
             columns.push((spec, rest[..length as usize].to_vec()));

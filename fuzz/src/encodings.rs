@@ -1,7 +1,7 @@
 //! The same operations in other bytes, and bytes that decoding does not keep: a change's columns rewritten run by run and row by row.
 
 use crate::choices::Choices;
-use crate::chunk::{Chunk, unsigned};
+use crate::chunk::{Chunk, leb, number, unsigned};
 
 /// A column's run, with values as they stand.
 #[derive(Clone, Debug, PartialEq)]
@@ -225,11 +225,6 @@ fn plain_number(value: u64) -> Vec<u8> {
     out
 }
 
-fn number(rest: &mut &[u8]) -> u64 {
-    let bytes = leb(rest);
-    bytes.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
-}
-
 fn signed_number(bytes: &[u8]) -> i64 {
     let value = number(&mut &bytes[..]) as i64;
     let shift = 64 - 7 * bytes.len().min(9);
@@ -242,14 +237,6 @@ fn signed(out: &mut Vec<u8>, mut value: i64) {
         value >>= 7;
     }
     out.push(value as u8 & 0x7f);
-}
-
-/// The bytes of one number.
-fn leb(rest: &mut &[u8]) -> Vec<u8> {
-    let length = rest.iter().position(|byte| byte & 0x80 == 0).map_or(rest.len(), |at| at + 1);
-    let (bytes, left) = rest.split_at(length);
-    *rest = left;
-    bytes.to_vec()
 }
 
 fn value(spec: u64, rest: &mut &[u8]) -> Vec<u8> {
