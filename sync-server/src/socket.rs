@@ -242,16 +242,14 @@ impl Connection {
         if self.io.is_writing() {
             return true;
         }
-        if let Some(letter) = self.inbox.next_ready() {
-            self.letters(letter);
-        }
+        let left = self.inbox.next_ready().is_some_and(|letter| self.letters(letter));
         match self.io.poll_write(&mut Context::from_waker(&waker)) {
             Poll::Ready(Ok(())) => self.event(Event::Flushed),
             Poll::Ready(Err(_)) => self.event(Event::Gone),
             Poll::Pending => {}
         }
         self.note_progress();
-        if self.stage != Stage::Live || !self.asked.is_empty() || self.io.is_writing() {
+        if left || self.stage != Stage::Live || !self.asked.is_empty() || self.io.is_writing() {
             self.wake();
         }
         true
@@ -287,7 +285,9 @@ impl Connection {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Letter(letter) => self.letters(letter),
+            Event::Letter(letter) => {
+                self.letters(letter);
+            }
             Event::Due if self.is_stuck() => self.stage = Stage::Gone,
             Event::Due => {
                 self.session.handle_timeout(self.surroundings.clock.now());
@@ -333,16 +333,17 @@ impl Connection {
         self.stage = Stage::Closing(code, reason.to_owned());
     }
 
-    /// Takes a letter and those behind it, as far as there is room for what they bring.
-    fn letters(&mut self, first: Letter) {
+    /// Takes a letter and those behind it, as far as there is room for what they bring. Whether some may be left.
+    fn letters(&mut self, first: Letter) -> bool {
         self.letter(first);
         for _ in 1..LETTERS_MAX {
             if self.stage != Stage::Live || !self.is_roomy() {
-                return;
+                return true;
             }
-            let Some(letter) = self.inbox.next_ready() else { return };
+            let Some(letter) = self.inbox.next_ready() else { return false };
             self.letter(letter);
         }
+        true
     }
 
     fn letter(&mut self, letter: Letter) {
