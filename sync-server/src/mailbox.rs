@@ -112,7 +112,8 @@ impl Mailbox {
         let _ = self.0.reader.set(reader);
     }
 
-    /// Has what was put there read: by this thread, if the reader is at rest, else by the reader's task.
+    /// Has what was put there read: by this thread, if the reader is at rest, else by the reader's task. To be called once for each letter, after it
+    /// was put there: a reader at rest takes at least one each time, and need not look for more.
     pub(crate) fn announce(&self) {
         let reader = self.0.reader.get().and_then(Weak::upgrade);
         if !reader.is_some_and(|reader| reader.take_now()) {

@@ -242,14 +242,16 @@ impl Connection {
         if self.io.is_writing() {
             return true;
         }
-        let left = self.inbox.next_ready().is_some_and(|letter| self.letters(letter));
+        if let Some(letter) = self.inbox.next_ready() {
+            self.letters(letter);
+        }
         match self.io.poll_write(&mut Context::from_waker(&waker)) {
             Poll::Ready(Ok(())) => self.event(Event::Flushed),
             Poll::Ready(Err(_)) => self.event(Event::Gone),
             Poll::Pending => {}
         }
         self.note_progress();
-        if left || self.stage != Stage::Live || !self.asked.is_empty() || self.io.is_writing() {
+        if self.stage != Stage::Live || !self.asked.is_empty() || self.io.is_writing() {
             self.wake();
         }
         true
@@ -285,9 +287,7 @@ impl Connection {
 
     fn event(&mut self, event: Event) {
         match event {
-            Event::Letter(letter) => {
-                self.letters(letter);
-            }
+            Event::Letter(letter) => self.letters(letter),
             Event::Due if self.is_stuck() => self.stage = Stage::Gone,
             Event::Due => {
                 self.session.handle_timeout(self.surroundings.clock.now());
@@ -333,17 +333,16 @@ impl Connection {
         self.stage = Stage::Closing(code, reason.to_owned());
     }
 
-    /// Takes a letter and those behind it, as far as there is room for what they bring. Whether some may be left.
-    fn letters(&mut self, first: Letter) -> bool {
+    /// Takes a letter and those behind it, as far as there is room for what they bring.
+    fn letters(&mut self, first: Letter) {
         self.letter(first);
         for _ in 1..LETTERS_MAX {
             if self.stage != Stage::Live || !self.is_roomy() {
-                return true;
+                return;
             }
-            let Some(letter) = self.inbox.next_ready() else { return false };
+            let Some(letter) = self.inbox.next_ready() else { return };
             self.letter(letter);
         }
-        true
     }
 
     fn letter(&mut self, letter: Letter) {
